@@ -41,4 +41,6 @@ def test_the_wheel_says_for_whom_it_is_and_brings_the_units() -> None:
     project = PROJECT["project"]
     assert (project["license"], "Typing :: Typed" in project["classifiers"]) == ("Apache-2.0", True)
     brought = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert {(ROOT / source / "rppam.service").is_file() for source in brought} == {True}
+    assert all((ROOT / source).exists() for source in brought)
+    assert (ROOT / "packaging" / "rppam.service").is_file()
+    assert {target.partition("/")[2] for target in brought.values()} == {"packaging", "openapi.json"}

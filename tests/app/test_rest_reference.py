@@ -24,10 +24,15 @@ OTHER_HOST_KEY = HOST_KEY.removesuffix("j") + "k"
 
 
 async def test_the_served_document_is_the_generated_one(served: Served) -> None:
-    assert (await served.http.get("/openapi.json")).status_code == 401
-    document = (await served.http.get("/openapi.json", headers=served.bearer())).json()
+    answer = await served.http.get("/openapi.json")
+    document = answer.json()
     assert document == bare_app().openapi()
     assert document["openapi"].startswith("3.1")
+    again = await served.http.get("/openapi.json", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    plain = await served.http.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.json() == document
 
 
 async def test_every_documented_operation_answers_as_documented(open_vault: Served) -> None:

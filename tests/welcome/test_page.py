@@ -25,3 +25,14 @@ async def test_the_description_of_the_api_names_its_server_and_its_tags(served: 
     assert document["servers"][0]["url"] == "/"
     used = {tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]}
     assert used == {tag["name"] for tag in document["tags"]}
+
+
+async def test_the_description_of_the_api_is_shown_by_a_page_of_the_node_itself(served: Served) -> None:
+    page = await served.http.get("/api")
+    assert page.status_code == 200
+    assert not re.search(r"(?:href|src)=\"(?:https?:)?//", page.text), "nothing is asked of another host"
+    (script,) = re.findall(r'src="(/static/[^"]+\.js)"', page.text)
+    text = (await served.http.get(script)).text
+    assert "innerHTML" not in text
+    assert "http://" not in text + page.text
+    assert "https://" not in text + page.text

@@ -27,7 +27,7 @@ from rppam.access.rbac.rate_limit_middleware import AddressRateLimit, UserRateLi
 from rppam.access.sessions.service import Sessions
 from rppam.access.tokens.service import TokenCache, Tokens
 from rppam.app.api_parts import ApiParts
-from rppam.app.openapi import describe, serve_document
+from rppam.app.openapi import describe, document_router
 from rppam.app.slices import routers
 from rppam.cluster.health.ports import NodeStatus
 from rppam.console.idempotency import IdempotencyMiddleware
@@ -99,15 +99,14 @@ def bare_app() -> FastAPI:
     app = FastAPI(
         title="RP-PAM",
         version=__version__,
-        openapi_url=None,  # served by `serve_document`
+        openapi_url=None,  # served by `document_router`
         docs_url=None,
         redoc_url=None,
         # A redirect would be built from the caller's Host header.
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    serve_document(app)
-    index = app.state.route_index = include(app, routers(), check_declared)
+    index = app.state.route_index = include(app, (*routers(), document_router(app)), check_declared)
     describe(app, index)
     return app
 

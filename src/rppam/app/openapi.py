@@ -6,25 +6,30 @@ declares (:mod:`rppam.http.routes`). ``docs/reference/openapi.json`` and ``rest.
 """
 
 import asyncio
+import gzip
+import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import Response
 
+import rppam
 from rppam.access.rbac.policy import enough
 from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
 from rppam.http.route_index import RouteIndex
-from rppam.http.routes import Declaration, Kind, Who
+from rppam.http.routes import ANYBODY, Declaration, Kind, Who, declare
+from rppam.http.static import takes_gzip
 from rppam.manager.metrics import METRICS_PATH
 
 OPENAPI_PATH: Final = "/openapi.json"
 _DESCRIPTION: Final = (
-    "Everything needs `Authorization: Bearer <token>` except the probes, both steps of a log-in and the public keys; "
+    "Everything needs `Authorization: Bearer <token>` except the probes, a log-in, the public keys and this document; "
     "the console sends a cookie instead. "
     "Everything below `/api/v1/admin/` needs the role `pam_admin`; `pam_auditor` may read all of it. "
     "Errors are problem documents (RFC 9457)."
@@ -74,17 +79,66 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 
 
-def serve_document(app: FastAPI) -> None:
-    """Answer ``GET /openapi.json``. Making the document takes seconds, so it is made on a thread, for the first who
-    ask."""
+def document_router(app: FastAPI) -> APIRouter:
+    """``GET /openapi.json``, for everybody: the document of this release, as its package holds it.
 
-    def text() -> bytes:
-        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+    Making it takes seconds. Only where the package has none, or one of other routes (a slice was added), it is made, on
+    a thread, for the first who ask. It is kept packed, as it is large.
+    """
+    router = APIRouter(include_in_schema=False)
+    kept: list[tuple[bytes, str]] = []
 
-    async def openapi(_request: Request) -> Response:
-        return Response(await asyncio.to_thread(text), media_type="application/json")
+    def packed() -> tuple[bytes, str]:
+        if not kept:
+            document = released_document()
+            if document is None or _operations(document) != _operations_of(app.state.route_index):
+                document = app.openapi()
+            text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            kept.append((gzip.compress(text, 6, mtime=0), f'"{hashlib.sha256(text).hexdigest()[:32]}"'))
+        return kept[0]
 
-    app.add_route(OPENAPI_PATH, openapi, include_in_schema=False)
+    @router.get(OPENAPI_PATH, response_model=None)
+    @declare(ANYBODY)
+    async def openapi(request: Request) -> Response:
+        content, etag = kept[0] if kept else await asyncio.to_thread(packed)
+        headers = {"Cache-Control": "no-cache", "ETag": etag, "Vary": "Accept-Encoding"}
+        if etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if takes_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            content = await asyncio.to_thread(gzip.decompress, content)
+        return Response(content, media_type="application/json", headers=headers)
+
+    return router
+
+
+def released_document() -> dict[str, Any] | None:
+    """The document in the package, or in the checkout; ``None`` where there is none that can be read."""
+    package = Path(rppam.__file__).parent
+    for place in (package / "openapi.json", package.parents[1] / "docs" / "reference" / "openapi.json"):
+        try:
+            found: dict[str, Any] = json.loads(place.read_bytes())
+        except (OSError, ValueError):
+            continue
+        return found
+    return None
+
+
+def _operations(document: Mapping[str, Any]) -> set[tuple[str, str]]:
+    outside = {*_PROBES, METRICS_PATH}
+    return {
+        (method, path) for path, operations in document["paths"].items() for method in operations if path not in outside
+    }
+
+
+def _operations_of(routes: RouteIndex) -> set[tuple[str, str]]:
+    return {
+        (method.lower(), one.route.path)
+        for one in routes.routes
+        for method in one.methods
+        if one.route.include_in_schema
+    }
 
 
 def describe(app: FastAPI, routes: RouteIndex) -> None:

@@ -15,7 +15,8 @@ _HEAD: Final = f"""# REST API
 
 {_GENERATED}
 
-JSON over HTTP on port 7101. `openapi.json` beside this page holds every detail; a node serves it at `/openapi.json`.
+JSON over HTTP on port 7101. `openapi.json` beside this page holds every detail; a node serves it at `/openapi.json`,
+and shows it to people at `/api`.
 
 With a token that `rppam token` printed on a node's host, or that `POST /api/v1/auth/login` answered, in `ADMIN_JWT`:
 

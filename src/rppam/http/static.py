@@ -148,7 +148,7 @@ def _served(
     packed_headers = {**plain_headers, "Content-Encoding": "gzip", "ETag": f'{etag[:-1]}-gzip"'}
 
     async def static_file(request: Request) -> Response:
-        takes_packed = _takes_gzip(request.headers.get("accept-encoding", "")) and len(packed()) < len(content)
+        takes_packed = takes_gzip(request.headers.get("accept-encoding", "")) and len(packed()) < len(content)
         headers = packed_headers if takes_packed else plain_headers
         known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
         if "*" in known or headers["ETag"] in known:
@@ -159,7 +159,8 @@ def _served(
     return static_file
 
 
-def _takes_gzip(accepted: str) -> bool:
+def takes_gzip(accepted: str) -> bool:
+    """Whether an ``Accept-Encoding`` takes it."""
     for one in accepted.split(","):
         coding, _, quality = one.partition(";")
         if coding.strip().lower() in {"gzip", "*"}:

@@ -1,4 +1,4 @@
-"""The page at ``/``: what answers here, for people who typed the address into a browser."""
+"""The pages at ``/`` and ``/api``: what answers here, for people who typed the address into a browser."""
 
 from rppam.kernel.slice import Slice
 

@@ -27,7 +27,7 @@ from tests.support.redis_servers import Server, missing
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
-PLAIN: Final = "/openapi.json"
+PLAIN: Final = "/api/v1/admin/cluster/history?limit=1"
 """Needs a session and no role, and asks nothing itself."""
 HEALTH: Final = "/system/health/cluster"
 OVER, UNKNOWN, NO_TOKEN = "RPPAM-6005", "RPPAM-6033", "RPPAM-6001"
