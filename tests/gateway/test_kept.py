@@ -6,17 +6,26 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from rppam.gateway.holder import protocol
+from rppam.gateway.holder.shell import StaleError, attach
+from rppam.gateway.model import Alive
 from rppam.gateway.policy import ACCESS, AccessPolicy
+from rppam.gateway.ssh.holding import Terminal
+from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
+from rppam.recordings.errors import RecordingTaken
+from rppam.recordings.model import Chunk, State
 from rppam.recordings.service import Recordings
-from tests.gateway.places import Place, Sshd
+from rppam.recordings.store import SqlRecordings
+from tests.gateway.places import HOST, Place, Sshd
 from tests.gateway.test_recorded import bytes_of, exported, listed, verified
 from tests.gateway.test_register import recorded
 from tests.support.served import Served
 
+_SMALL = Terminal(80, 24, "xterm")
 pytestmark = [pytest.mark.integration]
 
 
@@ -243,3 +252,51 @@ async def test_a_target_that_cannot_keep_a_shell_says_so_at_the_start(
         screen.type("echo on-$((40+2)); exit 3\n")
         await screen.until("on-42")
         assert (await screen.process.wait()).exit_status == 3
+
+
+async def test_what_a_gateway_that_was_away_still_writes_is_refused_everywhere(places: list[Place]) -> None:
+    a, b = places
+    key = asyncssh.import_private_key(a.target.private_key)
+    own = asyncssh.connect(
+        HOST, a.target.port, username=a.target.user, client_keys=[key], known_hosts=None, config=None,
+        agent_path=None, kex_algs=["curve25519-sha256"],
+    )  # fmt: skip
+    async with a.client() as client, own as other:
+        screen = await terminal(client)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+        (access,) = a.gateway.gate._live.values()
+        holding, served = b.gateway.gate.holding, b.served
+        await until(lambda: bool(access.shell and access.shell._told))
+        kept = await holding.held.find(access.new.id)
+        assert kept is not None
+        tape = (await served.services.get(SqlRecordings).get(kept.recording))._asdict()
+        resumed = await holding.resume([kept], other, access.actor, "", _SMALL, lambda _: None, steal=True)
+        assert resumed is not None
+        store, recordings = served.services.get(SqlAccess), served.services.get(SqlRecordings)
+        ident, old = access.new.id, 1
+        chunk = Chunk(tape["chunks"] + 1, "00" * 32, b"stolen")
+        with pytest.raises(RecordingTaken):
+            await recordings.append(kept.recording, [chunk], 1, access.actor, tell=False, generation=old, output=9)
+        with pytest.raises(RecordingTaken):
+            await recordings.end(kept.recording, State.DONE, "0", access.actor, old)
+        assert not await store.end(ident, "stolen", 0, 0, access.actor, old)
+        assert not await holding.held.detach(ident, old, "stolen", 0, 0, access.actor)
+        assert not await holding.held.take(kept, "node1", "boot", "", access.actor)
+        assert (await store.tick({ident: Alive(old, 0, 999_999)})).taken == {ident}
+        ask = holding._ask(
+            ident, (await holding._keys.unseal(kept.holder, kept.place)).reveal(), old, _SMALL, is_new=False
+        )
+        with pytest.raises(StaleError):
+            await attach(other, ask, {}, 65536)
+        found = await store.find(ident)
+        assert found is not None
+        assert (found.active, found.bytes_down < 999_999) == (True, True)
+        assert (await screen.process.wait()).exit_status == 255
+        await until_recorded(a, "access.reattach")
+        assert await recorded(a, "access.detach") == []
+        assert (await verified(a, kept.recording))["ok"]
+        resumed.shell.close()
+        await resumed.shell.gone()
+        await resumed.tape.leave()
+    await until(lambda: a.target.held == [])
