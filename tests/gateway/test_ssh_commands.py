@@ -17,6 +17,7 @@ from rppam.gateway.terminal_client import Books
 from tests.gateway.places import Place
 from tests.gateway.test_kept import until
 from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
+from tests.support.served import PASSWORD
 
 
 class Terminal:
@@ -108,6 +109,18 @@ async def test_who_leaves_it_goes_on_with_it_later(places: list[Place], made: li
     made.append(nowhere)
     assert await nowhere.status() == 254
     assert b"there is no such target" in nowhere.out
+
+
+@pytest.mark.integration
+async def test_one_logs_in_with_the_own_password(places: list[Place], made: list[Terminal]) -> None:  # noqa: F811
+    user = Terminal(places[0], "", "ssh", "--user", "admin", "web1")
+    made.append(user)
+    await user.until(b"Password: ")
+    user.type(f"{PASSWORD}\r")
+    await until(lambda: places[0].target.held != [], 20)
+    user.type("exit 6\r")
+    assert await user.status() == 6
+    assert PASSWORD.encode() not in user.out
 
 
 @pytest.mark.integration

@@ -59,7 +59,7 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
         ident = str(found["id"])
     ended = asyncio.run(_carry(urls, ident, token, trust))
     if ended.text:
-        click.echo(f"\r\nrppam: {ended.text}", err=True)
+        click.echo(f"\r\nrppam: {ended.text}\nWhere its shell is kept: rppam ssh --attach {ident}", err=True)
     if ended.signal:
         return 128 + int(getattr(signal, f"SIG{ended.signal}", signal.SIGTERM))
     if ended.status is not None:
