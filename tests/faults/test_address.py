@@ -1,6 +1,8 @@
 """The virtual address on real hosts: one host has it, a neighbour finds it at once, and no death leaves it behind."""
 
+import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -96,6 +98,30 @@ def test_a_neighbour_finds_it_where_it_is_now_although_it_remembers_where_it_was
     assert drop(one, text) is False
     assert take(two, 60, text) is True
     assert who_answers(client, address) == "two"
+
+
+def test_another_host_that_has_it_is_found_before_it_is_claimed(net: Net) -> None:
+    one, two = net.hosts["one"], net.hosts["two"]
+    holder = LinuxAddress(virtual_address(f"{SHARED}/24", ""))
+    with two.inside():
+        begun = time.monotonic()
+        assert holder.claimed_by() == ""
+        assert time.monotonic() - begun < 1
+    take(one, 60)
+    with two.inside():
+        assert holder.claimed_by() == hardware_address(one)
+    with one.inside():
+        assert holder.claimed_by() == "", "its own is nobody else's"
+    drop(one)
+    with two.inside():
+        assert holder.claimed_by() == ""
+
+
+def hardware_address(host: Host) -> str:
+    said = subprocess.run(
+        ["ip", "-n", host.namespace, "-j", "link", "show", "eth0"], capture_output=True, text=True, check=True
+    )
+    return str(json.loads(said.stdout)[0]["address"])
 
 
 def test_it_goes_by_itself_when_nobody_renews_it(net: Net) -> None:

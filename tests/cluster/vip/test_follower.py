@@ -24,6 +24,8 @@ class Host:
         self.here = False
         self.lives: list[int] = []
         self.told = 0
+        self.elsewhere = ""
+        self.asked = 0
         self.refusal: Exception | None = None
         self.may_go_on = threading.Event()
         self.may_go_on.set()
@@ -41,6 +43,10 @@ class Host:
             raise self.refusal
         was, self.here = self.here, False
         return was
+
+    def claimed_by(self) -> str:
+        self.asked += 1
+        return self.elsewhere
 
     def announce(self) -> None:
         self.told += 1
@@ -217,3 +223,26 @@ async def test_it_has_not_stopped_where_no_thread_can_look() -> None:
     await one.stop()
     assert not host.here
     assert one.problem == ""
+
+
+async def test_an_address_that_another_host_has_is_not_claimed_until_it_is_free(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host()
+    host.elsewhere = "02:00:00:00:00:09"
+    one = duty(host)
+    one.start(7)
+    await until(lambda: host.asked > 5)
+    assert not host.here
+    assert not one.is_held
+    assert one.problem.startswith("10.0.1.50/24: the host 02:00:00:00:00:09 has it.")
+    assert caplog.text.count("02:00:00:00:00:09") == 1, "told once"
+    host.elsewhere = ""
+    await until(lambda: one.is_held)
+    assert one.problem == ""
+    asked = host.asked
+    host.elsewhere = "02:00:00:00:00:09"
+    await asyncio.sleep(0.05)
+    assert one.is_held, "what is here is renewed without asking"
+    assert host.asked == asked
+    await one.stop()

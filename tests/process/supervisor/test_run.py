@@ -48,6 +48,9 @@ class Address:
             raise self._refusal
         return True
 
+    def claimed_by(self) -> str:
+        return ""
+
     def announce(self) -> None:
         """Not asked."""
 

@@ -25,6 +25,12 @@ class DeviceUnknown(AddressError, code="RPPAM-5303"):
     fix = "Name the interface in cluster.virtualIpInterface ('ip -br addr' lists them), or correct the prefix length."
 
 
+class AddressInUse(AddressError, code="RPPAM-5305", fault=Fault.SURROUNDINGS):
+    """Another host of the network has the virtual address, so this node does not claim it."""
+
+    fix = "Find it by its hardware address ('ip neigh', the switch) and take the address from it or choose another."
+
+
 class AddressRefused(AddressError, code="RPPAM-5304", fault=Fault.SURROUNDINGS):
     """The system did not do what was asked of it with the virtual address."""
 

@@ -2,9 +2,10 @@
 
 A leader task: taken when leadership begins, announced to the network, renewed for no longer than the permission lasts
 (in the kernel's whole seconds, rounded down, but never less than one), and dropped before the record is released. What
-somebody took away is put back; what is here without right (a former life was killed) goes within a second. What it does
-not promise: leadership that waits for the address. Where a host refuses it, health says so, and the node leads all the
-same.
+somebody took away is put back; what is here without right (a former life was killed) goes within a second. Before it
+comes, the network is asked whether another host has it; where one has, it is not claimed, and asked for again. What it
+does not promise: leadership that waits for the address. Where a host refuses it, health says so, and the node leads all
+the same.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rppam.cluster.history.recorder import HistoryEvent, noted
-from rppam.cluster.vip.errors import AddressError, AddressRefused
+from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressInUse, AddressRefused
 from rppam.cluster.vip.model import AddressHolder
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant
@@ -118,6 +119,8 @@ class AddressTask:
 
     def _take(self, until: Instant) -> bool:
         """Return whether it is new here."""
+        if self._is_elsewhere():
+            return False
         with self._one_at_a_time:
             left_us = until - self._clock.now()  # read here: a host under load lets threads wait
             if left_us <= 0:
@@ -135,6 +138,21 @@ class AddressTask:
             self.is_held = self._may_be_here = True
             self._tell("")
             return is_new
+
+    def _is_elsewhere(self) -> bool:
+        """Whether another host has it: asked before it comes here, never again while it is."""
+        if self.is_held or self._may_be_here:
+            return False
+        try:
+            other = self._holder.claimed_by()
+        except AddressForbidden:
+            return False  # without the right to ask it is taken as before; the announcement tells of the right
+        except AddressError as error:
+            self._tell(str(error))
+            return True
+        if other:
+            self._tell(f"{self._shown}: the host {other} has it. {AddressInUse.row.meaning} {AddressInUse.row.remedy}")
+        return bool(other)
 
     def _drop(self) -> None:
         with self._one_at_a_time:

@@ -15,7 +15,15 @@ from typing import Final
 
 from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressRefused, AddressTaken, DeviceUnknown
 from rppam.cluster.vip.model import VirtualAddress
-from rppam.cluster.vip.netlink import MARK, HostAddress, announce, host_addresses, put_address, remove_address
+from rppam.cluster.vip.netlink import (
+    MARK,
+    HostAddress,
+    announce,
+    claimed_by,
+    host_addresses,
+    put_address,
+    remove_address,
+)
 
 _NETSH_S: Final = 5.0
 
@@ -45,6 +53,15 @@ class LinuxAddress:
         except OSError as error:
             raise self._explained(error) from None
         return bool(ours)
+
+    def claimed_by(self) -> str:
+        try:
+            known = host_addresses()
+            if any(one.ip == self._address.interface.ip for one in known):
+                return ""
+            return claimed_by(self._address.interface.ip, socket.if_indextoname(self._index(known)))
+        except OSError as error:
+            raise self._explained(error) from None
 
     def announce(self) -> None:
         try:
@@ -102,6 +119,10 @@ class WindowsAddress:
 
     def drop(self) -> bool:
         return self._netsh("delete", f"address={self._address.interface.ip}", "store=active")
+
+    def claimed_by(self) -> str:
+        """Windows looks by itself."""
+        return ""
 
     def announce(self) -> None:
         """Windows does it when an address is added."""

@@ -39,6 +39,10 @@ class AddressHolder(Protocol):
         """Have it here no more; return whether it was. One that this program did not put here stays."""
         ...
 
+    def claimed_by(self) -> str:
+        """Which other host of the network has it; empty: none that says so, or it is here already."""
+        ...
+
     def announce(self) -> None:
         """Tell the network that it is here now."""
         ...

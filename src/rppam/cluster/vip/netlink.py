@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Final, NamedTuple
 
+from rppam.kernel.system_clock import host_us
+
 TIMEOUT_S: Final = 0.3
 """For each answer of the kernel."""
 MARK: Final = 0x52
@@ -34,6 +36,10 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 _LIVES: Final = struct.Struct("=IIII")
 _ETHERNET: Final = 1
 _ARP: Final = 0x0806
+PROBE_US: Final = 60_000
+"""How long a neighbour has to say that it has the address; on one network it takes a millisecond."""
+PROBES: Final = 2
+_FRAME_BYTES: Final = 64
 _EVERYBODY: Final = b"\xff" * 6
 _ALL_NODES: Final = "ff02::1"
 _ADVERTISEMENT, _OVERRIDE, _TARGET_LINK = 136, 0x20000000, 2
@@ -150,6 +156,41 @@ def announce(ip: IPv4Address | IPv6Address, device: str) -> None:
                 line.send(arp(mac, ip, operation))
     if ip.version == 6:
         _advertise(ip, device, mac)
+
+
+def claimed_by(ip: IPv4Address | IPv6Address, device: str) -> str:
+    """The hardware address of another host that has ``ip``, asked by ARP probes (RFC 5227, section 2.1); empty: none.
+
+    Takes :data:`PROBE_US` where nobody answers. IPv6, and what is no Ethernet, is not asked. Raises OSError.
+    """
+    if sys.platform == "win32":
+        raise OSError("packets are not made by hand on Windows")
+    if ip.version == 6:
+        return ""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(_ARP)) as line:
+        line.bind((device, 0))
+        _, _, _, hardware, mac = line.getsockname()
+        if hardware != _ETHERNET or len(mac) != len(_EVERYBODY):
+            return ""
+        for _ in range(PROBES):
+            line.settimeout(TIMEOUT_S)
+            line.send(_probe(mac, ip))
+            until_us = host_us() + PROBE_US // PROBES
+            while (left_us := until_us - host_us()) > 0:
+                line.settimeout(left_us / 1e6)
+                try:
+                    frame = line.recv(_FRAME_BYTES)
+                except TimeoutError:
+                    break
+                if frame[28:32] == ip.packed and frame[22:28] != mac:
+                    return frame[22:28].hex(":")
+    return ""
+
+
+def _probe(mac: bytes, ip: IPv4Address | IPv6Address) -> bytes:
+    """Ask for ``ip`` in nobody's name, so that no neighbour learns anything from the question."""
+    head = _EVERYBODY + mac + struct.pack("!HHHBBH", _ARP, _ETHERNET, 0x0800, 6, 4, 1)
+    return head + mac + bytes(4) + bytes(6) + ip.packed
 
 
 def arp(mac: bytes, ip: IPv4Address | IPv6Address, operation: int) -> bytes:
