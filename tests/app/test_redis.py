@@ -30,7 +30,7 @@ async def test_without_redis_there_is_no_way_to_it(tmp_path: Path) -> None:
 async def test_one_redis_is_reached_directly_and_decides_alone(tmp_path: Path) -> None:
     made = parts(tmp_path, '"connectionString": "h:6379,abortConnect=false"')
     assert made is not None
-    assert isinstance(made.link._source, DirectEndpoints)
+    assert isinstance(made.held._source, DirectEndpoints)
     assert (made.replicas, made.identity_wait_us, made.safety_level) == (0, 0, SafetyLevel.SINGLE)
     assert made.tls is None
     assert made.link.options.ssl is None
@@ -44,7 +44,7 @@ async def test_behind_sentinel_writes_wait_for_a_replica_and_candidates_two_seco
         '$EVALSHA=x,defaultDatabase=3"',
     )
     assert made is not None
-    assert isinstance(made.link._source, SentinelEndpoints)
+    assert isinstance(made.held._source, SentinelEndpoints)
     assert (made.replicas, made.identity_wait_us, made.safety_level) == (1, 2_000_000, SafetyLevel.REPLICATED)
     assert [watcher.options.endpoints for watcher in made.watchers] == [
         (("s1", 26379),),
@@ -55,7 +55,7 @@ async def test_behind_sentinel_writes_wait_for_a_replica_and_candidates_two_seco
         options = watcher.options
         assert (options.user, options.password) == ("su", Secret("sp"))
         assert (options.database, dict(options.command_map), options.require_primary) == (0, {}, False)
-    there = made.link._source._options.target("p", 6379)
+    there = made.held._source._options.target("p", 6379)
     assert (there.user, there.password, there.database, there.require_primary) == ("u", Secret("p"), 3, True)
     assert dict(there.command_map) == {"EVALSHA": "x"}
 

@@ -50,7 +50,7 @@ class LicenceShape(Shape):
 
 
 @licence.get(PLACE, summary="The licence", response_model=LicenceShape)
-@declare(ADMIN, counted=False, in_outage=True)
+@declare(ADMIN)
 async def show_licence(services: Here) -> LicenceShape:
     """Of the node that is asked: each has its own file, and all should say the same."""
     base = services.get(Foundation)
