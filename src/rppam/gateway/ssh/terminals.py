@@ -104,7 +104,9 @@ class WebTerminal:
         over = self._loop.create_task(self._over.wait())
         try:
             await asyncio.wait({reading, opening}, return_when=asyncio.FIRST_COMPLETED)
-            if self._is_open(opening):
+            if trouble := _trouble(opening):
+                self._say(**trouble)
+            elif opening.done():
                 await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (reading, opening, over):
@@ -112,22 +114,6 @@ class WebTerminal:
             await asyncio.gather(opening, return_exceptions=True)
             await asyncio.shield(self._close())
             self._stop()
-
-    def _is_open(self, opening: "asyncio.Task[None]") -> bool:
-        """Whether it is; what kept it from being is said."""
-        if not opening.done():
-            return False
-        error = opening.exception()
-        if isinstance(error, RppamError):
-            again = error.row.status == 503
-            self._say(type="end", code=error.row.code, text=one_line(error), again=again)
-        elif isinstance(error, (asyncssh.Error, OSError)):
-            text = f"the target went away: {getattr(error, 'reason', '') or error}"
-            self._say(type="end", code="RPPAM-8617", text=text, again=True)
-        elif error is not None:
-            log.error("a terminal could not be opened", exc_info=error)
-            self._say(type="end", code="RPPAM-8617", text="something unforeseen happened", again=False)
-        return error is None
 
     # ---- the beginning -----------------------------------------------------------------------------------------------
 
@@ -440,3 +426,17 @@ class WebTerminal:
     def _say(self, **what: Any) -> None:
         if not self._pipe.is_closing:
             self._pipe.put(json.dumps(what))
+
+
+def _trouble(opening: "asyncio.Task[None]") -> dict[str, Any]:
+    """What is said of a terminal that could not be opened; nothing of one that is open, or is not yet."""
+    error = opening.exception() if opening.done() else None
+    if error is None:
+        return {}
+    if isinstance(error, RppamError):
+        return {"type": "end", "code": error.row.code, "text": one_line(error), "again": error.row.status == 503}
+    if isinstance(error, (asyncssh.Error, OSError)):
+        text = f"the target went away: {getattr(error, 'reason', '') or error}"
+        return {"type": "end", "code": "RPPAM-8617", "text": text, "again": True}
+    log.error("a terminal could not be opened", exc_info=error)
+    return {"type": "end", "code": "RPPAM-8617", "text": "something unforeseen happened", "again": False}
