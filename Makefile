@@ -20,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive bench console docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -136,6 +136,9 @@ bench: servers ## the measurements behind docs/decisions
 
 console: dev ## build the pages of the console from console/ (needs Node and npm)
 	$(BIN)/python scripts/console_build.py
+
+console-failovers: dev ## 20 failovers of the node that serves an open tab with a terminal; a quarter of an hour
+	RPPAM_CONSOLE_FAILOVERS=20 $(BIN)/pytest tests/console/test_sessions.py -k failovers -q -n0
 
 docs: dev ## write the generated references anew
 	$(BIN)/python -m scripts.references

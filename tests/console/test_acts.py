@@ -1,10 +1,13 @@
 """What is done on the pages of policies, groups and folders, each once, and what is left of it in the cluster."""
 
+import contextlib
+import re
+import sqlite3
 from typing import Any
 
 import pytest
 
-from tests.console.conftest import OpenPage
+from tests.console.conftest import PASSWORD, OpenPage
 from tests.support.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
@@ -85,3 +88,61 @@ def test_rights_on_a_folder_are_given_changed_and_taken_away(open_page: OpenPage
     page.get_by_role("button", name="Save").click()
     page.get_by_role("listitem").filter(has_text="bob").wait_for(state="detached")
     assert [one["role"] for one in told(lab, place)["items"]] == ["pam_approver"]
+
+
+def test_two_tabs_are_one_log_in_and_never_two_users(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    first = watched.page
+    watched.sign_in("sue")
+    second = first.context.new_page()
+    second.goto(f"{watched.origin}/console/#/vault")
+    second.get_by_role("link", name="Sue").wait_for()
+    second.get_by_role("button", name="Sign out").click()
+    first.get_by_label("Password").wait_for()
+    second.get_by_label("User name").fill("bob")
+    second.get_by_label("Password").fill(PASSWORD)
+    second.get_by_role("button", name="Sign in").click()
+    first.get_by_role("link", name="Bob").wait_for()
+    assert first.get_by_role("link", name="Users and roles").count() == 0
+
+
+def test_a_tab_that_slept_for_a_day_is_awake_at_once(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    page = watched.page
+    page.clock.install()
+    watched.sign_in("audrey")
+    watched.open("users")
+    page.get_by_role("cell", name="bob").first.wait_for()
+    page.clock.fast_forward("24:00:00")
+    body = {"username": "made-meanwhile", "displayName": "", "roles": ["pam_user"]}
+    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    page.get_by_text("made-meanwhile").first.wait_for(timeout=30_000)
+    page.get_by_role("status").get_by_text("Reconnecting").wait_for(state="detached", timeout=30_000)
+
+
+ROWS = 100_000
+
+
+def test_a_hundred_thousand_accounts_are_paged_and_searched_by_the_server(open_page: OpenPage, lab: Lab) -> None:
+    with contextlib.closing(sqlite3.connect(lab.database.removeprefix("sqlite:///"), timeout=30)) as database, database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO users"
+            " (id, name, display_name, password_hash, disabled, created_at, password_changed_at)"
+            " SELECT 'many-' || i, printf('many%06d', i), '', '-', 0, 1, 1 FROM n",
+            (ROWS,),
+        )
+        database.execute(
+            "INSERT INTO user_roles (user_id, role) SELECT id, 'pam_user' FROM users WHERE id LIKE 'many-%'"
+        )
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("users")
+    page.get_by_text(re.compile(r"1 to 25 of 100,0\d\d")).wait_for()
+    page.get_by_role("searchbox", name="Search").fill("many09999")
+    page.get_by_text("1 to 10 of 10").wait_for(timeout=10_000)
+    page.get_by_role("searchbox", name="Search").fill("many")
+    page.get_by_text("1 to 25 of 100,000").wait_for(timeout=10_000)
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("cell", name="many000026").first.wait_for(timeout=10_000)
+    assert page.locator("tbody tr").count() == 25

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
+from tests.console.conftest import AXE, PASSWORD, OpenPage
 from tests.support.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
@@ -60,33 +60,6 @@ def test_every_page_is_whole_in_both_themes_and_on_a_phone(open_page: OpenPage, 
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size["width"], f"{path} is {width} wide"
     assert {path: flaws for path, flaws in found.items() if flaws} == {}
-
-
-def test_a_failover_loses_no_log_in_no_event_and_does_no_act_twice(
-    open_page: OpenPage, lab: Lab, balancer: Balancer
-) -> None:
-    watched = open_page()
-    page = watched.page
-    watched.sign_in("sue")
-    watched.open("siem")
-    page.get_by_role("status").get_by_text("Healthy").wait_for()
-    nodes = {node.port: node for node in lab.nodes}
-    for turn in range(2):
-        assert balancer.served is not None
-        serving = nodes[balancer.served]
-        page.get_by_role("button", name="New target").click()
-        page.get_by_label("Name", exact=True).fill(f"collector {turn}")
-        page.get_by_label("Address").fill("tls://siem.example.com:6514")
-        serving.kill()
-        page.get_by_role("button", name="Save").click()
-        page.get_by_role("cell", name=f"collector {turn} syslog").wait_for(timeout=60_000)
-        page.get_by_role("status").get_by_text("Reconnecting").wait_for(state="detached", timeout=30_000)
-        answer = lab.running()[0].ask("/api/v1/siem/targets", token=lab.token)
-        assert [one["name"] for one in answer.body["items"]].count(f"collector {turn}") == 1
-        serving.start()
-        lab.wait_until_healthy()
-        page.get_by_role("status").get_by_text("Healthy").wait_for(timeout=30_000)
-    assert page.get_by_label("Password").count() == 0
 
 
 def test_what_somebody_else_does_appears_by_itself_and_is_text(open_page: OpenPage, lab: Lab) -> None:

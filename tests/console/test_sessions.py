@@ -241,3 +241,46 @@ def test_a_terminal_goes_on_over_the_death_of_its_node_and_a_reload(
     eventually(over, within_s=15, what="the end of the session", say=lab.logs)
     serving.start()
     lab.wait_until_healthy()
+
+
+FAILOVERS = int(os.environ.get("RPPAM_CONSOLE_FAILOVERS", "3"))
+"""`make console-failovers` has 20."""
+
+
+def test_failovers_of_the_serving_node_cost_no_log_in_no_event_no_byte_and_do_no_act_twice(
+    open_page: OpenPage, lab: Lab, balancer: Balancer, target: Sshd
+) -> None:
+    acts, other = open_page(), open_page()
+    page = acts.page
+    acts.sign_in("sue")
+    other.sign_in("sue")
+    other.open("siem")
+    acts.open(f"terminal?target=web1&account={target.user}")
+    screen = page.get_by_role("region", name=f"Terminal {target.user}@web1")
+    page.get_by_role("main").get_by_text("live", exact=True).wait_for(timeout=30_000)
+    page.keyboard.type("PS1='> '\n")
+    nodes = {node.port: node for node in lab.nodes}
+    for turn in range(FAILOVERS):
+        acts.open("siem")
+        page.get_by_role("button", name="New target").click()
+        page.get_by_label("Name", exact=True).fill(f"collector {turn}")
+        page.get_by_label("Address").fill("tls://siem.example.com:6514")
+        assert balancer.served is not None
+        serving = nodes[balancer.served]
+        serving.kill()
+        page.get_by_role("button", name="Save").click()
+        for one in (page, other.page):  # what was done here is heard there, too
+            one.get_by_role("cell", name=f"collector {turn} syslog").wait_for(timeout=60_000)
+            one.get_by_role("status").get_by_text("Reconnecting").wait_for(state="detached", timeout=30_000)
+        acts.open("terminal")
+        page.get_by_role("textbox", name=f"Terminal {target.user}@web1").focus()
+        page.keyboard.type(f"echo turn-$(({turn}+1000))\n")
+        screen.get_by_text(f"turn-{1000 + turn}").first.wait_for(timeout=60_000)
+        answer = lab.running()[0].ask("/api/v1/siem/targets", token=lab.token)
+        assert [one["name"] for one in answer.body["items"]].count(f"collector {turn}") == 1
+        serving.start()
+        lab.wait_until_healthy()
+        other.page.get_by_role("status").get_by_text("Healthy").wait_for(timeout=30_000)
+    shown = screen.inner_text()
+    assert [shown.count(f"\nturn-{1000 + turn}") for turn in range(max(0, FAILOVERS - 5), FAILOVERS)].count(1) >= 3
+    assert page.get_by_label("Password").count() == other.page.get_by_label("Password").count() == 0

@@ -23,6 +23,27 @@ export const may = {
   get approve() { return has("pam_admin", "pam_approver"); },
 };
 
+/** All tabs of a browser are one log-in: what one does, the others hear. */
+const tabs = new BroadcastChannel("rppam.session");
+tabs.onmessage = ({ data }: MessageEvent<string>) => {
+  if (!session.known) return;
+  if (data && data === session.me?.id) {
+    // The same person signed in again in another tab.
+    session.expired = false;
+    for (const done of waiting.splice(0)) done(true);
+    listen();
+  } else if (data || session.me) location.reload();
+};
+/** A tab that slept may wake under somebody else's log-in, or none. */
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !session.me || session.expired) return;
+  const mine = session.me.id;
+  api.get("/api/v1/users/me", { once: true }).then(
+    (now) => now.id === mine || location.reload(),
+    (error: unknown) => error instanceof Problem && error.status === 401 && void askToSignIn(),
+  );
+});
+
 let timer: ReturnType<typeof setTimeout> | undefined;
 let waiting: ((signedIn: boolean) => void)[] = [];
 
@@ -51,6 +72,7 @@ export async function signedIn(): Promise<void> {
     location.reload();
     return;
   }
+  tabs.postMessage(session.me.id);
   await renewSoon();
   listen();
   for (const done of waiting.splice(0)) done(true);
@@ -63,6 +85,7 @@ export async function signOut(): Promise<void> {
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 401) throw error;
   }
+  tabs.postMessage("");
   deafen();
   leaveAll();
   session.me = undefined;
