@@ -148,6 +148,9 @@ def _leadership() -> Iterable[State]:
     yield State("Members", "another node is no member", change, "asks to become a member")
     drift = "cluster.virtualIp: pam-1, pam-2 have 10.0.1.50/24; pam-3 has another value"
     yield State("Members", "nodes differ in a setting", _found("RD-909", drift), "nothing: health alone compares")
+    lacking = _found("RD-956", "the vault needs 5d41402abc4b2a76; pam-3 has another one")
+    change = _all(_with(knows_vault_key=True), lacking)
+    yield State("Members", "a node has another master key of the vault", change, "this node does not lead")
     change = _all(_member_with("pam-3", version="1.1.0"), _found("RD-910", "pam-1 1.0.0, pam-2 1.0.0, pam-3 1.1.0"))
     yield State("Members", "nodes of two releases", change, "nothing: health alone compares")
     change = _member_with("pam-3", settings_revision=3)

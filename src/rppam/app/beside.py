@@ -6,6 +6,7 @@ from typing import Final
 from rppam.app.database_watch import NodeDatabase
 from rppam.app.offers import leader_tasks, node_tasks
 from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
+from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
 from rppam.db.condition import Condition
 from rppam.foundation import ControlFoundation
 from rppam.kernel.errors import RppamError
@@ -28,6 +29,14 @@ class Beside:
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong and is a finding. Takes no time."""
         return findings_of(self._troubles())
+
+    def why_unfit(self) -> str:
+        """Why this node should not lead now; empty where it may. Takes no time."""
+        return next((task.unfit for task in self.tasks if task.unfit), "")
+
+    def master_keys(self) -> HeldKeys:
+        """Which master keys of the vault this node has. Takes no time."""
+        return next((task.master_keys for task in self.tasks if task.master_keys.held), NOT_KNOWN)
 
     def _troubles(self) -> list[RppamError | str]:
         return [*(task.trouble for task in self.tasks), *(task.trouble for task in self.leading)]

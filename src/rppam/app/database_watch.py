@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rppam.cluster.health.agreement import NOT_KNOWN
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.db.condition import WORKER, Condition, DatabaseState, from_text, sentence_of, state_of, to_text
 from rppam.db.database import Database
@@ -59,6 +60,9 @@ class NodeDatabase:
     name: Final = "the watch over the database"
     trouble: Final = ""
     """Health has fields and findings for it."""
+    unfit: Final = ""
+    """Who leads without a database is the core's affair."""
+    master_keys: Final = NOT_KNOWN
 
     def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[str, Condition]] = dict) -> None:
         self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers

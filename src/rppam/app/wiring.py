@@ -178,6 +178,7 @@ def deciding_of(
         members=members.ways if members else None,
         orders=orders,
         why_no_leader=lambda: view.snapshot().no_leader_reason,
+        why_unfit=beside.why_unfit,
     )
     probes = replace(
         _probes(known, database, clock, checkup, redis, beside, lambda: _problems(orders, address)),
@@ -220,6 +221,7 @@ def _probes(
         password_mark=lambda: redis.password_mark if redis is not None else None,
         store_reason=redis.why_down if redis is not None else str,
         database=beside.database.state,
+        master_keys=beside.master_keys,
     )
 
 

@@ -149,6 +149,10 @@ MEMBERS: Final = (
         Fix("Set api.tlsCaPath to the authority that signed the nodes' certificates, issue one with the name in "
             "node.advertiseUrl (rppam tls issue, or openssl with -addext subjectAltName=DNS:NAME), and open the port.",
             "openssl x509 -noout -ext subjectAltName,extendedKeyUsage -in FILE shows what a certificate is for")),
+    error("RD-956", "A node has not got the master key that the vault's keys are wrapped with.",
+        "RPPAM-8420 or RPPAM-8421 for vault work there; that node does not lead (vault.leadWithoutKey)",
+        Fix("Compare 'rppam vault key status' on all nodes, and copy the right key to the node that is named: the file "
+            "of vault.keySource, or auth.sealingKeyPath. It notices within two seconds.", "rppam vault key status")),
     note("RD-937", "No witness runs on this host now.",
         "nobody listens at the member port",
         linux("Start it once everything here is right.", "sudo systemctl start rppam-witness",

@@ -334,6 +334,10 @@ class VaultSettings(Section):
     key_path: _File = _key(
         ByPlace("<dataDir>/keys/vault.key"), "The master key for keySource file: 32 bytes in base64, mode 0600."
     )
+    lead_without_key: _Bool = _key(
+        False,
+        "Whether a node may lead that has not got the vault's master key. It refuses vault work either way.",
+    )
     reveal_factor: Annotated[str, _one_of("required", "none")] = _key(
         "required", "Whether showing a secret takes a second factor that is given with the request."
     )

@@ -39,6 +39,7 @@ _OF_THE_NODE: Final = frozenset(
         "RD-628",
         "RD-630",
         "RD-631",
+        "RD-956",
     }
 )
 """What a running node knows better than its files show: what its account may write, what its database answers."""

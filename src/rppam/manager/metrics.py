@@ -112,6 +112,10 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
     if any(member.has_virtual_ip is not None for member in snapshot.members):
         holders = sum(member.has_virtual_ip is True for member in snapshot.members)
         found.append(_one("rppam_virtual_ip_holders", "Hosts with the virtual address, as their nodes say.", holders))
+    if snapshot.knows_vault_key:
+        agree = all(finding.code != "RD-956" for finding in snapshot.findings)
+        meaning = "0 while a node is seen that has not got the master key of the vault."
+        found.append(_one("rppam_vault_keys_agree", meaning, agree))
     found += [*_votes(snapshot), *_database(snapshot), *_disks(snapshot)]
     if (own := snapshot.worker_redis_connected) is not None:
         meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."

@@ -26,6 +26,7 @@ GRAVE: Final = {
     "RD-632": "the virtual address is not where it should be",
     "RD-902": "this node is no member, and has no vote",
     "RD-908": "a node is no member, and has no vote",
+    "RD-956": "a node has not got the vault's master key",
 }
 """Findings with which no cluster is healthy, in a few words."""
 STYLE_OF: Final = {"error": "red", "warning": "yellow"}

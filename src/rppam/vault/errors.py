@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from rppam.catalogue.table import ROWS
 from rppam.http.errors import RequestError
 from rppam.kernel.errors import Exit, Fault, Retry
 
@@ -124,6 +125,10 @@ class MasterKeyDiffers(VaultKeyError, code="RPPAM-8421"):
     """The master key of this node is not the one that the vault's keys are wrapped with, so it refuses vault work."""
 
     fix = "Compare 'rppam vault key status' on all nodes and copy the right key here; other nodes go on."
+
+
+class VaultClosed(VaultKeyError, code="RPPAM-8424", problem=ROWS["RD-956"]):
+    """As health tells it: the vault is in use, and this node cannot open it."""
 
 
 class VaultKeyGone(VaultKeyError, code="RPPAM-8422"):

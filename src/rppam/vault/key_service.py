@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from rppam.db.database import Database
-from rppam.kernel.errors import RppamError
 from rppam.vault.errors import VaultKeyError
 from rppam.vault.sealing import Keyring, Standing
 
@@ -64,13 +63,3 @@ class VaultKeys:
             if not after:
                 break
         await self._database.write(self._keyring.retire)
-
-    async def warning(self) -> str:
-        """What health says of this node's master key; empty where it is right. Raises a ``DatabaseError``."""
-        try:
-            await self._database.read(self._keyring.check)
-        except VaultKeyError as error:
-            return f"this node refuses vault work: {error.row.code}: {error}. {error.row.remedy}"
-        except RppamError:
-            raise
-        return ""

@@ -47,6 +47,17 @@ class Keyring:
         """Of this node's master key."""
         return self._masters().own.fingerprint
 
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of all master keys that this node has, its own first."""
+        masters = self._masters()
+        return tuple(one.fingerprint for one in (masters.own, *masters.coming, *masters.gone))
+
+    def needed(self, connection: Connection) -> str:
+        """The fingerprint of the master key that the key which seals now is wrapped with; empty where there is none."""
+        row = connection.execute(_newest()).one_or_none()
+        return "" if row is None else str(row.master)
+
     def new_dek(self, connection: Connection, entry_id: str) -> tuple[str, bytes]:
         """A data key for one version of an entry: its id and the key."""
         kek, key = self._active(connection)

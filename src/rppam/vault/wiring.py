@@ -10,6 +10,7 @@ from rppam.kernel.services import Services
 from rppam.vault.checkout_service import Checkouts
 from rppam.vault.folder_service import Folders
 from rppam.vault.key_service import VaultKeys
+from rppam.vault.key_watch import KeyWatch
 from rppam.vault.keys import master_keys_of
 from rppam.vault.ports import Grants
 from rppam.vault.sealing import Keyring
@@ -17,7 +18,6 @@ from rppam.vault.service import Vault
 
 SWEEP_EVERY_S: Final = 0.5
 FOLLOW_EVERY_S: Final = 2.0
-WATCH_EVERY_S: Final = 1.0
 
 
 def wire(base: Foundation, services: Services) -> None:
@@ -47,8 +47,9 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health when this node's master key is not the vault's."""
-    keys = VaultKeys(base.database, Keyring(master_keys_of(base.config, base.clock)))
-    return [NodeTask("the watch over the vault's keys", WATCH_EVERY_S, keys.warning)]
+    keyring = Keyring(master_keys_of(base.config, base.clock))
+    leads_without = base.config.vault.lead_without_key or not base.config.cluster.enabled
+    return [KeyWatch(base.database, keyring, leads_without=leads_without)]
 
 
 def _grants(services: Services) -> Grants | None:

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.agreement import Agreement, digests_from_text, digests_to_text
+from rppam.cluster.health.agreement import NO_KEY, Agreement, HeldKeys, digests_from_text, digests_to_text
 from rppam.cluster.health.model import MemberView
 from rppam.kernel.instant import US_PER_S, Instant
 from tests.support.health import seen_member
@@ -98,3 +98,31 @@ def test_one_that_was_away_for_a_moment_is_not_told() -> None:
 def test_a_node_that_is_unreachable_has_nothing() -> None:
     gone = node("node2", has_virtual_ip=True, status=MemberStatus.UNREACHABLE)
     assert told((node("node1", leads=True), gone)) == []
+
+
+def with_keys(node: str, *held: str, needed: str = "") -> Agreement:
+    return Agreement(node, VALUES, "", 500, lambda: HeldKeys(held, needed))
+
+
+def key_evidence(one: Agreement, **others: Agreement) -> list[tuple[str, str]]:
+    said = {name: other.text for name, other in others.items()}
+    return [(found.code, found.evidence) for found in one.findings((), said, None, NOW)]
+
+
+def test_a_node_without_the_vault_s_master_key_is_named_by_those_that_have_it() -> None:
+    right, moving = with_keys("node1", "aa", needed="aa"), with_keys("node2", "bb", "aa", needed="aa")
+    wrong, without = with_keys("node3", "cc", needed="aa"), with_keys("node4", NO_KEY, needed="aa")
+    said = {"node2": moving, "node3": wrong, "node4": without}
+    told = [("RD-956", "the vault needs aa; node3 has another one, node4 has none")]
+    assert key_evidence(right, **said) == told
+    assert key_evidence(moving, node1=right, node3=wrong, node4=without) == told
+    assert key_evidence(wrong, node1=right, node2=moving) == [], "it says so of itself, and judges nobody"
+    assert key_evidence(right, node2=moving, old=Agreement("old", VALUES, "", 500)) == []
+
+
+def test_before_there_is_anything_in_the_vault_two_keys_are_named_all_the_same() -> None:
+    one, other, moving = with_keys("node1", "aa"), with_keys("node2", "bb"), with_keys("node3", "bb", "aa")
+    assert key_evidence(one, node2=other) == [("RD-956", "node1 has aa; node2 has another one")]
+    assert key_evidence(one, node3=moving) == []
+    assert key_evidence(moving, node1=one, node2=other) == []
+    assert "aa" not in one.text.partition("vault.masterKey=")[2]

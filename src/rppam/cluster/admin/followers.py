@@ -40,7 +40,11 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         return CannotFollow(f"{to} is a witness, which votes and never leads")
     readiness = readiness_of(core, to)
     if readiness is Readiness.ASIDE or (readiness is None and seen is not None and seen.heartbeat.maintenance):
-        return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
+        told = f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)"
+        ordered = seen is None or seen.heartbeat.maintenance
+        return CannotFollow(
+            told if ordered else f"{told}. If it is neither, it lacks the vault's master key: see its health"
+        )
     if readiness is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
     is_heard = core.status().is_heard(to, now)

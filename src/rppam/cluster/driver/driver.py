@@ -22,6 +22,7 @@ from rppam.cluster.consensus.effects import (
     Promoted,
     Quiesced,
     RecordRefuted,
+    StandAgain,
     StandDown,
     SteppedDown,
     Tick,
@@ -120,6 +121,37 @@ class DatabaseGateway:
             self._confirms = False
 
 
+class Moved:
+    """Set whenever the core may have changed."""
+
+    def __init__(self) -> None:
+        self.wake, self.released = asyncio.Event(), asyncio.Event()
+
+
+class Fitness:
+    """Whether this node should lead, for reasons that the core knows nothing of."""
+
+    def __init__(self, why_unfit: Callable[[], str]) -> None:
+        """``why_unfit``: why not, now; empty where it may."""
+        self._why_unfit, self._is_unfit, self._is_over = why_unfit, False, False
+
+    def ends(self) -> None:
+        """This node stands down for good."""
+        self._is_over = True
+
+    def judged(self) -> StandDown | StandAgain | None:
+        """What the core is to be told now; ``None``: nothing new."""
+        why = self._why_unfit()
+        if self._is_over or bool(why) is self._is_unfit:
+            return None
+        self._is_unfit = bool(why)
+        if why:
+            log.error("this node does not lead: %s", why, extra=noted(HistoryEvent.NOTICE))
+            return StandDown(why)
+        log.info("this node may lead again: what kept it from that is over", extra=noted(HistoryEvent.NOTICE))
+        return StandAgain()
+
+
 class Driver:
     """Runs a NodeCore on a store and an epoch register."""
 
@@ -137,11 +169,14 @@ class Driver:
         members: MemberWays | None = None,
         orders: OperatorStateKeeper | None = None,
         why_no_leader: Callable[[], str] = str,
+        why_unfit: Callable[[], str] = str,
     ) -> None:
         """``identity_wait_us``: see ``Connected.extra_wait_us``.
 
         ``on_turn`` is called whenever the core may have changed, before anything that follows from it is done: so a
         permission that ended is withdrawn everywhere before the release is sent.
+
+        ``why_unfit``: why this node should not lead now, for reasons that the core knows nothing of.
         """
         self.core = core
         self.turned: asyncio.Future[Turned] = asyncio.get_running_loop().create_future()
@@ -152,6 +187,7 @@ class Driver:
         self._leader_tasks = leader_tasks
         self._on_turn = on_turn
         self._orders = orders
+        self._fitness = Fitness(why_unfit)
         self._tasks = Tasks()
         self.members = None if members is None else MemberGateway(core, members, clock, self.feed, self._tasks.ended)
         """The way to the other members; ``None`` where the record alone decides."""
@@ -162,8 +198,7 @@ class Driver:
             LeadershipLog(core.node, core.timing, why_no_leader, clock.now()),
             MemberLog(core.detector, lambda: {} if link is None else link.peers),
         )
-        self._released = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._moved = Moved()
 
     @property
     def broken(self) -> "asyncio.Future[str]":
@@ -181,6 +216,7 @@ class Driver:
 
     async def stop(self, why: str, timeout_ms: int = 1_000) -> None:
         """Step down, release, deregister; each bounded. Safe to call when nothing was started."""
+        self._fitness.ends()
         self.feed(self.core.step(StandDown(why), self._clock.now()))
         try:
             async with asyncio.timeout(timeout_ms / 1000):
@@ -202,25 +238,27 @@ class Driver:
             left = status.to_release(self._clock.now()) if self.store.view.connected else None
             if status.phase is Phase.STANDBY and left is None:
                 return
-            self._released.clear()
-            await self._released.wait()
+            self._moved.released.clear()
+            await self._moved.released.wait()
 
     async def _turn(self) -> None:
         leadership_log, member_log = self._logs
         while True:
             now = self._clock.now()
             self.polled_at = now
+            if (judged := self._fitness.judged()) is not None:
+                self.feed(self.core.step(judged, now))
             self.feed(self.core.step(Tick(), now))
             status, view = self.core.status(), self.store.view
             leadership_log.look(status.leader(now), now, last_sign(status, now))
             leadership_log.look_at_store(answers=view.connected and not view.reason, reason=view.reason, now=now)
             member_log.look(now)
-            self._wake.clear()  # feeding set it; only what happens from here on shall cut the wait short
+            self._moved.wake.clear()  # feeding set it; only what happens from here on shall cut the wait short
             wait_s = min(MAX_SLEEP_S, max(0.0, (self.core.deadline() - self._clock.now()) / 1e6))
             due = now + wait_s * 1e6
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
+                    await self._moved.wake.wait()
             except TimeoutError:
                 self.store.lagged(int((self._clock.now() - due) / US_PER_MS))
 
@@ -234,8 +272,8 @@ class Driver:
                 self._perform(effect)
         if self.members is not None:
             self.members.look()
-        self._wake.set()
-        self._released.set()
+        self._moved.wake.set()
+        self._moved.released.set()
 
     def _perform(self, effect: NodeEffect) -> None:
         spawn, now = self._tasks.spawn, self._clock.now()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from rppam.catalogue.table import finding
+from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
 from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding
@@ -30,6 +31,16 @@ class SideTask(Protocol):
         """What health says of it now, an error or a sentence; empty for nothing."""
         ...
 
+    @property
+    def unfit(self) -> str:
+        """Why this node should not lead now; empty where it may."""
+        ...
+
+    @property
+    def master_keys(self) -> HeldKeys:
+        """Which master keys of the vault this node has, for others; nothing where it is another's affair."""
+        ...
+
     async def run(self) -> None:
         """Never returns."""
         ...
@@ -44,6 +55,8 @@ class NodeTask:
         self._every_s, self._work = every_s, work
         self.trouble: RppamError | str = ""
         """As of the last round that could tell."""
+        self.unfit = ""
+        self.master_keys = NOT_KNOWN
 
     async def run(self) -> None:
         """Never returns."""

@@ -1,4 +1,5 @@
-"""Whether all nodes have what must be the same everywhere: settings, licence, release; and who has the virtual address.
+"""Whether all nodes have what must be the same everywhere: settings, licence, release, the vault's master key; and who
+has the virtual address.
 
 Each node says in its heartbeat what it has: a short digest of each value, and whether the address is on its host. So
 every node can tell who differs in what, and says its own value where that helps. What it does not promise: that a value
@@ -6,8 +7,8 @@ is right; only that all have the same.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import MemberStatus
@@ -18,10 +19,30 @@ from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 DIGEST_CHARS: Final = 8
 VERSION: Final = "the release of rppam"
 ADDRESS: Final = "cluster.virtualIp"
+MASTER_KEY: Final = "vault.masterKey"
+"""Under this name a node says which master keys it has."""
+NO_KEY: Final = "none"
 NOWHERE_S: Final = 5
 """A leader takes the address at once; another node hears of it with the next heartbeat or the one after."""
 BEATS: Final = 4
 _ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
+
+
+class HeldKeys(NamedTuple):
+    """Which master keys of the vault a node has, by their fingerprints, its own first; and which one is needed."""
+
+    held: tuple[str, ...] = ()
+    """Empty: not known yet, so nothing is said of it."""
+    needed: str = ""
+    """Empty: the vault is empty, or nobody could look."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether this node may judge others: it has what the vault needs."""
+        return not self.needed or self.needed in self.held
+
+
+NOT_KNOWN: Final = HeldKeys()
 
 
 def digests_to_text(values: Mapping[str, str]) -> str:
@@ -42,23 +63,40 @@ def _digest(value: str) -> str:
 class Agreement:
     """What one node makes of what the others say."""
 
-    def __init__(self, node: str, values: Mapping[str, str], address: str, heartbeat_ms: int) -> None:
-        """``values``: this node's own, by name. ``address``: the virtual one; empty where there is none."""
-        self._node, self._values, self._address = node, values, address
+    def __init__(
+        self,
+        node: str,
+        values: Mapping[str, str],
+        address: str,
+        heartbeat_ms: int,
+        keys: Callable[[], HeldKeys] = HeldKeys,
+    ) -> None:
+        """``values``: this node's own, by name. ``address``: the virtual one; empty where there is none. ``keys``:
+        which master keys this node has now."""
+        self._node, self._values, self._address, self._keys = node, values, address, keys
         self._patience_us = max(NOWHERE_S * US_PER_S, BEATS * heartbeat_ms * US_PER_MS)
         self._odd_since: Instant | None = None
-        self.text: Final = digests_to_text(values)
+        self._text: Final = digests_to_text(values)
+
+    @property
+    def text(self) -> str:
         """For this node's heartbeat."""
+        held = self._keys().held if self._values else ()
+        return f"{self._text} {MASTER_KEY}={','.join(map(_digest, held))}" if held else self._text
 
     def findings(
         self, members: Sequence[MemberView], said: Mapping[str, str], leader: str | None, now: Instant
     ) -> tuple[Finding, ...]:
         """``said``: what living members say of their values, by their names; this node's own is left out or ignored."""
-        return (*self._drift(members, said), *self._address_findings(members, leader, now))
+        return (
+            *self._drift(members, said),
+            *self._key_findings(said),
+            *self._address_findings(members, leader, now),
+        )
 
     def _drift(self, members: Iterable[MemberView], said: Mapping[str, str]) -> Iterator[Finding]:
         theirs = {name: digests_from_text(text) for name, text in said.items() if name != self._node and text}
-        mine = digests_from_text(self.text)
+        mine = digests_from_text(self._text)
         told = []
         for name in sorted(mine):
             found = {self._node: mine[name]} | {node: one[name] for node, one in theirs.items() if name in one}
@@ -69,6 +107,25 @@ class Agreement:
         versions = {one.node: one.version for one in members if one.version and one.status in _ALIVE}
         if len(set(versions.values())) > 1:
             yield finding("RD-910", ", ".join(f"{node} {version}" for node, version in sorted(versions.items())))
+
+    def _key_findings(self, said: Mapping[str, str]) -> Iterator[Finding]:
+        """Which other nodes lack the vault's master key. A node that lacks it says so itself, and judges nobody."""
+        keys = self._keys()
+        if not keys.held or not keys.is_right:
+            return
+        ours = [_digest(one) for one in keys.held]
+        wrong = []
+        for name, text in sorted(said.items()):
+            theirs = digests_from_text(text).get(MASTER_KEY, "").split(",")
+            if name == self._node or theirs == [""]:
+                continue
+            fits = _digest(keys.needed) in theirs if keys.needed else theirs[0] in ours or ours[0] in theirs
+            if not fits:
+                has = "has none" if theirs == [_digest(NO_KEY)] else "has another one"
+                wrong.append(f"{name} {has}")
+        if wrong:
+            here = f"the vault needs {keys.needed}" if keys.needed else f"{self._node} has {keys.held[0]}"
+            yield finding("RD-956", f"{here}; {', '.join(wrong)}")
 
     def _camps(self, found: Mapping[str, str], own: str) -> str:
         """Who has the same as whom; this node's own value is said."""

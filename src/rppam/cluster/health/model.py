@@ -21,9 +21,10 @@ OTHERS_MAX: Final = 100
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 
-UNHEALTHY: Final = frozenset(("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", "RD-902", "RD-908"))
+UNHEALTHY: Final = frozenset(("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", "RD-902", "RD-908", "RD-956"))
 """Findings with which no cluster is healthy, whatever its nodes say: a promise file that keeps nothing, a ledger that
-is not what was recorded, an address that is not where it should be, nodes without a vote. As notes they say less."""
+is not what was recorded, an address that is not where it should be, nodes without a vote, or without the vault's
+master key. As notes they say less."""
 
 
 def is_grave(found: Finding) -> bool:
@@ -293,6 +294,8 @@ class ClusterSnapshot(ClusterHealth, frozen=True, kw_only=True):
     """What is left on the disks that this node writes to."""
     keeps_promises: bool | None = None
     """Whether its disk takes promises; ``None`` where members do not vote."""
+    knows_vault_key: bool = False
+    """Whether this node has looked which master key the vault needs."""
 
     def __post_init__(self) -> None:
         healthy = (

@@ -13,7 +13,7 @@ from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.strays import asks_to_join
-from rppam.cluster.health.agreement import Agreement
+from rppam.cluster.health.agreement import Agreement, HeldKeys
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import has_vote, heard_at, other_members
 from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
@@ -73,6 +73,8 @@ class NodeProbes:
     """Whether the virtual address is on this host."""
     database: Callable[[], DatabaseState] = DatabaseState
     """How the processes of this node stand with the database."""
+    master_keys: Callable[[], HeldKeys] = HeldKeys
+    """Which master keys of the vault this node has."""
 
 
 class NodeView:
@@ -86,7 +88,9 @@ class NodeView:
         self._ask = ask
         self._begun = clock.now()
         self._voteless = Voteless(core)
-        self._agreement = Agreement(facts.node, facts.shared_values, facts.virtual_ip, core.timing.heartbeat_ms)
+        self._agreement = Agreement(
+            facts.node, facts.shared_values, facts.virtual_ip, core.timing.heartbeat_ms, ask.master_keys
+        )
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -192,6 +196,7 @@ class NodeView:
             database_latency_ms=database.latency_ms,
             database_errors=database.errors,
             rooms=self._ask.rooms(),
+            knows_vault_key=bool(self._ask.master_keys().held),
             keeps_promises=None if not self._core.status().members_vote else not self._core.status().vote.why_unable,
         )
 
