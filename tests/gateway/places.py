@@ -59,12 +59,11 @@ def sshd(folder: Path, *more: str) -> Iterator[Sshd]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
     port = free_port()
-    lines = [
-        f"ListenAddress {HOST}", f"Port {port}", f"HostKey {folder / 'host'}", f"PidFile {folder / 'pid'}",
+    lines = [  # of a key that stands twice the first counts
+        *more, f"ListenAddress {HOST}", f"Port {port}", f"HostKey {folder / 'host'}", f"PidFile {folder / 'pid'}",
         f"AuthorizedKeysFile {folder / 'authorized_keys'}", "StrictModes no", "UsePAM no",
         "PermitRootLogin prohibit-password", "PasswordAuthentication no", "MaxStartups 100", "MaxSessions 50",
         "AcceptEnv LANG LC_* TZ", "Subsystem sftp internal-sftp", "LogLevel ERROR", f"SetEnv HOME={folder}",
-        *more,
     ]  # fmt: skip
     (folder / "config").write_text("\n".join(lines) + "\n")
     if os.getuid() == 0:

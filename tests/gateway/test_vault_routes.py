@@ -11,7 +11,7 @@ from rppam.gateway.ports import NoRecordings, Ways
 from rppam.gateway.wiring import ways_of
 from tests.gateway.places import HOST, Place, Sshd
 from tests.gateway.test_register import live, recorded
-from tests.support.served import Served
+from tests.support.served import PASSWORD, Served
 
 pytestmark = [pytest.mark.integration]
 
@@ -75,6 +75,42 @@ async def test_a_right_to_use_is_the_right_to_connect(place: Place, monkeypatch:
     ended = await asyncio.wait_for(running, 10)
     assert "the access to this account has ended" in ended.err
     assert "RPPAM-8601" in (await place.ssh("id -un", user="ursula+web1")).err
+
+
+async def test_a_session_ends_with_the_check_out_of_its_secret_where_the_entry_says_so(place: Place) -> None:
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    account = await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    entry = (await catalogue.ask("GET", f"/api/v1/vault/entries?accountId={account}"))["items"][0]
+    right = {"items": [{"role": "pam_user", "rights": ["reveal"]}]}
+    await catalogue.ask("PUT", f"/api/v1/vault/folders/{entry_folder(await folders(catalogue))}/rights", right)
+    login = {"username": "ursula", "password": PASSWORD}
+    token = (await place.served.http.post("/api/v1/auth/login", json=login)).json()["accessToken"]
+
+    async def ursula(path: str, body: object) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return await place.served.http.post(path, json=body, headers=headers)
+
+    for kills in (False, True):
+        await catalogue.ask("PUT", f"/api/v1/vault/entries/{entry['id']}", {"killOnCheckin": kills})
+        wish = {"entryId": entry["id"], "reason": "because", "minutes": 5}
+        held = (await ursula("/api/v1/vault/checkouts", wish)).json()
+        running = asyncio.create_task(place.ssh(f"echo on; sleep {60 if kills else 3}; echo off", user="ursula+web1"))
+        await live(place)
+        assert (await ursula(f"/api/v1/vault/checkouts/{held['id']}/checkin", {})).status_code == 204
+        ended = await asyncio.wait_for(running, 10)
+        assert (b"off" in ended.out) is not kills, ended
+        assert ("the check-out of its secret has ended (checkin)" in ended.err) is kills
+
+
+async def folders(catalogue: Catalogue) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await catalogue.ask("GET", "/api/v1/vault/folders"))["items"]
+    return found
+
+
+def entry_folder(found: list[dict[str, Any]]) -> str:
+    return next(str(one["id"]) for one in found if one["path"] == "unix")
 
 
 async def test_the_first_contact_pins_where_the_resource_says_so(place: Place) -> None:

@@ -20,6 +20,7 @@ PASSWORD = "s3cret@/:#%ü"  # every character that a URL must escape
 class Server(NamedTuple):
     host: str
     port: int
+    log: Path
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         return psycopg.connect(
@@ -71,7 +72,7 @@ def running(programs: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [*as_user, programs / "postgres", "-D", cluster, *options], stdout=log, stderr=log, cwd="/"
         )
-    server = Server("127.0.0.1", port)
+    server = Server("127.0.0.1", port, home / "log")
     try:
         deadline = time.monotonic() + 20
         while True:

@@ -7,6 +7,7 @@ from rppam.app.database_watch import NodeDatabase
 from rppam.app.offers import leader_tasks, node_tasks
 from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
 from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
+from rppam.cluster.health.model import GaugeView
 from rppam.db.condition import Condition
 from rppam.foundation import ControlFoundation
 from rppam.kernel.errors import RppamError
@@ -29,6 +30,10 @@ class Beside:
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong and is a finding. Takes no time."""
         return findings_of(self._troubles())
+
+    def gauges(self) -> tuple[GaugeView, ...]:
+        """Numbers for monitoring. Takes no time."""
+        return tuple(gauge for task in self.tasks for gauge in task.gauges)
 
     def why_unfit(self) -> str:
         """Why this node should not lead now; empty where it may. Takes no time."""

@@ -63,6 +63,7 @@ class NodeDatabase:
     unfit: Final = ""
     """Who leads without a database is the core's affair."""
     master_keys: Final = NOT_KNOWN
+    gauges: Final = ()
 
     def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[str, Condition]] = dict) -> None:
         self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers

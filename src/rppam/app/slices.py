@@ -27,6 +27,7 @@ import rppam.manager
 import rppam.notifications
 import rppam.recordings
 import rppam.requests
+import rppam.rotation
 import rppam.setup
 import rppam.siem
 import rppam.targets
@@ -56,6 +57,7 @@ SLICES: Final[list[Slice]] = [
     rppam.vault.SLICE,
     rppam.recordings.SLICE,
     rppam.gateway.SLICE,
+    rppam.rotation.SLICE,
     rppam.notifications.SLICE,
     rppam.requests.SLICE,
     rppam.limits.SLICE,

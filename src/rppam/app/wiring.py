@@ -222,6 +222,7 @@ def _probes(
         store_reason=redis.why_down if redis is not None else str,
         database=beside.database.state,
         master_keys=beside.master_keys,
+        gauges=beside.gauges,
     )
 
 

@@ -5,6 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="gateway",
     package=__name__,
+    public=("errors", "model", "ports", "ssh.algorithms", "ssh.target"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.cache.change_log import record_change
@@ -22,8 +22,11 @@ from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
+from rppam.vault.tables import checkouts, vault_entries
 
 _A: Final = access_sessions.c
+_E: Final = vault_entries.c
+_C: Final = checkouts.c
 _O: Final = session_orders.c
 SWEEP_ROWS: Final = 500
 
@@ -199,13 +202,30 @@ def _told(connection: Connection, live: Mapping[str, Alive]) -> Tick:
         .select_from(access_sessions.outerjoin(users, users.c.id == _A.user_id))
         .where(_A.id.in_(ids))
     ).all()
-    gone = {row.id: why for row in rows if (why := _why_gone(row))}
+    gone = _given_back(connection, ids) | {row.id: why for row in rows if (why := _why_gone(row))}
     return Tick(
         tuple(Order(row.id, row.session, row.kind, row.reason, row.by_name) for row in orders),
         gone,
         frozenset(row.id for row in rows if not row.active),
         frozenset(row.id for row in rows if row.active and row.generation != live[row.id].generation),
     )
+
+
+def _given_back(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Sessions whose secret their user has given back, or lost, since they began, where the entry says that this ends
+    them (``killOnCheckin``)."""
+    if not ids:
+        return {}
+    joined = access_sessions.join(vault_entries, _E.account_id == _A.account_id).join(
+        checkouts, (_C.entry_id == _E.id) & (_C.user_id == _A.user_id)
+    )
+    over_at = func.coalesce(_C.ended_at, _C.expires_at)
+    ended = (_C.started_at <= _A.started) & (over_at >= _A.started) & (over_at <= NowMs())
+    wanted = select(_A.id, _C.ended_why).select_from(joined).where(_A.id.in_(ids), _E.kill_on_checkin, ended)
+    return {
+        row.id: f"the check-out of its secret has ended ({row.ended_why or 'expired'})"
+        for row in connection.execute(wanted)
+    }
 
 
 def _why_gone(row: Any) -> str:

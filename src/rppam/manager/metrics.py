@@ -16,7 +16,7 @@ from starlette.types import Scope
 from rppam import __version__
 from rppam.access.tokens.credentials import bearer_token
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import ClusterSnapshot
+from rppam.cluster.health.model import ClusterSnapshot, GaugeView
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.serving_errors import MetricsElsewhereError, MetricsTokenError
 from rppam.kernel.instant import WallMs
@@ -116,6 +116,7 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
         agree = all(finding.code != "RD-956" for finding in snapshot.findings)
         meaning = "0 while a node is seen that has not got the master key of the vault."
         found.append(_one("rppam_vault_keys_agree", meaning, agree))
+    found += _of_features(snapshot.gauges)
     found += [*_votes(snapshot), *_database(snapshot), *_disks(snapshot)]
     if (own := snapshot.worker_redis_connected) is not None:
         meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."
@@ -143,6 +144,15 @@ def _one(name: str, meaning: str, value: float, **labels: str) -> Metric:
 
 def _by(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
     return Metric(name, meaning, [(((label, text),), value) for text, value in values.items()])
+
+
+def _of_features(gauges: Iterable[GaugeView]) -> list[Metric]:
+    """Those of one name together, as the format wants it."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    for one in gauges:
+        labels = ((one.label, one.labelled),) if one.label else ()
+        found.setdefault((one.name, one.meaning), []).append((labels, one.value))
+    return [Metric(name, meaning, samples) for (name, meaning), samples in found.items()]
 
 
 def _votes(snapshot: ClusterSnapshot) -> list[Metric]:

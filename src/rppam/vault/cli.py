@@ -15,6 +15,7 @@ from rppam.access.tokens.target import Where, target_options
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
 from rppam.vault.key_cli import key
+from rppam.vault.rotation_cli import rotate, rotation, rotations
 
 VAULT: Final = "/api/v1/vault"
 ENTRIES: Final = f"{VAULT}/entries"
@@ -30,7 +31,8 @@ def command() -> None:
     """Keep secrets of privileged accounts, show them, and check them out."""
 
 
-command.add_command(key)
+for _one in (key, rotate, rotation, rotations):
+    command.add_command(_one)
 
 
 @command.command("ls", context_settings=HELP, epilog="Example: rppam vault ls --folder servers")

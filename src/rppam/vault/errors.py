@@ -92,9 +92,12 @@ class CheckoutOver(VaultError, code="RPPAM-8412", status=409):
 
 
 class EntryBlocked(VaultError, code="RPPAM-8413", status=409):
-    """The secret was used and has to be changed before anybody gets it again."""
+    """The secret was used and has to be changed before anybody gets it again, or is being changed at this moment."""
 
-    fix = "Change the secret on its target and in the vault, or release the entry (POST .../release)."
+    fix = (
+        "Wait for its change ('rppam vault rotation ENTRY' tells how far it is), change it on its target and in the "
+        "vault by hand, or release the entry (POST .../release)."
+    )
 
 
 class VersionUnknown(VaultError, code="RPPAM-8414", status=404):

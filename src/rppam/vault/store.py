@@ -291,11 +291,25 @@ def add_version(
     connection: Connection, keyring: Keyring, entry: Entry, fields: Mapping[str, Secret], by: str, *, why: str = "set"
 ) -> Entry:
     """Make these fields the current version. The entry's row is locked by the caller, or new."""
-    dek_id, dek = keyring.new_dek(connection, entry.id)
-    number = entry.version + 1
     before = (_V.entry_id == entry.id) & (_V.state == VersionState.CURRENT.value)
     connection.execute(update(vault_versions).where(before).values(state=VersionState.PREVIOUS.value))
-    row = {"entry_id": entry.id, "version": number, "dek_id": dek_id, "state": VersionState.CURRENT.value}
+    number = put_version(connection, keyring, entry, fields, by, VersionState.CURRENT)
+    change = {"version": number, "changed_at": NowMs(), "state": EntryState.AVAILABLE.value}
+    raised = change | {"revision": _E.revision + (1 if entry.version else 0)}
+    connection.execute(update(vault_entries).where(_E.id == entry.id).values(**raised))
+    facts = {"version": number, "fields": sorted(fields), "how": why}
+    record(connection, "secret.set", entity_of(entry), details=facts)
+    return entry_in(connection, entry.id)
+
+
+def put_version(
+    connection: Connection, keyring: Keyring, entry: Entry, fields: Mapping[str, Secret], by: str, state: VersionState
+) -> int:
+    """Seal these fields as a version of this state; its number, above every one that there is."""
+    dek_id, dek = keyring.new_dek(connection, entry.id)
+    last = connection.execute(select(func.max(_V.version)).where(_V.entry_id == entry.id)).scalar_one()
+    number = int(last or 0) + 1
+    row = {"entry_id": entry.id, "version": number, "dek_id": dek_id, "state": state.value}
     connection.execute(insert(vault_versions).values(**row, made_at=NowMs(), made_by=by[:256]))
     rows = [
         {
@@ -308,12 +322,7 @@ def add_version(
     ]
     if rows:
         connection.execute(insert(vault_fields), rows)
-    change = {"version": number, "changed_at": NowMs(), "state": EntryState.AVAILABLE.value}
-    raised = change | {"revision": _E.revision + (1 if entry.version else 0)}
-    connection.execute(update(vault_entries).where(_E.id == entry.id).values(**raised))
-    facts = {"version": number, "fields": sorted(fields), "how": why}
-    record(connection, "secret.set", entity_of(entry), details=facts)
-    return entry_in(connection, entry.id)
+    return number
 
 
 def open_version(connection: Connection, keyring: Keyring, entry: Entry, number: int) -> dict[str, Secret]:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from rppam.catalogue.table import finding
 from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
+from rppam.cluster.health.model import GaugeView
 from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding
@@ -41,6 +42,11 @@ class SideTask(Protocol):
         """Which master keys of the vault this node has, for others; nothing where it is another's affair."""
         ...
 
+    @property
+    def gauges(self) -> tuple[GaugeView, ...]:
+        """Numbers for monitoring."""
+        ...
+
     async def run(self) -> None:
         """Never returns."""
         ...
@@ -57,6 +63,7 @@ class NodeTask:
         """As of the last round that could tell."""
         self.unfit = ""
         self.master_keys = NOT_KNOWN
+        self.gauges: tuple[GaugeView, ...] = ()
 
     async def run(self) -> None:
         """Never returns."""

@@ -141,6 +141,17 @@ class NoteView(Value, frozen=True):
     """By the database's clock."""
 
 
+class GaugeView(Value, frozen=True):
+    """A number of a feature, for monitoring."""
+
+    name: str
+    meaning: str
+    value: float
+    label: str = ""
+    """The name of its label; empty: it has none."""
+    labelled: str = ""
+
+
 class DiskRoom(Value, frozen=True):
     """What is left for this account on the disk of one place."""
 
@@ -294,6 +305,8 @@ class ClusterSnapshot(ClusterHealth, frozen=True, kw_only=True):
     """What is left on the disks that this node writes to."""
     keeps_promises: bool | None = None
     """Whether its disk takes promises; ``None`` where members do not vote."""
+    gauges: tuple[GaugeView, ...] = ()
+    """Numbers of features."""
     knows_vault_key: bool = False
     """Whether this node has looked which master key the vault needs."""
 

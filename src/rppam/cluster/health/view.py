@@ -16,7 +16,7 @@ from rppam.cluster.driver.strays import asks_to_join
 from rppam.cluster.health.agreement import Agreement, HeldKeys
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import has_vote, heard_at, other_members
-from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
+from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, GaugeView, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.voteless import Voteless
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
@@ -73,6 +73,8 @@ class NodeProbes:
     """Whether the virtual address is on this host."""
     database: Callable[[], DatabaseState] = DatabaseState
     """How the processes of this node stand with the database."""
+    gauges: Callable[[], tuple[GaugeView, ...]] = tuple
+    """Numbers of features, for monitoring."""
     master_keys: Callable[[], HeldKeys] = HeldKeys
     """Which master keys of the vault this node has."""
 
@@ -196,6 +198,7 @@ class NodeView:
             database_latency_ms=database.latency_ms,
             database_errors=database.errors,
             rooms=self._ask.rooms(),
+            gauges=self._ask.gauges(),
             knows_vault_key=bool(self._ask.master_keys().held),
             keeps_promises=None if not self._core.status().members_vote else not self._core.status().vote.why_unable,
         )
