@@ -4,8 +4,9 @@ The application makes it; a slice's ``wire`` gets it, and offers its services wi
 :class:`ControlFoundation`.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rppam.cache.ports import SharedCache
 from rppam.cluster.link.link import TlsMemberLink
@@ -16,6 +17,9 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.fence import OnOutranked
 from rppam.settings.hot import LiveSettings
+
+LinkOrder = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Answers an order of another node: (its name, arguments) to what goes back. ValueError for what is none."""
 
 
 class Foundation(NamedTuple):
@@ -57,6 +61,8 @@ class ControlFoundation(NamedTuple):
     """To the other members; ``None`` where there are none."""
     config_file: Path | None = None
     """Where ``config`` was read, for commands that are started; ``None`` where the node is a single process."""
+    link_orders: dict[str, LinkOrder] | None = None
+    """What slices answer other nodes over the link, by the name of the order: they add theirs."""
 
     @property
     def node(self) -> str:

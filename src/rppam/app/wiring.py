@@ -164,7 +164,7 @@ def deciding_of(
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     link = members.link if members else None
-    control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file)
+    control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {})
     beside = Beside(control, worker_databases)
     driver = Driver(
         core,
@@ -192,7 +192,7 @@ def deciding_of(
     faults = NodeFaults(clock, halt=halt, hold=ways)
     peers = (lambda: link.peers) if link else dict
     administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults)
-    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
+    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot, control.link_orders or {}))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside.tasks)
 
 

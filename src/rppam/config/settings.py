@@ -323,16 +323,24 @@ class AccessSettings(Section):
 class VaultSettings(Section):
     """The vault: its master key, and what revealing a secret takes. The same on every node."""
 
-    key_source: Annotated[str, _one_of("sealing-key", "file", "systemd", "env")] = _key(
+    key_source: Annotated[str, _one_of("sealing-key", "file", "systemd", "env", "shares")] = _key(
         "sealing-key",
         "Where the master key is from. sealing-key: derived from auth.sealingKeyPath; file: keyPath; systemd: the "
-        "credential rppam-vault-key of the unit; env: the variable RPPAM_VAULT_KEY.",
+        "credential rppam-vault-key of the unit; env: the variable RPPAM_VAULT_KEY; shares: what people bring together "
+        "(rppam vault ceremony).",
     )
-    key_source_before: Annotated[str, _one_of("none", "sealing-key", "file", "systemd", "env")] = _key(
+    key_source_before: Annotated[str, _one_of("none", "sealing-key", "file", "systemd", "env", "shares")] = _key(
         "none", "Where the master key was from, while it is changed: what it wraps is wrapped anew."
     )
     key_path: _File = _key(
         ByPlace("<dataDir>/keys/vault.key"), "The master key for keySource file: 32 bytes in base64, mode 0600."
+    )
+    unsealed_path: _File = _key(
+        ByPlace("/run/rppam/vault.key"),
+        "Where the master key lies in memory while a vault with keySource shares is open.",
+    )
+    peer_unseal: _Bool = _key(
+        True, "Whether a sealed node gets the master key from one that is open, and gives it. For keySource shares."
     )
     lead_without_key: _Bool = _key(
         False,

@@ -14,6 +14,7 @@ import click
 from rppam.access.tokens.target import Where, target_options
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
+from rppam.vault.ceremony_cli import ceremony, seal, unseal
 from rppam.vault.key_cli import key
 from rppam.vault.rotation_cli import rotate, rotation, rotations
 
@@ -31,7 +32,7 @@ def command() -> None:
     """Keep secrets of privileged accounts, show them, and check them out."""
 
 
-for _one in (key, rotate, rotation, rotations):
+for _one in (key, rotate, rotation, rotations, ceremony, unseal, seal):
     command.add_command(_one)
 
 

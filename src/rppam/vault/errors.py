@@ -124,6 +124,12 @@ class MasterKeyMissing(VaultKeyError, code="RPPAM-8420"):
     fix = "Bring the key of vault.keySource to this node: copy it from another node ('rppam vault key status' there)."
 
 
+class MasterKeySealed(MasterKeyMissing, code="RPPAM-8425"):
+    """The vault is sealed on this node: nobody has brought the shares of its master key together."""
+
+    fix = "Run 'rppam vault unseal' on this node, or on another: this one then gets the key from it (vault.peerUnseal)."
+
+
 class MasterKeyDiffers(VaultKeyError, code="RPPAM-8421"):
     """The master key of this node is not the one that the vault's keys are wrapped with, so it refuses vault work."""
 
@@ -138,6 +144,18 @@ class VaultKeyGone(VaultKeyError, code="RPPAM-8422"):
     """The key that an entry is sealed with is not in the database any more; other entries are as they were."""
 
     fix = "Restore vault_keks and vault_deks from a backup of the database; until then set the secret anew."
+
+
+class SharesWrong(VaultKeyError, code="RPPAM-8426", retry=Retry.NO, status=400, level="info"):
+    """These shares do not give a master key."""
+
+    fix = "Enter each share as it was shown, of one key, and as many different ones as are needed."
+
+
+class UnsealPlaceWrong(VaultKeyError, code="RPPAM-8427", retry=Retry.NO):
+    """The master key of an open vault cannot lie where vault.unsealedPath says."""
+
+    fix = "Name a file in memory that the node's account can write, such as /run/rppam/vault.key or one in /dev/shm."
 
 
 class SecretBroken(VaultKeyError, code="RPPAM-8423", retry=Retry.NO):

@@ -22,5 +22,8 @@ ACTIONS: Final = (
     Action("checkout.end", "secret", "A check-out ended", _A, "id, generation, why"),
     Action("vault.kek-create", "vault-key", "The vault has a new key", _M, "fingerprint of what wraps it"),
     Action("vault.kek-retire", "vault-key", "A key of the vault wraps nothing any more and is gone", _M),
+    Action(
+        "vault.unseal", "vault-key", "The vault was opened on a node", _M, "by shares, or the node that gave the key"
+    ),
     Action("vault.mek-change", "vault-key", "The vault's keys were wrapped with another master key", _M, "how many"),
 )

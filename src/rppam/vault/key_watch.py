@@ -1,9 +1,9 @@
 """The watch over this node's master key of the vault: what health and heartbeats say of it, and whether it may lead.
 
 A node that cannot open what the vault's keys are wrapped with says so at once, and does not lead after a second look in
-a row (unless ``vault.leadWithoutKey`` lets it): one look may fall between two files of somebody who copies keys. While
-the database does not answer, what was seen last holds. What it does not promise: that the key of a vault without
-anything in it is the right one.
+a row (unless ``vault.leadWithoutKey`` lets it): one look may fall between two files of somebody who copies keys. A node
+that is merely sealed may lead, or a cluster that starts would wait for people. While the database does not answer, what
+was seen last holds. What it does not promise: that the key of a vault without anything in it is the right one.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.health.agreement import NO_KEY, HeldKeys
 from rppam.db.database import Database
-from rppam.vault.errors import VaultClosed, VaultKeyError
+from rppam.vault.errors import MasterKeySealed, VaultClosed, VaultKeyError
 from rppam.vault.sealing import Keyring
 
 EVERY_S: Final = 0.5
@@ -37,7 +37,7 @@ class KeyWatch(NodeTask):
             held = (NO_KEY,)
         self.master_keys = HeldKeys(held, needed)
         self._wrong = self._wrong + 1 if problem is not None and needed else 0
-        if self._wrong == 0 or self._leads_without:
+        if self._wrong == 0 or self._leads_without or isinstance(problem, MasterKeySealed):
             self.unfit = ""
         elif self._wrong >= LOOKS:
             self.unfit = f"{problem} (vault.leadWithoutKey would let it)"

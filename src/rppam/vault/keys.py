@@ -3,8 +3,9 @@
 It never lies in the database. Sources (``vault.keySource``): ``sealing-key`` derives it from the key that seals on
 every node anyway, so that a cluster works without a further step; ``file`` reads ``vault.keyPath``; ``systemd`` a
 credential of the unit (``LoadCredentialEncrypted=rppam-vault-key:...``, which binds it to the host's TPM); ``env`` the
-variable RPPAM_VAULT_KEY. While the source is changed ``vault.keySourceBefore`` is read, too. A file may have ``.next``
-and ``.previous`` beside it, as the cluster's key has.
+variable RPPAM_VAULT_KEY; ``shares`` what people have brought together (:mod:`rppam.vault.unsealed`). While the source
+is changed ``vault.keySourceBefore`` is read, too. A file may have ``.next`` and ``.previous`` beside it, as the
+cluster's key has.
 
 What it does not promise: protection against whoever is root on a node that is running.
 """
@@ -26,7 +27,7 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import Instant
 from rppam.kernel.secret import Secret
-from rppam.vault.errors import MasterKeyMissing
+from rppam.vault.errors import MasterKeyMissing, MasterKeySealed
 
 CREDENTIAL: Final = "rppam-vault-key"
 VARIABLE: Final = "RPPAM_VAULT_KEY"
@@ -106,6 +107,8 @@ def read_masters(settings: Settings) -> Masters:
 def _from(source: str, settings: Settings) -> Masters:
     try:
         secrets = _READERS[source](settings)
+    except MasterKeySealed:
+        raise
     except (RppamError, OSError) as error:
         raise MasterKeyMissing(f"vault.keySource {source}: {error}") from None
     own = master_of(secrets.own)
@@ -138,11 +141,27 @@ def _env(_settings: Settings) -> ClusterSecrets:
     return ClusterSecrets(_key_in(os.environ.get(VARIABLE, ""), f"the variable {VARIABLE}"))
 
 
+def _shares(settings: Settings) -> ClusterSecrets:
+    return ClusterSecrets(Secret(unsealed_key(settings).hex()))
+
+
+def unsealed_key(settings: Settings) -> bytes:
+    """The key that shares have given, while the vault is open here. Raises :class:`MasterKeyMissing`."""
+    path = settings.vault.unsealed_path
+    if not path.exists():
+        raise MasterKeySealed("the vault is sealed here: nobody has brought its shares together since the host started")
+    try:
+        return read_key(path)
+    except RppamError as error:
+        raise MasterKeyMissing(f"vault.keySource shares: {error}") from None
+
+
 _READERS: Final[dict[str, Callable[[Settings], ClusterSecrets]]] = {
     "sealing-key": _sealing_key,
     "file": _file,
     "systemd": _systemd,
     "env": _env,
+    "shares": _shares,
 }
 
 

@@ -1,6 +1,7 @@
 """The parts of the vault in one process."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rppam.cluster.driver.leader_tasks import RepeatedTask
@@ -12,6 +13,7 @@ from rppam.vault.folder_service import Folders
 from rppam.vault.key_service import VaultKeys
 from rppam.vault.key_watch import KeyWatch
 from rppam.vault.keys import master_keys_of
+from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
 from rppam.vault.ports import Grants
 from rppam.vault.sealing import Keyring
 from rppam.vault.service import Vault
@@ -48,8 +50,13 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health when this node's master key is not the vault's."""
     keyring = Keyring(master_keys_of(base.config, base.clock))
+    tasks: list[NodeTask] = []
+    if base.config.vault.key_source == "shares" and base.link is not None:
+        tasks.append(PeerUnseal(base.config, base.database, base.link))
+        if base.link_orders is not None:
+            base.link_orders[ORDER] = partial(answer, base.config)
     leads_without = base.config.vault.lead_without_key or not base.config.cluster.enabled
-    return [KeyWatch(base.database, keyring, leads_without=leads_without)]
+    return [*tasks, KeyWatch(base.database, keyring, leads_without=leads_without)]
 
 
 def _grants(services: Services) -> Grants | None:

@@ -9,7 +9,8 @@ nodes that disagree about who leads cannot send an order to and fro.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
@@ -36,6 +37,10 @@ HAND_ON: Final = "hand_on"
 _ORDERS: Final = frozenset({"switch_over", "set_maintenance", "pause", "forget", "fail"})
 """Others are for the node that was asked, by their nature."""
 _WORD_CHARS: Final = 100
+
+
+Other = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Answers what the node of this name asks. ValueError for what is no question."""
 
 
 class LinkRelay:
@@ -128,8 +133,14 @@ def answering(administration: Administration, relay: Relay, outranked: OnOutrank
 class Carrier:
     """Carries out what comes over the member link."""
 
-    def __init__(self, administration: Administration, snapshot: Callable[[], ClusterSnapshot]) -> None:
-        self._administration, self._snapshot = administration, snapshot
+    def __init__(
+        self,
+        administration: Administration,
+        snapshot: Callable[[], ClusterSnapshot],
+        others: Mapping[str, Other] = MappingProxyType({}),
+    ) -> None:
+        """``others``: orders that are no administration, by name; they may grow."""
+        self._administration, self._snapshot, self._others = administration, snapshot, others
 
     async def __call__(self, through: str, body: str) -> str:
         """Answer ``body``, which came through the node ``through``; both JSON. Raises nothing."""
@@ -155,6 +166,8 @@ class Carrier:
                 told = (one_line(word[:_WORD_CHARS]) for word in (by, name, through, request))
                 audit.info("%s orders %s through the node %s (request %s)", *told)
                 return await answer_call(self._administration, name, cast("dict[str, Any]", given) | {"by": by})
+            case {"order": str(name), "arguments": {**given}} if name in self._others:
+                return await self._others[name](through, cast("dict[str, Any]", given))
             case _:
                 raise ValueError("no order that may come from another node; let both run one release of rppam")
 
