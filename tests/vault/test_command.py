@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from rppam.audit.cli import command as audit_command
 from rppam.targets.account_cli import command as account_command
 from rppam.targets.cli import command as target_command
 from rppam.vault.cli import command as vault_command
@@ -16,7 +17,7 @@ from tests.targets.test_model import ED25519
 from tests.vault.people import host
 
 pytestmark = pytest.mark.integration
-COMMANDS = {"target": target_command, "account": account_command, "vault": vault_command}
+COMMANDS = {"target": target_command, "account": account_command, "vault": vault_command, "audit": audit_command}
 
 
 async def run(served: Served, *words: str, stdin: str = "", code: int = 0) -> Result:

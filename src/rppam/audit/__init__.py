@@ -6,9 +6,11 @@ SLICE = Slice(
     name="audit",
     package=__name__,
     migrations="migrations",
+    actions="events:ACTIONS",
+    settings=("policy:RETENTION",),
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
     node_tasks="wiring:node_tasks",
-    routes=("api:audit",),
+    routes=("api:audit", "retention_api:retention"),
     commands={"audit": Command("cli", "List, follow, verify and export what was recorded.")},
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from rppam.audit.retention_cli import erase, hold, holds, release
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -34,6 +35,10 @@ _HELP: Final = {"help_option_names": ["-h", "--help"]}
 @click.group("audit", context_settings=_HELP, epilog="Example: rppam audit list --action user.")
 def command() -> None:
     """List, follow, verify and export what was recorded."""
+
+
+for _one in (hold, holds, release, erase):
+    command.add_command(_one)
 
 
 def _filters(function: Any) -> Any:

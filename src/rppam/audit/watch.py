@@ -9,6 +9,7 @@ from typing import Final
 
 from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.keys import SigningKeys
+from rppam.cluster.health.model import GaugeView
 from rppam.ledger.checkpoint import CheckpointRefused, read_checkpoint, verifier_of
 from rppam.ledger.cosigner import Cosigner, Offer, Seen, SeenFile
 from rppam.ledger.errors import EventUnknown, LedgerBroken, LedgerRolledBack, LedgerUnwatched
@@ -49,6 +50,8 @@ class LedgerWatch:
         self._ledger, self._keys, self._cosigner, self._cosigners = ledger, keys, cosigner, cosigners
         self._noted = ""
         """The note of the last checkpoint that this process cosigned."""
+        self.gauges: tuple[GaugeView, ...] = ()
+        """How far the ledger is behind, for monitoring."""
         self._flaw = ""
         """Of an event that waits, as of the last look."""
 
@@ -98,6 +101,14 @@ class LedgerWatch:
 
     async def _late(self) -> str:
         count, oldest, now = await self._ledger.waiting()
+        newest = await self._ledger.newest()
+        since_s = 0.0 if newest is None else max(0, now - newest.made_at) / 1000
+        waited_s = 0.0 if oldest is None else max(0, now - oldest) / 1000
+        self.gauges = (
+            GaugeView("rppam_ledger_waiting_events", "Events that have no place in the signed tree yet.", count),
+            GaugeView("rppam_ledger_waiting_seconds", "How long the oldest of them waits.", waited_s),
+            GaugeView("rppam_ledger_checkpoint_age_seconds", "Seconds since the newest signed checkpoint.", since_s),
+        )
         if oldest is None or now - oldest < LATE_MS:
             return ""
         return (

@@ -1,8 +1,11 @@
 """The parts of the audit in one process."""
 
+from typing import Final
+
 from rppam.audit.cosigners import EVERY_S as COSIGN_EVERY_S, SqlCosigners, WitnessCosignatures
 from rppam.audit.integrator import EVERY_S, Integrator
 from rppam.audit.keys import SigningKeys
+from rppam.audit.retention_store import Ageing, SqlRetention
 from rppam.audit.watch import EVERY_S as WATCH_EVERY_S, LedgerWatch
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask
@@ -13,12 +16,16 @@ from rppam.ledger.acts import Recorder
 from rppam.ledger.checkpoint import origin_of
 from rppam.ledger.cosigner import Cosigner
 from rppam.ledger.store import SqlLedger
+from rppam.settings.store import SqlSettingsStore
+
+AGE_EVERY_S: Final = 600.0
 
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer the ledger, its public key, its cosigners, and what records acts that change no database."""
     services.add(SqlLedger, SqlLedger(base.database))
     services.add(SqlCosigners, SqlCosigners(base.database))
+    services.add(SqlRetention, SqlRetention(base.database))
     services.add(Recorder, Recorder(base.database))
     services.add(SigningKeys, _keys(base))
 
@@ -27,7 +34,11 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Put events into the tree, and ask the witnesses to cosign it."""
     keys = _keys(base)
     integrator = Integrator(base.database, keys, base.node, base.boot_id)
-    tasks = [RepeatedTask("the integration of the ledger", EVERY_S, integrator.work)]
+    ageing = Ageing(SqlRetention(base.database), SqlSettingsStore(base.database))
+    tasks = [
+        RepeatedTask("the integration of the ledger", EVERY_S, integrator.work),
+        RepeatedTask("the forgetting of old names", AGE_EVERY_S, ageing.work),
+    ]
     if base.link is not None:
         ledger, cosigners = SqlLedger(base.database), SqlCosigners(base.database)
         asked = WitnessCosignatures(ledger, cosigners, base.link, keys, base.entropy)
@@ -40,7 +51,7 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     keys = _keys(base)
     cosigner = Cosigner(base.config.node.data_dir, f"{keys.origin}/{base.node}", base.clock)
     watch = LedgerWatch(SqlLedger(base.database), keys, cosigner, SqlCosigners(base.database))
-    return [NodeTask(watch.name, WATCH_EVERY_S, watch.check)]
+    return [NodeTask(watch.name, WATCH_EVERY_S, watch.check, lambda: watch.gauges)]
 
 
 def _keys(base: Foundation | ControlFoundation) -> SigningKeys:

@@ -36,3 +36,21 @@ class LedgerUnwatched(LedgerError, code="RPPAM-8005", fault=Fault.OPERATOR, exit
     """This node cannot remember which checkpoint of the ledger it has seen, so it would not notice a rollback."""
 
     fix = "Make room in node.dataDir and let RP-PAM's user write there; a damaged ledger.json may be deleted."
+
+
+class HoldUnknown(LedgerError, code="RPPAM-8006", fault=Fault.CALLER, status=404, level="info"):
+    """There is no legal hold of this id, or it was lifted."""
+
+    fix = "GET /api/v1/audit/holds or 'rppam audit holds' lists those that stand."
+
+
+class HeldBack(LedgerError, code="RPPAM-8007", fault=Fault.CALLER, status=409, level="info"):
+    """A legal hold keeps this from being erased."""
+
+    fix = "Have the hold lifted first ('rppam audit holds' lists them), or leave the name where it is."
+
+
+class NameInUse(LedgerError, code="RPPAM-8008", fault=Fault.CALLER, status=409, level="info"):
+    """An account of this name exists, so the ledger would go on writing it."""
+
+    fix = "Delete the account first (rppam user delete, or DELETE /api/v1/users/{id}), then erase its name."

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, event, insert
 from rppam.db.engine import NODE_OPTION, now_ms
 from rppam.kernel.actor import Actor, current_actor
 from rppam.kernel.system_clock import host_us
-from rppam.ledger.events import ACTIONS
+from rppam.ledger.events import ACTIONS, Retention
 from rppam.ledger.merkle import leaf_hash
 from rppam.ledger.model import FIRST, VERSION, Entity, Outcome, canonical, commitment
-from rppam.ledger.tables import audit_events, audit_words
+from rppam.ledger.tables import DAY_MS, audit_events, audit_words
 
 _WRITER: Final = "rppam_ledger_writer"
 _MARKS: Final = "rppam_ledger_marks"
@@ -33,6 +33,11 @@ REASON_CHARS: Final = 1_000
 _WORDS_KNOWN: Final = 2_000
 _SALT_BYTES: Final = 16
 _CLOCK_HOLDS_US: Final = 1_000_000
+
+
+_Known = tuple[Retention, int, str]
+"""What a word is remembered by: the class of the events that it stands in, the day, and the word. So words of one class
+age apart from those of others, and none is young because of an event of today."""
 
 
 class _Writer:
@@ -47,9 +52,9 @@ class _Writer:
         """The hash of the last event, and of the last that is in the database for certain."""
         self.events: list[dict[str, Any]] = []
         """Those of the transaction that is open."""
-        self.known: OrderedDict[str, str] = OrderedDict()
+        self.known: OrderedDict[_Known, str] = OrderedDict()
         """Words whose commitment is in the database for certain."""
-        self.fresh: dict[str, dict[str, Any]] = {}
+        self.fresh: dict[_Known, dict[str, Any]] = {}
         """Those of the transaction that is open, each with its row."""
         self.clock_ms = self.clock_us = 0
         """What the database's clock showed when this host's showed that."""
@@ -105,7 +110,7 @@ def record(
         "outcome": outcome,
         "reason": (reason or who.reason)[:REASON_CHARS],
         "details": dict(details or {}),
-        **_who(writer, who, target),
+        **_who(writer, who, target, (ACTIONS[action].retention, time_ms)),
     }
     text = canonical(body)
     digest = leaf_hash(text.encode()).hex()
@@ -115,17 +120,17 @@ def record(
     return str(body["id"])
 
 
-def _who(writer: _Writer, actor: Actor, target: Entity) -> dict[str, Any]:
-    """The parts of an event that name somebody, by commitments."""
+def _who(writer: _Writer, actor: Actor, target: Entity, kept: tuple[Retention, int]) -> dict[str, Any]:
+    """The parts of an event that name somebody, by commitments; ``kept``: its class, and its time."""
     return {
         "actor": {
             "kind": actor.kind,
             "id": actor.id,
-            "name": _committed(writer, actor.name),
+            "name": _committed(writer, actor.name, *kept),
             "session": actor.session,
-            "address": _committed(writer, actor.address),
+            "address": _committed(writer, actor.address, *kept),
         },
-        "object": {"kind": target.kind, "id": target.id, "name": _committed(writer, target.name)},
+        "object": {"kind": target.kind, "id": target.id, "name": _committed(writer, target.name, *kept)},
         "request": actor.request,
     }
 
@@ -156,18 +161,20 @@ def _begin(connection: Connection) -> _Writer:
     return writer
 
 
-def _committed(writer: _Writer, word: str) -> str:
+def _committed(writer: _Writer, word: str, kept: Retention, time_ms: int) -> str:
     """The commitment to ``word``; the same while this writer remembers it, so that people can be searched for."""
     if not word:
         return ""
     word = word[:WORD_CHARS]
-    if word in writer.fresh:
-        return str(writer.fresh[word]["ref"])
-    if word not in writer.known:
+    key = kept, time_ms // DAY_MS, word
+    if key in writer.fresh:
+        return str(writer.fresh[key]["ref"])
+    if key not in writer.known:
         salt = secrets.token_bytes(_SALT_BYTES)
-        writer.fresh[word] = {"ref": commitment(salt, word), "salt": salt, "word": word}
-        return str(writer.fresh[word]["ref"])
-    return writer.known[word]
+        row = {"ref": commitment(salt, word), "salt": salt, "word": word, "retention": kept.value, "made_at": time_ms}
+        writer.fresh[key] = row
+        return str(row["ref"])
+    return writer.known[key]
 
 
 def _uuid7(now_ms: int) -> str:

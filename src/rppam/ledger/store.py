@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, insert, or_, select, update
 
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
@@ -105,7 +105,7 @@ class SqlLedger:
         """Events in the order of the tree, at the end those that wait for their place; or the newest first."""
 
         def work(connection: Connection) -> list[Event]:
-            where = _conditions(connection, query)
+            where = _conditions(query)
             if query.newest:
                 wanted = select(audit_events).where(*where).order_by(_E.seq.desc()).limit(query.limit)
                 return _with_words(connection, connection.execute(wanted).all())
@@ -273,15 +273,15 @@ def _signed(row: Row[Any]) -> Signed:
     return Signed(row.size, frontier, row.epoch, row.node, WallMs(row.made_at), row.note)
 
 
-def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
+def _conditions(query: Query) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if query.action is not None:
         is_prefix = query.action.endswith(".")
         where.append(_E.action.startswith(query.action, autoescape=True) if is_prefix else _E.action == query.action)
     if query.actor is not None:
-        where.append(_E.actor.in_(_refs(connection, query.actor)))
+        where.append(_E.actor.in_(_refs(query.actor)))
     if query.object is not None:
-        named = _E.object_name.in_(_refs(connection, query.object))
+        named = _E.object_name.in_(_refs(query.object))
         where.append(or_(_E.object_id == query.object, _E.object_kind == query.object, named))
     if query.since is not None:
         where.append(_E.time >= query.since)
@@ -290,8 +290,8 @@ def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool
     return where
 
 
-def _refs(connection: Connection, word: str) -> list[str]:
-    return list(connection.execute(select(audit_words.c.ref).where(audit_words.c.word == word)).scalars())
+def _refs(word: str) -> Select[tuple[str]]:
+    return select(audit_words.c.ref).where(audit_words.c.word == word)
 
 
 def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:

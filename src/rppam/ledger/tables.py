@@ -4,6 +4,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, 
 
 from rppam.db.tables import metadata
 
+DAY_MS = 24 * 60 * 60 * 1000
+
 audit_events = Table(
     "audit_events",
     metadata,
@@ -37,9 +39,24 @@ audit_words = Table(
     Column("ref", String(43), primary_key=True),
     Column("salt", LargeBinary(16), nullable=False),
     Column("word", String(256), nullable=False),
+    Column("retention", String(16), nullable=False, server_default=""),
+    Column("made_at", BigInteger, nullable=False, server_default="0"),
     Index("ix_audit_words_word", "word"),
+    Index("ix_audit_words_made_at", "retention", "made_at"),
 )
-"""What the commitments stand for. A row that is deleted is forgotten for good; the events stay provable."""
+"""What the commitments stand for. A row that is deleted is forgotten for good; the events stay provable. It stands in
+events of one class and of one day alone; ``made_at`` 0: not known, made by an earlier release."""
+
+audit_holds = Table(
+    "audit_holds",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("word", String(256), nullable=False),
+    Column("reason", String(1000), nullable=False),
+    Column("by_name", String(256), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""Legal holds: while one stands nothing of this name is forgotten; empty: nothing at all."""
 
 audit_nodes = Table(
     "audit_nodes",

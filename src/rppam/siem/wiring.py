@@ -3,12 +3,14 @@
 from typing import Final
 
 from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.cluster.health.model import GaugeView
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
+from rppam.ledger.store import SqlLedger
 from rppam.siem.delivery import Delivery
 from rppam.siem.store import SqlTargets
-from rppam.siem.watch import late
+from rppam.siem.watch import lags, late
 
 WATCH_EVERY_S: Final = 10.0
 
@@ -25,8 +27,15 @@ def leader_tasks(base: ControlFoundation) -> list[Delivery]:
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health which targets do not take their events."""
-    targets = _targets(base)
-    return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, lambda: late(targets, base.clock))]
+    targets, ledger = _targets(base), SqlLedger(base.database)
+    numbers: list[GaugeView] = []
+
+    async def look() -> str:
+        newest = await ledger.newest()
+        numbers[:] = lags(await targets.all(), 0 if newest is None else newest.size, base.clock.wall_ms())
+        return await late(targets, base.clock)
+
+    return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, look, lambda: tuple(numbers))]
 
 
 def _targets(base: Foundation | ControlFoundation) -> SqlTargets:

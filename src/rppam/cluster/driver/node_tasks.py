@@ -55,10 +55,17 @@ class SideTask(Protocol):
 class NodeTask:
     """See the module. Implements ``SideTask``."""
 
-    def __init__(self, name: str, every_s: float, work: Callable[[], Awaitable[str]]) -> None:
-        """``work`` answers with a warning, or with nothing; it may raise an ``RppamError`` instead."""
+    def __init__(
+        self,
+        name: str,
+        every_s: float,
+        work: Callable[[], Awaitable[str]],
+        numbers: Callable[[], tuple[GaugeView, ...]] | None = None,
+    ) -> None:
+        """``work`` answers with a warning, or with nothing; it may raise an ``RppamError`` instead. ``numbers``: what
+        monitoring sees after each round."""
         self.name: Final = name
-        self._every_s, self._work = every_s, work
+        self._every_s, self._work, self._numbers = every_s, work, numbers
         self.trouble: RppamError | str = ""
         """As of the last round that could tell."""
         self.unfit = ""
@@ -77,6 +84,8 @@ class NodeTask:
             except Exception as error:
                 log.exception("%s failed", self.name)
                 self.trouble = f"{self.name} failed: {type(error).__name__}; look at this node's log"
+            if self._numbers is not None:
+                self.gauges = self._numbers()
             await asyncio.sleep(self._every_s)
 
     def _set(self, trouble: RppamError | str) -> None:

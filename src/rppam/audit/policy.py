@@ -1,0 +1,34 @@
+"""The setting ``audit/retention``: for how long the ledger knows who it was, by class of events.
+
+Names and addresses are forgotten; the events stay for ever, and so does every proof.
+"""
+
+from typing import Final, NamedTuple
+
+from rppam.config.kinds import Whole
+from rppam.ledger.events import Retention
+from rppam.settings.model import setting
+
+DAYS_MAX: Final = 36_500
+
+
+class AuditRetention(NamedTuple):
+    """See the module. 0: for ever."""
+
+    access_days: int = 0
+    administration_days: int = 0
+    cluster_days: int = 0
+
+    def days(self) -> dict[Retention, int]:
+        """Of the classes that age."""
+        given = zip((Retention.ACCESS, Retention.ADMINISTRATION, Retention.CLUSTER), self, strict=True)
+        return {class_: days for class_, days in given if days}
+
+
+_DAYS: Final = Whole(f"whole days from 0 (for ever) to {DAYS_MAX}", 0, DAYS_MAX)
+RETENTION: Final = setting(
+    "audit/retention",
+    "For how long names and addresses stand in the ledger, by class of events",
+    AuditRetention(),
+    {"accessDays": _DAYS, "administrationDays": _DAYS, "clusterDays": _DAYS},
+)
