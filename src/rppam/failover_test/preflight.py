@@ -74,7 +74,7 @@ async def preflight(cluster: Cluster, method: Method) -> Plan:
     plan = Plan(method, view.cluster_id, leader, view.epoch, standbys, urls, watched | _named(urls, standbys))
     if method is not Method.REDIS_FAILOVER:
         return plan
-    found = await cluster.order("GET", f"{TESTS}/redis", again=False)
+    found = await cluster.order("GET", f"{TESTS}/redis")
     replicas = tuple(map(str, found.get("replicas", ())))
     if not replicas:
         raise CannotTestError(
@@ -120,7 +120,7 @@ async def _view(cluster: Cluster, url: str) -> ClusterHealth:
 
 
 async def _check_allowed(cluster: Cluster, method: Method) -> None:
-    found = await cluster.order("GET", f"/api/v1/settings/{ALLOWED.name}", again=False)
+    found = await cluster.order("GET", f"/api/v1/settings/{ALLOWED.name}")
     try:
         check_allowed(ALLOWED.read({name: found[name] for name in ALLOWED.expected if name in found}), method)
     except RppamError as error:
