@@ -13,7 +13,7 @@ import pytest
 
 from rppam.gateway.ssh_cli import Keys
 from rppam.gateway.ssh_config_cli import blocks
-from rppam.gateway.terminal_client import Books
+from rppam.gateway.terminal_client import WINDOW_BYTES, Books
 from tests.gateway.places import Place
 from tests.gateway.test_kept import until
 from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
@@ -165,3 +165,16 @@ def test_what_was_not_taken_is_typed_again_and_what_was_shown_is_not_shown_again
     assert books.hello(3, 5) == (5).to_bytes(8, "big") + b"more"
     assert books.shown((1).to_bytes(8, "big") + b"bcd") == b"d"
     assert books.at == 4
+
+
+def test_no_more_is_typed_ahead_than_the_window() -> None:
+    books = Books()
+    books.hello(0, 0)
+    paste = bytes(range(256)) * 1024
+    assert books.typed(paste) == bytes(8) + paste[:WINDOW_BYTES]
+    assert books.more() == b"", "nothing was taken"
+    books.taken(1000)
+    assert books.more() == WINDOW_BYTES.to_bytes(8, "big") + paste[WINDOW_BYTES : WINDOW_BYTES + 1000]
+    assert books.hello(0, 5000) == (5000).to_bytes(8, "big") + paste[5000 : 5000 + WINDOW_BYTES], "sent again"
+    books.taken(len(paste))
+    assert books.more() == b""

@@ -73,6 +73,11 @@ class Pipe:
         body = message.encode() if isinstance(message, str) else message
         self._writer.write(_HEAD.pack(b"t" if isinstance(message, str) else b"b", len(body)) + body)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of what was sent has not left yet."""
+        return self._writer.transport.get_write_buffer_size()
+
     async def send(self, message: str | bytes) -> None:
         """Send a message, and wait while much of what was sent before is still on its way."""
         self.put(message)

@@ -20,6 +20,8 @@ SILENT_S: Final = 10.0
 PAUSES_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 AT_ONCE_S: Final = 0.05
 GIVE_UP_S: Final = 900.0
+WINDOW_BYTES: Final = 128 * 1024
+"""So much typing is on its way at most."""
 
 
 class Ended(NamedTuple):
@@ -41,6 +43,8 @@ class Books:
         self._typed = bytearray()
         self._base: int | None = None
         """Offset of the first byte that was typed and is not known to be taken."""
+        self._sent = 0
+        """How many from there on are on their way."""
 
     def hello(self, offset: int, typed: int) -> bytes:
         """Hear where the other side is; what is to be sent again."""
@@ -48,7 +52,8 @@ class Books:
         self.acked = self.at
         self._base = typed if self._base is None else self._base
         self.taken(typed)
-        return self._message(self._base, bytes(self._typed)) if self._typed else b""
+        self._sent = 0
+        return self.more()
 
     def shown(self, message: bytes) -> bytes:
         """What of a message is new."""
@@ -61,19 +66,22 @@ class Books:
     def typed(self, data: bytes) -> bytes:
         """Remember what is typed; the message that says it, empty before the other side was heard."""
         self._typed += data
-        if self._base is None:
-            return b""
-        return self._message(self._base + len(self._typed) - len(data), data)
+        return self.more()
 
     def taken(self, offset: int) -> None:
         """Hear that all before ``offset`` was taken."""
         if self._base is not None and offset > self._base:
             del self._typed[: offset - self._base]
+            self._sent = max(0, self._sent - (offset - self._base))
             self._base = offset
 
-    @staticmethod
-    def _message(offset: int, data: bytes) -> bytes:
-        return struct.pack(">Q", offset) + data
+    def more(self) -> bytes:
+        """What is to be said next of what was typed, as far as the other side has room; empty for nothing."""
+        data = bytes(self._typed[self._sent : WINDOW_BYTES])
+        if self._base is None or not data:
+            return b""
+        self._sent += len(data)
+        return struct.pack(">Q", self._base + self._sent - len(data)) + data
 
 
 class TerminalClient:
@@ -107,10 +115,8 @@ class TerminalClient:
 
     def type(self, data: bytes) -> None:
         """Type ``data``."""
-        for start in range(0, len(data), 32768):
-            message = self.books.typed(data[start : start + 32768])
-            if message:
-                self._send(message)
+        if message := self.books.typed(data):
+            self._send(message)
 
     def resize(self, columns: int, rows: int) -> None:
         """The terminal has another size."""
@@ -188,11 +194,12 @@ class TerminalClient:
                         self.gaps_s.append(asyncio.get_running_loop().time() - self._lost_at)
                     again = self.books.hello(said["offset"], said["typed"])
                     self._socket = socket
-                    for start in range(8, len(again), 32768):
-                        (base,) = struct.unpack(">Q", again[:8])
-                        self._send(struct.pack(">Q", base + start - 8) + again[start : start + 32768])
+                    if again:
+                        self._send(again)
                 elif kind == "typed":
                     self.books.taken(said["offset"])
+                    if more := self.books.more():
+                        self._send(more)
                 elif kind == "notice":
                     self._tell(said["text"])
                 elif kind == "exit":

@@ -77,6 +77,16 @@ class Terminals:
             pipe.close()
 
 
+class _Typed:
+    """How far the client has typed."""
+
+    def __init__(self) -> None:
+        self.at = self.taken = 0
+        """Offsets behind what came, and behind what the target took."""
+        self.is_stuck = False
+        """Whether the target takes nothing now."""
+
+
 class WebTerminal:
     """One of them. It is the user's end of the channel, as :class:`~rppam.gateway.ssh.channel.Front` is for SSH."""
 
@@ -89,7 +99,8 @@ class WebTerminal:
         self._access: LiveAccess | None = None
         self._back: HeldShell | asyncssh.SSHClientChannel[bytes] | None = None
         self._tape: Tape = NoTape()
-        self._at = self._had = self._typed = self._acked = self._came = self._sent = 0
+        self._at = self._had = self._acked = self._came = self._sent = 0
+        self._typed = _Typed()
         self._pauses: set[str] = set()
         self._is_over = False
         self._over = asyncio.Event()
@@ -201,7 +212,7 @@ class WebTerminal:
         assert self._access is not None
         self._access.shell = shell
         hello, had = shell.hello, self._wish.off
-        self._at, self._typed = hello.start, hello.typed
+        self._at, self._typed.at, self._typed.taken = hello.start, hello.typed, hello.typed
         self._had = had if had is not None and hello.start <= had <= hello.end else hello.start
         self._acked = self._had
         self._tape.on_kept(shell.kept)
@@ -220,7 +231,7 @@ class WebTerminal:
         assert self._access is not None
         new = self._access.new
         self._say(
-            type="hello", id=new.id, target=new.target, account=new.account, offset=self._had, typed=self._typed,
+            type="hello", id=new.id, target=new.target, account=new.account, offset=self._had, typed=self._typed.at,
             kept=is_kept, resumed=is_resumed, recorded=bool(self._tape.ident),
         )  # fmt: skip
 
@@ -238,26 +249,29 @@ class WebTerminal:
         if len(message) <= 8 or self._back is None or self._access is None:
             return
         (off,) = struct.unpack(">Q", message[:8])
-        if off > self._typed:
-            self._fail("what was typed has a gap")
+        if off > self._typed.at:
+            self._hang_up("what was typed has a gap", again=True)
             return
-        fresh = message[8 + self._typed - off :]
+        fresh = message[8 + self._typed.at - off :]
         if not fresh:
+            return
+        if self._typed.at + len(fresh) - self._typed.taken > AHEAD_BYTES:
+            self._hang_up("more was typed ahead than is kept for a target that takes nothing", again=True)
             return
         self._access.sent(len(fresh))
         self._sent += len(fresh)
         self._tape.input(fresh)
         if not self._back.is_closing():
             self._back.write(fresh)
-        self._typed += len(fresh)
-        if not isinstance(self._back, HeldShell):
-            self.taken(self._typed)
+        self._typed.at += len(fresh)
+        if not isinstance(self._back, HeldShell) and not self._typed.is_stuck:
+            self.taken(self._typed.at)
 
     def _told(self, said: dict[str, Any]) -> None:
         kind = said["type"]
         if kind == "ack":
             self._acked = max(self._acked, min(int(said["offset"]), self._at))
-            self._pause("user", on=self._at - self._acked > AHEAD_BYTES)
+            self._pause("user")
         elif kind == "resize":
             columns, rows = int(said["columns"]), int(said["rows"])
             if columns in SIZES and rows in SIZES and self._back is not None:
@@ -272,8 +286,11 @@ class WebTerminal:
         if self._back is not None:
             self._back.close()
 
-    def _pause(self, why: str, *, on: bool) -> None:
+    def _pause(self, why: str, *, on: bool | None = None) -> None:
+        """Hear the target no more, or again. ``None``: no more while too much of what it said is on its way, whatever
+        the client says it has."""
         before = bool(self._pauses)
+        on = max(self._at - self._acked, self._pipe.waiting_bytes) > AHEAD_BYTES if on is None else on
         (self._pauses.add if on else self._pauses.discard)(why)
         if self._back is None or before == bool(self._pauses):
             return
@@ -300,11 +317,11 @@ class WebTerminal:
         data = data[max(0, self._had - start) :]
         if data and not self._is_over:
             self._pipe.put(struct.pack(">Q", self._at - len(data)) + data)
-        if self._at - self._acked > AHEAD_BYTES:
-            self._pause("user", on=True)
+        self._pause("user")
 
     def taken(self, off: int) -> None:
         """Hear that all that was typed before ``off`` was taken."""
+        self._typed.taken = max(self._typed.taken, off)
         self._say(type="typed", offset=off)
 
     def target_at_end(self) -> None:
@@ -314,7 +331,10 @@ class WebTerminal:
         """Nothing more comes but that."""
 
     def held_back(self, on: bool) -> None:
-        """The holder has room for what one types."""
+        """Tell the client nothing of what is typed while the target takes none; a holder tells of it by itself."""
+        self._typed.is_stuck = on
+        if not on and not isinstance(self._back, HeldShell):
+            self.taken(self._typed.at)
 
     def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         """End as the target's end did."""
@@ -370,14 +390,9 @@ class WebTerminal:
             self._back.detach()
         self._over.set()
 
-    def _fail(self, text: str) -> None:
-        self._say(type="end", code="", text=text, again=True)
-        self._is_over = True
-        self._over.set()
-
-    def _hang_up(self, text: str) -> None:
+    def _hang_up(self, text: str, *, again: bool = False) -> None:
         if not self._is_over:
-            self._say(type="end", code="", text=text, again=False)
+            self._say(type="end", code="", text=text, again=again)
         self._is_over = True
         self._over.set()
 
@@ -397,6 +412,7 @@ class WebTerminal:
         while True:
             await asyncio.sleep(ALIVE_S)
             self._say(type="alive")
+            self._pause("user")
 
     async def _close(self) -> None:
         access, self._access = self._access, None
