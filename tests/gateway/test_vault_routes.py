@@ -75,6 +75,15 @@ async def test_a_right_to_use_is_the_right_to_connect(place: Place, monkeypatch:
     ended = await asyncio.wait_for(running, 10)
     assert "the access to this account has ended" in ended.err
     assert "RPPAM-8601" in (await place.ssh("id -un", user="ursula+web1")).err
+    # a right of a role ends with the role
+    right["items"][0]["role"] = "pam_auditor"
+    await catalogue.ask("PUT", f"/api/v1/vault/folders/{folder}/rights", right)
+    await catalogue.ask("PUT", "/api/v1/users/id-ursula/roles", {"roles": ["pam_user", "pam_auditor"]})
+    running = asyncio.create_task(place.ssh("echo on; sleep 60", user="ursula+web1"))
+    await live(place)
+    await catalogue.ask("PUT", "/api/v1/users/id-ursula/roles", {"roles": ["pam_user"]})
+    ended = await asyncio.wait_for(running, 10)
+    assert "the access to this account has ended" in ended.err
 
 
 async def test_a_session_ends_with_the_check_out_of_its_secret_where_the_entry_says_so(place: Place) -> None:

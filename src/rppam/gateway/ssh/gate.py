@@ -70,6 +70,11 @@ class Gate:
         """Why no new session is taken; empty while they are."""
         return self._draining
 
+    async def still_may(self, identity: Identity, route: Route) -> None:
+        """Raise RouteUnknown, unless the user may still go there, with the roles of today."""
+        roles = await self.login.roles(identity.user_id or "")
+        await self.routes.find(identity._replace(roles=roles), route.target, route.account)
+
     def add(self, access: LiveAccess) -> None:
         """Hold a session."""
         self._live[access.new.id] = access

@@ -36,6 +36,11 @@ class GatewayLogin:
                 return one
         return found[-1] if found else NOBODY
 
+    async def roles(self, user_id: str) -> frozenset[str]:
+        """The roles that an account has now; none where it may not log in any more."""
+        account = (await self._accounts.get(user_id)).account
+        return frozenset() if account.disabled else frozenset(str(role) for role in account.roles)
+
     async def password(self, user: str, password: Secret, client: str) -> Account | SecondStep:
         """The account, or what its second factor needs."""
         return await self._sign_in.prove(user, password, Caller(client, "ssh"))

@@ -319,7 +319,7 @@ class GatewayServer(asyncssh.SSHServer):
             raise
 
         async def still_may() -> None:
-            await gate.routes.find(identity, route.target, route.account)
+            await gate.still_may(identity, route)
 
         held = gate.holding.held
         access = LiveAccess(new, actor, reached.connection, gate.store, held, self.hang_up, still_may, resumed)

@@ -168,7 +168,7 @@ class WebTerminal:
             raise NoGateway("another gateway has just taken it up")
 
         async def still_may() -> None:
-            await gate.routes.find(self._identity, route.target, route.account)
+            await gate.still_may(self._identity, route)
 
         new = resumed_access(kept, wish.client, gate.node, gate.boot_id)
         access = LiveAccess(new, actor, connection, gate.store, gate.holding.held, self._hang_up, still_may, resumed)
