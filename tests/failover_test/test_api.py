@@ -50,7 +50,7 @@ async def test_a_test_is_begun_writes_and_is_kept_with_its_digest_in_the_ledger(
     assert event["details"] == {"digest": digest_of(report), "verdicts": {str(one): True for one in range(1, 6)}}
     assert event["id"] == ended.json()["event"]
     assert [one["details"] for one in await recorded(served, "failover.fault")] == [
-        {"test": ident, "method": "switchover", "seconds": 0}
+        {"test": ident, "method": "switchover"}
     ]
     shown = await served.http.get(f"{TESTS}/{ident}", headers=served.bearer(AccountRole.AUDITOR))
     assert shown.json()["report"] == report
@@ -92,6 +92,10 @@ async def test_a_fault_goes_to_the_leader_with_its_end(served: Served) -> None:
     taken = await served.http.post(f"{TESTS}/{ident}/fault", json={"seconds": 7}, headers=headers)
     assert (taken.status_code, taken.json()["seconds"], taken.json()["beginsAfterMs"]) == (200, 7, 500), taken.text
     assert served.orders.asked == [("fail", "kill", 7, "admin")]
+    again = await served.http.post(f"{TESTS}/{ident}/fault", headers=headers)
+    assert (again.status_code, again.json()["code"]) == (409, "RPPAM-7204"), "once for a test"
+    assert len(served.orders.asked) == 1
+    assert len(await recorded(served, "failover.fault")) == 1
 
 
 async def test_redis_without_sentinel_cannot_fail_over(served: Served) -> None:
@@ -99,8 +103,18 @@ async def test_redis_without_sentinel_cannot_fail_over(served: Served) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "RPPAM-7205")
     await allow(served, redis_failover=True)
     ident = await begun(served, "redis-failover")
-    answer = await served.http.post(f"{TESTS}/{ident}/fault", headers=served.bearer(AccountRole.ADMIN))
-    assert (answer.status_code, answer.json()["code"]) == (409, "RPPAM-7205")
+    for _ in range(2):  # one that was not made may be asked for again
+        answer = await served.http.post(f"{TESTS}/{ident}/fault", headers=served.bearer(AccountRole.ADMIN))
+        assert (answer.status_code, answer.json()["code"]) == (409, "RPPAM-7205")
+    told = [one["outcome"] for one in await recorded(served, "failover.fault")]
+    assert told == ["success", "failure"] * 2, "what is about to be done, and that it was not"
+
+
+async def test_verdicts_are_those_of_all_five_promises(served: Served) -> None:
+    ident, headers = await begun(served), served.bearer(AccountRole.ADMIN)
+    for verdicts in (VERDICTS[:4], [*VERDICTS[:4], VERDICTS[0]]):
+        answer = await served.http.put(f"{TESTS}/{ident}/report", json={"verdicts": verdicts}, headers=headers)
+        assert answer.status_code == 400, answer.text
 
 
 @pytest.mark.parametrize("role", [AccountRole.USER, AccountRole.AUDITOR, AccountRole.SECURITY_ADMIN])

@@ -80,9 +80,11 @@ async def test_the_leader_starts_it_once_and_says_what_it_found(served: Served, 
         await ScheduledTests(base._replace(config_file=None), start).look(7)
     tests = SqlFailoverTests(served.database)
     kept = await tests.begin(Method.SWITCHOVER, "node1", BY)
-    await tests.finish(kept.id, (Verdict(2, "It leads within 15 seconds", False, "it took 16000 ms"),), "d" * 64, "{}")
+    late = Verdict(2, "It leads within 15 seconds", False, "it took 16000 ms")
+    await tests.finish(kept.id, BY, (late,), "d" * 64, "{}")
     with pytest.raises(ScheduledTestBroken, match=r"broke a promise: 2\. It leads within 15 seconds: it took 16000 ms"):
         await scheduled.look(7)
     again = await tests.begin(Method.SWITCHOVER, "node1", BY)
-    await tests.finish(again.id, (Verdict(2, "It leads within 15 seconds", True, "it took 60 ms"),), "d" * 64, "{}")
+    in_time = Verdict(2, "It leads within 15 seconds", True, "it took 60 ms")
+    await tests.finish(again.id, BY, (in_time,), "d" * 64, "{}")
     await scheduled.look(7)

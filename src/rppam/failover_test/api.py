@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request
 
 from rppam.access.rbac.policy import Caller
+from rppam.cluster.admin.errors import NodeSilent
 from rppam.cluster.admin.faults import BEGINS_AFTER_S, SECONDS_MAX, SECONDS_MIN
 from rppam.cluster.admin.ports import Administration
 from rppam.cluster.health.ports import NodeStatus
@@ -43,8 +44,6 @@ from rppam.http.routes import ADMIN, declare
 from rppam.http.services import Here
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.errors import RppamError
-from rppam.ledger.acts import Act, Recorder
-from rppam.ledger.model import Entity, Outcome
 from rppam.manager.forwarding import hand_on
 from rppam.manager.schemas import OrderTaken
 
@@ -111,19 +110,17 @@ async def make_fault(
 ) -> FaultTaken:
     """By the method that the test began with. Any node takes it and hands it on to the leader; the node is as before
     after `seconds`, whatever becomes of who asked."""
-    test = await services.get(SqlFailoverTests).running(test_id)
-    await _check(test.method, services)
-    details = {"test": test_id, "method": test.method.value}
-    recorder = services.get(Recorder)
+    tests = services.get(SqlFailoverTests)
+    method = (await tests.running(test_id)).method
+    await _check(method, services)
+    test = await tests.begin_fault(test_id, caller.subject, method)
     try:
-        taken = await _make(test, body, request, caller.subject, services)
+        return await _make(test, body, request, caller.subject, services)
+    except NodeSilent:
+        raise  # it may have been carried out
     except RppamError as error:
-        act = Act("failover.fault", Entity("node", test.leader, test.leader), details)
-        await recorder.record(act, Outcome.FAILURE, f"{error.row.code}: {error}")
+        await tests.fault_failed(test_id, f"{error.row.code}: {error}")
         raise
-    act = Act("failover.fault", Entity("node", taken.node, taken.node), details | {"seconds": taken.seconds})
-    await recorder.record(act)
-    return taken
 
 
 async def _make(test: KeptTest, body: FaultRequest, request: Request, by: str, services: Here) -> FaultTaken:
@@ -156,7 +153,7 @@ async def written(test_id: TestId, services: Here) -> AllWritten:
 
 @failover_tests.put(f"{ONE}/report", summary="End a failover test", response_model=FailoverTestShape)
 @declare(ADMIN, {**BODY, **_RUNNING})
-async def finish(test_id: TestId, body: FailoverReport, services: Here) -> FailoverTestShape:
+async def finish(test_id: TestId, body: FailoverReport, caller: Caller, services: Here) -> FailoverTestShape:
     """With its verdicts and report, whose digest goes into the ledger; without verdicts it was interrupted."""
     tests = services.get(SqlFailoverTests)
     if not body.verdicts:
@@ -165,7 +162,7 @@ async def finish(test_id: TestId, body: FailoverReport, services: Here) -> Failo
     if len(text) > REPORT_CHARS_MAX:
         raise TooLargeError(f"a report of {len(text)} characters; {REPORT_CHARS_MAX} at most are kept")
     verdicts = tuple(Verdict(**one.model_dump()) for one in body.verdicts)
-    return _shape(await tests.finish(test_id, verdicts, digest_of(body.report or {}), text))
+    return _shape(await tests.finish(test_id, caller.subject, verdicts, digest_of(body.report or {}), text))
 
 
 def seconds_for(config: Settings) -> int:

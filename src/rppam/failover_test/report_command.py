@@ -33,6 +33,7 @@ def command(file: Path, *, where: Where, verify: bool, as_json: bool) -> int:
     from rppam.failover_test.page import report_in
     from rppam.failover_test.report import NoReportError, digest_of
     from rppam.failover_test.shown import lines_of
+    from rppam.kernel.logging import one_line
 
     try:
         report = report_in(file.read_text(encoding="utf-8"))
@@ -44,7 +45,8 @@ def command(file: Path, *, where: Where, verify: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(report | {"digest": digest} | ({"ledger": said} if verify else {})))
         return code
-    click.echo(f"failover test of {report.get('cluster')} by {report['method']}, begun {report.get('startedAt')}")
+    facts = (report.get("cluster"), report["method"], report.get("startedAt"))
+    click.echo("failover test of {} by {}, begun {}".format(*(one_line(str(fact)) for fact in facts)))
     for line in lines_of(report):
         click.echo(line)
     click.echo(f"digest: {digest}")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rppam.cluster.admin.faults import SECONDS_MAX, SECONDS_MIN
 from rppam.failover_test.model import Method, State
@@ -111,3 +111,10 @@ class FailoverReport(Shape):
     report: dict[str, Any] | None = None
     why: Annotated[str, Field(max_length=500)] = ""
     """Why it was interrupted."""
+
+    @field_validator("verdicts")
+    @classmethod
+    def _of_each_promise(cls, verdicts: list[VerdictShape]) -> list[VerdictShape]:
+        if verdicts and sorted(one.promise for one in verdicts) != [1, 2, 3, 4, 5]:
+            raise ValueError("expected one verdict for each of the five promises, or none")
+        return verdicts

@@ -79,6 +79,34 @@ class SqlFailoverTests:
         """The test, which is under way. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
         return await self._database.read(lambda connection: _running(connection, ident))
 
+    async def begin_fault(self, ident: str, by: str, method: Method) -> KeptTest:
+        """Record that the fault is made now: once for a test, and by who began it. Raises as :meth:`running`."""
+
+        def work(connection: Connection) -> KeptTest:
+            test = _own(connection, ident, by)
+            if test.event:
+                raise FailoverTestOver("its fault was made already; begin another test")
+            if now_ms(connection) - test.started_at >= STALE_MS:
+                raise FailoverTestOver("it began too long ago; begin another test")
+            details = {"test": ident, "method": method.value}
+            event = record(connection, "failover.fault", Entity("node", test.leader, test.leader), details=details)
+            connection.execute(update(failover_tests).where(_T.id == ident).values(event=event))
+            return test
+
+        return await self._database.write(work)
+
+    async def fault_failed(self, ident: str, why: str) -> None:
+        """Record that it was not made after all, so that it may be asked for again."""
+
+        def work(connection: Connection) -> None:
+            test = _running(connection, ident)
+            what = Entity("node", test.leader, test.leader)
+            details = {"test": ident, "method": test.method.value}
+            record(connection, "failover.fault", what, outcome=Outcome.FAILURE, reason=why, details=details)
+            connection.execute(update(failover_tests).where(_T.id == ident).values(event=""))
+
+        await self._database.write(work)
+
     async def write(self, ident: str, number: int) -> None:
         """Keep a number; the same again changes nothing. Raises as :meth:`running`."""
 
@@ -99,11 +127,11 @@ class SqlFailoverTests:
 
         return await self._database.read(work)
 
-    async def finish(self, ident: str, verdicts: tuple[Verdict, ...], digest: str, report: str) -> KeptTest:
-        """Keep the report, and record the verdicts. Raises as :meth:`running`."""
+    async def finish(self, ident: str, by: str, verdicts: tuple[Verdict, ...], digest: str, report: str) -> KeptTest:
+        """Keep the report of who began the test, and record the verdicts. Raises as :meth:`running`."""
 
         def work(connection: Connection) -> KeptTest:
-            _running(connection, ident)
+            _own(connection, ident, by)
             now, passed = now_ms(connection), bool(verdicts) and all(one.held for one in verdicts)
             details = {"verdicts": {str(one.promise): one.held for one in verdicts}, "digest": digest}
             outcome = Outcome.SUCCESS if passed else Outcome.FAILURE
@@ -148,6 +176,13 @@ def _running(connection: Connection, ident: str) -> KeptTest:
     found = _test(_row(connection, ident))
     if found.state is not State.RUNNING:
         raise FailoverTestOver(f"the test is over ({found.state})")
+    return found
+
+
+def _own(connection: Connection, ident: str, by: str) -> KeptTest:
+    found = _running(connection, ident)
+    if found.by != by:
+        raise FailoverTestUnderWay(f"{found.by} began it; nobody else goes on with it")
     return found
 
 
