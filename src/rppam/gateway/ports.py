@@ -123,6 +123,10 @@ class Recordings(Protocol):
         generation writes it from now on. Raises as :meth:`begin`."""
         ...
 
+    async def last(self, ident: str, count: int) -> bytes:
+        """The last ``count`` bytes of output that the recording ``ident`` has, or fewer; none from before a gap."""
+        ...
+
 
 class Recorded(NamedTuple):
     """What is recorded."""
@@ -190,6 +194,10 @@ class NoRecordings:
     async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
         """See :class:`Recordings`."""
         return NoTape()
+
+    async def last(self, ident: str, count: int) -> bytes:
+        """See :class:`Recordings`."""
+        return b""
 
 
 class Ways(NamedTuple):

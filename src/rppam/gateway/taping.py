@@ -57,3 +57,7 @@ class Taping:
         policy = self._settings.current(ACCESS)
         strict, may_lose = policy.recording == "strict", policy.recording_loss == "allow"
         return await self._recordings.resume(ident, generation, actor, on_lost, strict=strict, may_lose=may_lose)
+
+    async def last(self, ident: str, count: int) -> bytes:
+        """See :class:`~rppam.gateway.ports.Recordings`. Raises as :meth:`~rppam.recordings.service.Recordings.last`."""
+        return await self._recordings.last(ident, count)

@@ -120,7 +120,7 @@ class Recorder:
             self._closing = True
             self._add(Sort.EXIT, how.encode())
             self._came.set()
-        await self._flushed()
+        await asyncio.shield(self._task)
         if not self._lost:
             ident, generation = self._recording.id, self._recording.generation
             await self._keep_trying(lambda: self._store.end(ident, State.DONE, how, self._actor, generation))
@@ -132,9 +132,6 @@ class Recorder:
         """Store what has come, and leave the recording to whoever goes on with it."""
         self._closing = True
         self._came.set()
-        await self._flushed()
-
-    async def _flushed(self) -> None:
         await asyncio.shield(self._task)
 
     def _tell_kept(self, more: int) -> None:
@@ -168,7 +165,12 @@ class Recorder:
             if not self._strict and self._waiting < FLUSH_BYTES and not self._closing:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._full(), FLUSH_S)
-            if not await self._store_pending():
+            try:
+                if not await self._store_pending():
+                    return
+            except Exception as error:
+                log.exception("the recording %s cannot be gone on with", self._recording.id)
+                self._lose(f"something unforeseen happened ({type(error).__name__})")
                 return
 
     async def _full(self) -> None:
@@ -243,10 +245,13 @@ class Recorder:
                 why = str(error)
             else:
                 return True
-            self._lost = True
-            log.error("the recording %s goes on here no more: %s", self._recording.id, why)
-            if self._may_lose:
-                self._pause(False)
-            else:
-                self._on_lost(why)
+            self._lose(why)
             return False
+
+    def _lose(self, why: str) -> None:
+        self._lost = True
+        log.error("the recording %s goes on here no more: %s", self._recording.id, why)
+        if self._may_lose:
+            self._pause(False)
+        else:
+            self._on_lost(why)

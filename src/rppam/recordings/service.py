@@ -20,6 +20,7 @@ from rppam.recordings.model import (
     Facts,
     Record,
     Recording,
+    Sort,
     State,
     first_hash,
     opened_chunk,
@@ -31,6 +32,8 @@ from rppam.recordings.store import SqlRecordings
 CHUNKS_AT_ONCE: Final = 8
 JOINED_CHUNKS: Final = 500
 """So many of the last chunks a watcher who joins is shown, which is the screen and what led to it."""
+LAST_CHUNKS: Final = 32
+"""So many at once where a recording is read from its end."""
 LOOK_S: Final = 0.15
 """How often a watcher looks for more."""
 
@@ -133,6 +136,32 @@ class Recordings:
                     return
                 await asyncio.sleep(LOOK_S)
                 yield []
+
+    async def last(self, ident: str, count: int) -> bytes:
+        """The last ``count`` bytes of output, or fewer: none from before a gap or of more than
+        :data:`JOINED_CHUNKS`. Raises :class:`RecordingBroken`."""
+        recording = await self._store.get(ident)
+        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(ident))).reveal())
+        upto, found = recording.chunks, b""
+        while upto > max(0, recording.chunks - JOINED_CHUNKS) and len(found) < count:
+            first = max(0, upto - LAST_CHUNKS)
+            start = max(0, first - 1)
+            chunks = await self._store.chunks(ident, start, upto - start)
+            if [one.seq for one in chunks] != list(range(start + 1, upto + 1)):
+                raise RecordingBroken(f"a chunk of the recording {ident} is missing")
+            before = chunks.pop(0).hash if first else first_hash(ident, recording.text)
+            part, has_gap = bytearray(), False
+            for chunk in chunks:
+                for record in unpacked(opened_chunk(key, ident, before, chunk)):
+                    if record.sort is Sort.GAP:
+                        part, has_gap = bytearray(), True
+                    elif record.sort is Sort.OUT:
+                        part += record.data
+                before = chunk.hash
+            upto, found = first, bytes(part) + found
+            if has_gap:
+                break
+        return found[max(0, len(found) - count) :]
 
     async def verify(self, ident: str, told: Sequence[tuple[int, str]]) -> Verdict:
         """Open everything, and compare it with what the ledger was ``told``: numbers of chunks and their hashes."""

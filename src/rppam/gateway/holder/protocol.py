@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple
 RING: Final = 4 * 1024 * 1024
 COMMAND: Final = "python3 -uc 'import sys;exec(eval(sys.stdin.buffer.readline()))' rppam-session-holder"
 HELLO_BYTES: Final = 4096
+OFFSET_MAX: Final = 2**62
+"""No offset is as high, so sums of them fit where they are kept."""
 FRAME_MAX: Final = 1024 * 1024
 _PART: Final = 32 * 1024
 
@@ -124,10 +126,10 @@ class Ask(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """The holder's answer to an attachment."""
+    """What an attachment begins with."""
 
     start: int
-    """Offset of the first byte of output that is sent."""
+    """Offset of the first byte of output that is shown."""
     off: int
     """From here on it is new."""
     typed: int
@@ -152,11 +154,31 @@ def read_answer(line: bytes) -> Mapping[str, Any]:
     """The holder's first line. Raises :class:`HolderError`."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HolderError("the answer is no JSON") from None
     if not isinstance(found, dict):
         raise HolderError("the answer is no object")
     return found
+
+
+def hello_of(found: Mapping[str, Any], ask: Ask, again: int) -> Hello:
+    """What an attachment begins with, where the gateway itself shows ``again`` bytes before the holder's first.
+
+    The holder belongs to the user, who may have put anything in its place: what it calls old is believed only as far as
+    it was asked for. All the rest is new, and so recorded before or as it is shown. Raises :class:`HolderError`.
+    """
+    start, off, typed, end = (_offset(found.get(name)) for name in ("from", "off", "in", "end"))
+    if not max(0, ask.off - ask.back) <= start <= off <= end:
+        raise HolderError("its offsets do not follow from what it was asked for")
+    if ask.is_new and (off or typed):
+        raise HolderError("a shell that has just begun has said and heard nothing")
+    return Hello(max(0, start - again), min(off, start + ask.back), typed, end)
+
+
+def _offset(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < OFFSET_MAX:
+        raise HolderError("an offset is none")
+    return value
 
 
 def typed(off: int, data: bytes) -> Iterator[bytes]:
@@ -181,6 +203,11 @@ def signalled(number: int) -> bytes:
     return b"s" + struct.pack(">IB", 1, number)
 
 
+def said(data: bytes) -> bytes:
+    """The holder's frame of output."""
+    return b"o" + struct.pack(">I", len(data)) + data if data else b""
+
+
 END: Final = b"k\0\0\0\0"
 HEARD: Final = b"q\0\0\0\0"
 NOTHING: Final = b"n\0\0\0\0"
@@ -189,8 +216,9 @@ NOTHING: Final = b"n\0\0\0\0"
 class Frames:
     """Reads frames of a holder."""
 
-    def __init__(self) -> None:
-        self._part = b""
+    def __init__(self, part: bytes = b"") -> None:
+        """``part``: what has come before."""
+        self._part = part
 
     def take(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Kinds and bodies. Raises :class:`HolderError`."""

@@ -67,12 +67,13 @@ class HeldFront(Protocol):
 class HeldShell(asyncssh.SSHClientSession[bytes]):
     """See the module."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, ask: Ask, again: bytes = b"") -> None:
+        """``again``: what the front is to show again before anything of the holder's."""
+        self._asked = ask, len(again)
         self._channel: asyncssh.SSHClientChannel[bytes]
-        self._answer: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self._answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._line, self._said = b"", b""
-        self._frames = Frames()
+        self._frames = Frames(protocol.said(again))
         self._front: HeldFront | None = None
         self.hello = Hello(0, 0, 0, 0)
         self._at = self._typed = self._kept = self._told = 0
@@ -95,9 +96,12 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
         if "gone" in found:
             raise GoneError
         if "refused" in found:
-            raise StaleError(f"the holder has seen the generation {found['refused']}")
-        if "from" in found:
-            self.hello = Hello(found["from"], found["off"], found["in"], found["end"])
+            raise StaleError(f"the holder has seen the generation {str(found['refused'])[:20]}")
+        if not self._asked[0].look:
+            try:
+                self.hello = protocol.hello_of(found, *self._asked)
+            except HolderError as error:
+                raise NotHeldError(f"it says something else than a holder does: {error}") from None
             self._at, self._typed = self.hello.start, self.hello.typed
             self._kept = self._told = self.hello.off
         return found
@@ -204,7 +208,7 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
     def _keep_alive(self) -> None:
         if not self.is_closing():
             self._send(protocol.NOTHING)
-            self._alive = self._loop.call_later(ALIVE_S, self._keep_alive)
+            self._alive = asyncio.get_running_loop().call_later(ALIVE_S, self._keep_alive)
 
     # ---- what the target says ------------------------------------------------------------------------------------
 
@@ -216,11 +220,11 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
             self._said = (self._said + data)[-300:]
         elif not self._answer.done():
             self._line += data
-            if b"\n" in self._line:
-                line, rest = self._line.split(b"\n", 1)
-                self._answered(line, rest)
-            elif len(self._line) > protocol.HELLO_BYTES:
+            line, end, rest = self._line.partition(b"\n")
+            if len(line) > protocol.HELLO_BYTES:
                 self._refuse("it says something else than a holder does")
+            elif end:
+                self._answered(line, rest)
         elif self._front is None:
             self._line += data
         else:
@@ -242,6 +246,8 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
     def _take(self, front: HeldFront, data: bytes) -> None:
         try:
             for kind, body in self._frames.take(data):
+                if self._has_status:
+                    raise HolderError("it goes on after its end")  # its recording is being closed
                 if kind == b"o":
                     self._output(front, body)
                 elif kind == b"i":
@@ -298,11 +304,17 @@ def _why(said: str) -> str:
 
 
 async def attach(
-    connection: asyncssh.SSHClientConnection, ask: Ask, environment: Mapping[str | bytes, str | bytes], window: int
+    connection: asyncssh.SSHClientConnection,
+    ask: Ask,
+    environment: Mapping[str | bytes, str | bytes],
+    window: int,
+    again: bytes = b"",
 ) -> HeldShell:
-    """The held shell, paused until somebody :meth:`~HeldShell.begin` s. Raises as :meth:`HeldShell.answer`,
-    :class:`asyncssh.Error`."""
-    shell = HeldShell()
+    """The held shell, paused until somebody :meth:`~HeldShell.begin` s, who shows ``again`` first.
+
+    Raises as :meth:`HeldShell.answer`, :class:`asyncssh.Error`.
+    """
+    shell = HeldShell(ask, again)
     channel, _ = await connection.create_session(
         lambda: shell, protocol.COMMAND, encoding=None, env=dict(environment), window=window, request_pty=False
     )
@@ -317,14 +329,17 @@ async def attach(
 
 async def is_attended(connection: asyncssh.SSHClientConnection, ask: Ask, window: int) -> bool | None:
     """Whether a gateway is attached to the holder; ``None`` where there is no holder."""
+    ask = ask._replace(look=True)
+    shell = HeldShell(ask)
+    channel, _ = await connection.create_session(
+        lambda: shell, protocol.COMMAND, encoding=None, window=window, request_pty=False
+    )
     try:
-        shell = HeldShell()
-        channel, _ = await connection.create_session(
-            lambda: shell, protocol.COMMAND, encoding=None, window=window, request_pty=False
-        )
-        channel.write(ask._replace(look=True).lines())
+        channel.write(ask.lines())
         return bool((await shell.answer()).get("attended"))
     except GoneError:
         return None
-    except NotHeldError:
+    except (NotHeldError, StaleError):
         return True
+    finally:
+        shell.detach()

@@ -108,17 +108,25 @@ class Gate:
         said = 0.0
         while True:
             self._wake.clear()
-            if self._live:
-                now = asyncio.get_running_loop().time()
-                seen = now - said >= SEEN_EVERY_S
-                with contextlib.suppress(DatabaseError):
-                    self._obey(await self._ask(seen=seen))
-                    said = now if seen else said
-                self._end_idle()
-                with contextlib.suppress(DatabaseError):
-                    await self._ask_rights()
+            try:
+                if self._live:
+                    said = await self._look(said)
+            except Exception:  # whatever is wrong with one session ends no gateway
+                log.exception("the sessions of this gateway cannot be looked after now")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ORDERS_EVERY_S)
+
+    async def _look(self, said: float) -> float:
+        """Do once what :meth:`run` does; when it was last said that the sessions live."""
+        now = asyncio.get_running_loop().time()
+        seen = now - said >= SEEN_EVERY_S
+        with contextlib.suppress(DatabaseError):
+            self._obey(await self._ask(seen=seen))
+            said = now if seen else said
+        self._end_idle()
+        with contextlib.suppress(DatabaseError):
+            await self._ask_rights()
+        return said
 
     async def _ask(self, *, seen: bool) -> Tick:
         live = {ident: Alive(one.generation, one.up, one.down) for ident, one in self._live.items()}

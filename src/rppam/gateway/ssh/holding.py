@@ -6,6 +6,7 @@ a lower one from then on; the holder lets nobody type with a lower one. What the
 recorded next, so nothing is missing and nothing is there twice.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from rppam.gateway.policy import AccessPolicy
 from rppam.gateway.ports import Recordings, Tape
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import Actor
+from rppam.kernel.errors import RppamError
 from rppam.kernel.secret import Secret
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ REPAINT_BYTES: Final = 64 * 1024
 """So much of what was shown before is shown again to a terminal that has none of it."""
 LATER_S: Final = 600
 """A holder waits so much longer than the register, which ends what nobody came back to in an orderly way."""
+AGAIN_MAX: Final = 1024 * 1024
+"""So much is shown again to a client that says what it has."""
 WINDOW: Final = 2 * 1024 * 1024
 Environment = Mapping[str | bytes, str | bytes]
 
@@ -116,13 +120,19 @@ class Holding:
             if not await self.held.take(kept, self._node, self._boot_id, client, actor):
                 continue
             tape = await self._taken_tape(kept, actor, on_lost)
-            back = REPAINT_BYTES if had is None else max(0, tape.kept - had)
+            back = REPAINT_BYTES if had is None else min(max(0, tape.kept - had), AGAIN_MAX)
             try:
-                shell = await attach(connection, ask._replace(off=tape.kept, back=back), {}, WINDOW)
+                again = await self._again(tape, back)
+                # What is recorded is shown again from there: its user may have put anything in the holder's place.
+                ask = ask._replace(off=tape.kept, back=0 if tape.ident else back)
+                shell = await attach(connection, ask, {}, WINDOW, again)
             except (GoneError, StaleError, NotHeldError) as error:
                 log.info("the session %s is gone from its target: %s", kept.id, error)
                 await self._bury(kept, tape, actor, is_gone=isinstance(error, GoneError))
                 continue
+            except BaseException:
+                await asyncio.shield(self._bury(kept, tape, actor, is_gone=False))
+                raise
             if missing := shell.hello.off - tape.kept:
                 tape.gap(missing)
             return Resumed(kept, shell, tape)
@@ -135,6 +145,16 @@ class Holding:
             why = f"it could not be recorded: {error}"
             await self.held.detach(kept.id, kept.generation + 1, why, kept.bytes_up, kept.bytes_down, actor)
             raise
+
+    async def _again(self, tape: Tape, count: int) -> bytes:
+        """What was recorded last; nothing where it cannot be had, which keeps nobody from going on."""
+        if not tape.ident or not count:
+            return b""
+        try:
+            return await self._recordings.last(tape.ident, count)
+        except RppamError as error:
+            log.warning("what the recording %s has last cannot be shown again: %s", tape.ident, error)
+            return b""
 
     async def _bury(self, kept: Kept, tape: Tape, actor: Actor, *, is_gone: bool) -> None:
         """Close a session that could not be attached to: it is over where its holder is gone, and else still kept."""

@@ -15,6 +15,7 @@ from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.gateway.held_store import Kept
+from rppam.gateway.holder.protocol import OFFSET_MAX
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, Terminal
 from rppam.kernel.actor import Actor, ActorKind
@@ -69,12 +70,17 @@ class Reaper:
                 due = await self._gate.holding.held.due()
             except RppamError:
                 continue
+            except Exception:
+                log.exception("it cannot be seen which kept sessions are to end")
+                continue
             self._later = {kept.id: self._later.get(kept.id, 0.0) for kept, _ in due}
             for kept, why in due:
                 try:
                     await self._end(kept, why)
                 except (RppamError, asyncssh.Error, OSError) as error:
                     log.info("the kept session %s cannot be ended now: %s", kept.id, error)
+                except Exception:  # whatever is wrong with one session ends no other, and no gateway
+                    log.exception("the kept session %s cannot be ended now", kept.id)
 
     async def _end(self, kept: Kept, why: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -87,7 +93,7 @@ class Reaper:
         reached = await self._gate.reach(route, identity, actor, kept.id)
         try:
             holding = self._gate.holding
-            resumed = await holding.resume([kept], reached.connection, actor, "", _DUMB, lambda _: None, had=None)
+            resumed = await holding.resume([kept], reached.connection, actor, "", _DUMB, lambda _: None, had=OFFSET_MAX)
             if resumed is not None:
                 await self._finish(resumed, why, actor)
         finally:
