@@ -84,17 +84,17 @@ class SomeRoutes:
     """Targets and credentials that a test sets."""
 
     def __init__(self) -> None:
-        self.known: list[tuple[Route, Credential]] = []
+        self.ways: list[tuple[Route, Credential]] = []
         self.failure: Exception | None = None
 
     def add(self, target: str, port: int, username: str, credential: Credential, **more: Any) -> Route:
         values = {"host": HOST, "account": username, "trust": "tofu", **more}
         route = Route(f"id-{target}", target, port=port, account_id=f"{username}-{target}", username=username, **values)
-        self.known.append((route, credential))
+        self.ways.append((route, credential))
         return route
 
     async def all(self, identity: Identity) -> list[Route]:
-        return [route for route, _ in self.known] if identity.subject != "ursula" else []
+        return [route for route, _ in self.ways] if identity.subject != "ursula" else []
 
     async def find(self, identity: Identity, target: str, account: str) -> Route:
         found = [one for one in await self.all(identity) if one.target == target and account in {"", one.account}]
@@ -107,7 +107,16 @@ class SomeRoutes:
     async def open(self, identity: Identity, route: Route, session: str) -> Credential:
         if self.failure is not None:
             raise self.failure
-        return next(credential for one, credential in self.known if one == route)
+        return next(credential for one, credential in self.ways if one == route)
+
+    async def known(self, target_id: str, account_id: str) -> Route:
+        for route, _ in self.ways:
+            if (route.target_id, route.account_id) == (target_id, account_id):
+                return route
+        raise RouteUnknown("there is no such target, or you have no access to it")
+
+    async def open_to_end(self, route: Route, session: str) -> Credential:
+        return next(credential for one, credential in self.ways if one == route)
 
 
 class MemoryHosts:

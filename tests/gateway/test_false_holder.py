@@ -28,7 +28,7 @@ FALSE = """
 import json, os, struct, sys
 sys.stdin.buffer.readline()
 ask = json.loads(sys.stdin.buffer.readline().decode())
-text = b"never-recorded\\r\\n"
+text = {said!r}.encode()
 answer = eval({answer!r})
 sys.stdout.buffer.write((answer if isinstance(answer, str) else json.dumps(answer)).encode() + b"\\n")
 sys.stdout.buffer.write(b"o" + struct.pack(">I", len(text)) + text)
@@ -36,11 +36,12 @@ sys.stdout.buffer.flush()
 while os.read(0, 65536):
     pass
 """
+SAID = "never-recorded\r\n"
 HIGH = "{'from': ask['off'], 'off': 2**61, 'in': 0, 'end': 2**61}"
 
 
-def replace_holder(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    (folder / "false.py").write_text(FALSE.format(answer=answer))
+def replace_holder(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str, said: str = SAID) -> None:
+    (folder / "false.py").write_text(FALSE.format(answer=answer, said=said))
     command = f"{shlex.quote(sys.executable)} {shlex.quote(str(folder / 'false.py'))}"
     monkeypatch.setattr(protocol, "COMMAND", command)
 
@@ -183,15 +184,16 @@ async def test_a_fault_of_one_session_ends_no_gateway(places: list[Place], monke
     a, _ = places
     calls: list[str] = []
 
-    async def due(_: object) -> list[tuple[Any, str]]:
+    async def due(*_: object) -> list[tuple[Any, str]]:
         calls.append("due")
-        return [] if len(calls) == 1 else [(SimpleNamespace(id="one"), "late")]
+        return [] if len(calls) == 1 else [(SimpleNamespace(id="one", generation=1), "late")]
 
     async def end(*_: object) -> None:
         calls.append("end")
         raise KeyError("off")
 
     monkeypatch.setattr(SqlHeld, "due", due)
+    monkeypatch.setattr("rppam.gateway.ssh.reaper.AGAIN_S", 0)
     monkeypatch.setattr(Reaper, "_end", end)
     task = asyncio.create_task(Reaper(a.gateway.gate, a.served.services.get(SqlAccounts)).run(0.01))
     await test_kept.until(lambda: calls.count("end") > 2)

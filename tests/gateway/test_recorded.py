@@ -92,7 +92,9 @@ async def test_a_recording_reads_back_byte_by_byte_and_verifies(place: Place) ->
 
 async def test_what_was_typed_into_a_terminal_is_not_in_it_and_what_was_shown_is(place: Place) -> None:
     async with place.client() as client:
-        process = await client.create_process("echo on; read -s x; echo seen", term_type="xterm", term_size=(90, 20))
+        process = await client.create_process(
+            "stty -echo; echo on; read x; echo seen", term_type="xterm", term_size=(90, 20)
+        )
         await process.stdout.readline()
         process.change_terminal_size(100, 30)
         process.stdin.write("hunter2\n")

@@ -70,6 +70,12 @@ class NoGateway(GatewayError, code="RPPAM-8610", status=503, fault=Fault.SURROUN
     fix = "Ask another node, or switch the gateway on with 'access.enabled' where no node has one."
 
 
+class TooManyKept(GatewayError, code="RPPAM-8619", status=429, retry=Retry.SLOWLY):
+    """The user has as many terminals and kept sessions as one may have."""
+
+    fix = "End one of them: by 'exit' in it, or with `rppam session kill`; `rppam session ls` lists them."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

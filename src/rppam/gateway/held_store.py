@@ -4,10 +4,10 @@ Taking one up raises its generation, by compare-and-set: of two gateways one get
 writes here is refused. Each step is recorded in the transaction that takes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, case, exists, func, insert, or_, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.db.engine import NowMs, now_ms
@@ -22,6 +22,10 @@ from rppam.ledger.record import record
 _A: Final = access_sessions.c
 _O: Final = session_orders.c
 DUE_ROWS: Final = 20
+KEPT_MAX: Final = 16
+"""So many kept sessions a user has at most."""
+NOT_BEGUN: Final = "-"
+"""In place of what opens the holder, while there is none."""
 
 
 class Kept(NamedTuple):
@@ -130,8 +134,9 @@ class SqlHeld(SqlStore):
         return None if row is None else _kept(row)
 
     @reads
-    def due(self, connection: Connection) -> list[tuple[Kept, str]]:
-        """Sessions that nobody has and that are to end, with the reason: some."""
+    def due(self, connection: Connection, but: Collection[str] = ()) -> list[tuple[Kept, str]]:
+        """Sessions that nobody has and that are to end, with the reason: some, none of ``but``, those that somebody
+        ordered to end first."""
         ordered = exists().where((_O.session == _A.id) & _O.done_at.is_(None))
         late = _A.detached + _A.keep_ms < NowMs()
         gone = exists().where(
@@ -139,10 +144,21 @@ class SqlHeld(SqlStore):
             & or_(users.c.disabled, users.c.deleted_at.is_not(None), users.c.auth_epoch != _A.auth_epoch)
         )
         wanted = _held().add_columns(late.label("late"), ordered.label("ordered"))
-        rows = connection.execute(
-            wanted.where(_A.detached.is_not(None) & or_(late, ordered, gone)).order_by(_A.detached).limit(DUE_ROWS)
-        )
+        wanted = wanted.where(_A.detached.is_not(None) & or_(late, ordered, gone) & _A.id.not_in(but))
+        rows = connection.execute(wanted.order_by(case((ordered, 0), else_=1), _A.detached).limit(DUE_ROWS))
         return [(_kept(row), _why_due(row)) for row in rows]
+
+    @reads
+    def waiting(self, connection: Connection, after: str) -> list[Kept]:
+        """Sessions that wait for their users to come back, by id: some that follow ``after``."""
+        mine = _A.detached.is_not(None) & (_A.holder != NOT_BEGUN) & (_A.id > after)
+        return [_kept(row) for row in connection.execute(_held().where(mine).order_by(_A.id).limit(DUE_ROWS))]
+
+    @reads
+    def count(self, connection: Connection, user_id: str, but: str = "") -> int:
+        """How many sessions of a user are kept, or are to be, without ``but``."""
+        mine = _A.active & (_A.holder != "") & (_A.user_id == user_id) & (_A.id != but)
+        return connection.execute(select(func.count()).select_from(access_sessions).where(mine)).scalar_one()
 
 
 def _why_due(row: Any) -> str:

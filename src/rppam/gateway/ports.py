@@ -51,6 +51,15 @@ class Routes(Protocol):
         """The credential for ``session``, which uses it without showing it."""
         ...
 
+    async def known(self, target_id: str, account_id: str) -> Route:
+        """The way to an account that is known by its ids, whoever may go it. Raises
+        :class:`~rppam.gateway.errors.RouteUnknown`."""
+        ...
+
+    async def open_to_end(self, route: Route, session: str) -> Credential:
+        """The credential by which a node ends ``session`` in its own name, whoever may use it now."""
+        ...
+
 
 class KnownHosts(Protocol):
     """The host keys that targets are known by, the same for all nodes."""

@@ -4,7 +4,7 @@ Who may connect to an account is who may use its secret; so whoever has no right
 of its target.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from rppam.access.sessions.model import Identity
@@ -12,11 +12,12 @@ from rppam.gateway.errors import AccountUnclear, CredentialMissing, RouteUnknown
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, Route
 from rppam.kernel.secret import Secret
-from rppam.targets.errors import ResourceUnknown
+from rppam.targets.errors import ResourceUnknown, TargetAccountUnknown
 from rppam.targets.model import ReadKey, Resource, ResourceKind, Search, TargetAccount
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.errors import EntryUnknown, RightLacking
 from rppam.vault.model import Entry, EntryType, Right
+from rppam.vault.own_use import used_by_node
 from rppam.vault.service import Search as Wanted, Vault
 
 _KINDS: Final = frozenset({ResourceKind.SSH, ResourceKind.NETWORK})
@@ -88,14 +89,25 @@ class VaultRoutes:
             found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}")
         except (EntryUnknown, RightLacking):
             raise RouteUnknown(_NONE) from None
-        fields: dict[str, Secret] = {}
-        for shown in found:
-            for name, value in shown.fields.items():
-                fields.setdefault(name, value)
-        key, password = fields.get("privateKey"), fields.get("password")
-        if key is None and password is None:
-            raise CredentialMissing(f"the vault has neither password nor key of {route.account} at {route.target}")
-        return Credential(password, key, fields.get("passphrase"))
+        return _credential(route, [shown.fields for shown in found])
+
+    async def known(self, target_id: str, account_id: str) -> Route:
+        """The way to an account that is known by its ids, whatever it is called now. Raises :class:`RouteUnknown`."""
+        try:
+            resource, account = await self._resources.get(target_id), await self._accounts.get(account_id)
+        except (ResourceUnknown, TargetAccountUnknown):
+            raise RouteUnknown(_NONE) from None
+        if account.resource_id != resource.id or resource.kind not in _KINDS:
+            raise RouteUnknown(_NONE)
+        return _route(resource, account)
+
+    async def open_to_end(self, route: Route, session: str) -> Credential:
+        """As :meth:`open`, in the node's own name: nobody's rights are asked for. Raises as :meth:`open`."""
+        try:
+            found = await used_by_node(self._vault, route.account_id, f"the end of SSH session {session}")
+        except EntryUnknown:
+            raise CredentialMissing(f"the vault has nothing of {route.account} at {route.target}") from None
+        return _credential(route, found)
 
     async def _resource(self, target: str) -> Resource:
         try:
@@ -110,6 +122,17 @@ class VaultRoutes:
         """Those that may open a session for ``identity``."""
         access = await self._vault.database.read(lambda connection: self._vault.access(connection, identity))
         return [one for one in entries if one.type in _TYPES and one.version and access.on(one) & _RIGHTS]
+
+
+def _credential(route: Route, found: Iterable[Mapping[str, Secret]]) -> Credential:
+    fields: dict[str, Secret] = {}
+    for one in found:
+        for name, value in one.items():
+            fields.setdefault(name, value)
+    key, password = fields.get("privateKey"), fields.get("password")
+    if key is None and password is None:
+        raise CredentialMissing(f"the vault has neither password nor key of {route.account} at {route.target}")
+    return Credential(password, key, fields.get("passphrase"))
 
 
 def _route(resource: Resource, account: TargetAccount) -> Route:

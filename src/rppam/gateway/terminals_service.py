@@ -10,8 +10,8 @@ from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import Identity
 from rppam.access.sessions.service import session_id
 from rppam.foundation import Foundation
-from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway
-from rppam.gateway.held_store import Kept, SqlHeld
+from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, TooManyKept
+from rppam.gateway.held_store import KEPT_MAX, NOT_BEGUN, Kept, SqlHeld
 from rppam.gateway.model import NewAccess
 from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import Route, Routes
@@ -19,8 +19,6 @@ from rppam.kernel.actor import current_actor
 
 WAITS_MS: Final = 60_000
 """How long an opened terminal waits for its WebSocket."""
-NOT_BEGUN: Final = "-"
-"""In place of what opens the holder, while there is none."""
 
 
 class TerminalOpening:
@@ -37,6 +35,8 @@ class TerminalOpening:
             raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
         if identity.user_id is None:
             raise ChannelRefused("a terminal is for an account, and this token was made on a host")
+        if await self._held.count(identity.user_id) >= KEPT_MAX:
+            raise TooManyKept(f"{KEPT_MAX} terminals and kept sessions of yours are open")
         route = await self._routes.find(identity, target, account)
         user = (await self._accounts.get(identity.user_id)).account
         actor = current_actor()

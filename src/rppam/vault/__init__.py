@@ -12,6 +12,7 @@ SLICE = Slice(
         "generator",
         "keys",
         "model",
+        "own_use",
         "policy",
         "ports",
         "sealing",

@@ -73,7 +73,16 @@ class Gate:
     async def still_may(self, identity: Identity, route: Route) -> None:
         """Raise RouteUnknown, unless the user may still go there, with the roles of today."""
         roles = await self.login.roles(identity.user_id or "")
-        await self.routes.find(identity._replace(roles=roles), route.target, route.account)
+        await self.route_of(identity._replace(roles=roles), route.target_id, route.account_id)
+
+    async def route_of(self, identity: Identity, target_id: str, account_id: str) -> Route:
+        """The way to what was gone to before, whatever it is called now. Raises :class:`RouteUnknown` where it is not
+        there any more, or not for ``identity``."""
+        known = await self.routes.known(target_id, account_id)
+        found = await self.routes.find(identity, known.target, known.account)
+        if (found.target_id, found.account_id) != (target_id, account_id):
+            raise RouteUnknown("another target has this name")
+        return found
 
     def add(self, access: LiveAccess) -> None:
         """Hold a session."""
@@ -83,10 +92,14 @@ class Gate:
         """Hold it no more."""
         self._live.pop(access.new.id, None)
 
-    async def reach(self, route: Route, identity: Identity, actor: Actor, ident: str) -> Reached:
-        """The target, by a credential that is dropped again once it has let us in; its key is pinned by then."""
+    async def reach(self, route: Route, identity: Identity | None, actor: Actor, ident: str) -> Reached:
+        """The target, by a credential that is dropped again once it has let us in; its key is pinned by then.
+
+        Without an ``identity`` it is reached in the node's own name, to end what is there.
+        """
+        routes = self.routes
         with acting(actor):
-            credential = await self.routes.open(identity, route, ident)
+            credential = await (routes.open(identity, route, ident) if identity else routes.open_to_end(route, ident))
         try:
             reached = await reach(route, credential, await self.known_hosts.of(route.target_id))
         except HostKeyChanged as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import asyncssh
 
 from rppam.crypto.data_keys import DataKeys
-from rppam.gateway.held_store import Kept, SqlHeld
+from rppam.gateway.held_store import KEPT_MAX, Kept, SqlHeld
 from rppam.gateway.holder.protocol import Ask, modes_of, new_token
 from rppam.gateway.holder.shell import GoneError, HeldShell, NotHeldError, StaleError, attach, is_attended
 from rppam.gateway.model import NewAccess
@@ -83,6 +83,8 @@ class Holding:
     async def begin(self, access: "LiveAccess", tape: Tape, terminal: Terminal, environment: Environment) -> HeldShell:
         """A new shell that a holder keeps. Raises :class:`NotHeldError` where the target cannot, ``DatabaseError``."""
         ident, token = access.new.id, new_token()
+        if await self.held.count(access.new.user_id, ident) >= KEPT_MAX:
+            raise NotHeldError(f"{KEPT_MAX} sessions of yours are kept already: end one by 'exit' in it")
         sealed = await self._keys.seal(Secret(token), f"the session {ident}")
         await self.held.hold(ident, access.generation, sealed, tape.ident, self.keep_ms)
         ask = self._ask(ident, token, access.generation, terminal, is_new=True)

@@ -137,7 +137,7 @@ class WebTerminal:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
         if not gate.policy.shell:
             raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
-        route = await gate.routes.find(self._identity, kept.target, kept.account)
+        route = await gate.route_of(self._identity, kept.target_id, kept.account_id)
         actor = Actor(ActorKind.USER, wish.user_id, wish.subject, kept.id, wish.client)
         reached = await gate.reach(route, self._identity, actor, kept.id)
         try:
