@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import re
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -200,3 +203,42 @@ async def test_a_user_has_so_many_kept_sessions_at_most(place: Place) -> None:
     ursula = Identity("ursula", "id-ursula", frozenset(), "", SessionKind.LOGIN, True)
     with pytest.raises(TooManyKept):
         await opening.open(ursula, "web1", "")
+
+
+async def test_a_kill_ends_a_shell_that_takes_nothing(place: Place) -> None:
+    await set_up(place)
+    async with place.client("ursula+web1") as client:
+        screen = await terminal(client)
+        screen.type("stty raw -echo; echo on-$((40+2)); exec sleep 77\n")
+        await screen.until("on-42")
+        screen.type("x" * 180_000)
+        await asyncio.sleep(0.3)
+        (one,) = await sessions(place)
+        await kill(place, one["id"])
+        await until_recorded(place, "access.end")
+    await until(lambda: place.target.held == [], 3)
+    (end,) = await recorded(place, "access.end")
+    assert end["details"]["why"] == "ended by admin: lunch"
+
+
+async def test_a_live_session_is_not_closed_before_its_shell_has_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up(place)
+    monkeypatch.setattr("rppam.gateway.holder.shell.LAST_S", 0.5)
+    async with place.client("ursula+web1") as client:
+        screen = await terminal(client)
+        screen.type("echo pid-$PPID-; echo on-$((40+2))\n")
+        await screen.until("on-42")
+        found = re.search(r"pid-(\d+)-", screen.text)
+        assert found
+        os.kill(int(found.group(1)), signal.SIGSTOP)
+        (one,) = await sessions(place)
+        await kill(place, one["id"])
+        await until_recorded(place, "access.detach")
+    assert await recorded(place, "access.end") == []
+    os.kill(int(found.group(1)), signal.SIGCONT)
+    monkeypatch.setattr("rppam.gateway.holder.shell.LAST_S", 6)
+    async with reaping(place):
+        await until_recorded(place, "access.end")
+    await until(lambda: place.target.held == [])

@@ -136,3 +136,16 @@ def test_the_program_is_small_and_of_an_old_python() -> None:
     assert len(ask.lines()) < 6_144
     assert "ab" * 32 not in protocol.COMMAND
     assert '"""' not in protocol.program()
+
+
+def test_no_more_is_on_its_way_than_the_holder_has_room_for() -> None:
+    typing, core, got = protocol.Typing(), Core(), b""
+    data = bytes(range(256)) * 700
+    wire = typing.put(data[:150_000]) + typing.put(data[150_000:])
+    assert (typing.is_full, typing.at) == (True, len(data))
+    while wire:
+        assert len(wire) <= protocol.TYPED_AHEAD + 100
+        got += b"".join(body for _, body in core.take(wire))
+        wire = typing.took(core.typed)
+    assert (got, typing.is_full) == (data, False)
+    assert typing.took(2**62) == b""

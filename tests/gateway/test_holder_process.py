@@ -176,6 +176,34 @@ def test_a_holder_that_was_killed_is_gone(tmp_path: Path, attach: Attach) -> Non
     until_gone(tmp_path)
 
 
+def test_an_order_to_end_is_heard_while_the_shell_takes_nothing(tmp_path: Path, attach: Attach) -> None:
+    first = attach(NEW)
+    command = "stty raw -echo; echo on-$((40+2)); exec sleep 77\n"
+    first.type(command)
+    first.until(b"on-42")
+    first.type("x" * 180_000, len(command))
+    first.send(protocol.END)
+    before = time.monotonic()
+    while first.status is None:
+        assert first.read()
+    assert first.status < 0
+    assert time.monotonic() - before < 5
+    assert first.taken < 180_000, "what it has no room for it does not say to have"
+    first.send(protocol.acknowledged(len(first.text)) + protocol.HEARD)
+    until_gone(tmp_path)
+
+
+def test_nothing_in_the_account_s_folder_is_run_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "ast.py").write_text("1/0")
+    (tmp_path / "zlib.py").write_text("1/0")
+    (tmp_path / "socket.py").write_text("1/0")
+    command = protocol.COMMAND.replace("python3", shlex.quote(sys.executable))
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    asked = NEW._replace(is_new=False).lines()
+    done = subprocess.run(command, shell=True, env=env, cwd=tmp_path, input=asked, capture_output=True, check=False)
+    assert json.loads(done.stdout) == {"gone": True}, done.stderr
+
+
 def test_a_system_that_ends_what_is_left_running_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setenv("XDG_SESSION_ID", "7")

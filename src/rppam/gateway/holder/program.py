@@ -35,6 +35,7 @@ assert sys.platform != "win32"
 RING = 4194304
 KEEP = 1048576
 TYPED = 65536
+TYPED_MAX = 1048576
 PART = 65536
 
 
@@ -47,7 +48,7 @@ class Core:
         self.base = self.acked = self.sent = self.typed = self.told = self.gen = 0
         self.part = b""
         self.status: int | None = None
-        self.said = self.heard = False
+        self.said = self.heard = self.full = False
 
     def end(self) -> int:
         """Behind the last byte of output."""
@@ -110,7 +111,7 @@ class Core:
 
     def out(self) -> bytes:
         """What is to be sent next; empty: nothing for now."""
-        if self.told < self.typed:
+        if self.told < self.typed and not self.full:
             self.told = self.typed
             return b"i" + struct.pack(">IQ", 8, self.typed)
         if self.sent < self.end():
@@ -124,7 +125,11 @@ class Core:
 
     def more(self) -> bool:
         """Whether :meth:`out` has something."""
-        return self.told < self.typed or self.sent < self.end() or (self.status is not None and not self.said)
+        return (
+            (self.told < self.typed and not self.full)
+            or self.sent < self.end()
+            or (self.status is not None and not self.said)
+        )
 
     def done(self) -> bool:
         """Whether nothing is left that somebody would miss."""
@@ -252,6 +257,7 @@ class Holder:
         for kind, body in frames:
             if kind == b"d":
                 self.typed += body
+                self.core.full = len(self.typed) >= TYPED
             elif kind == b"w" and self.core.status is None:
                 fcntl.ioctl(self.fd, termios.TIOCSWINSZ, body[:8])
                 self.signal(signal.SIGWINCH)
@@ -260,7 +266,7 @@ class Holder:
             elif kind == b"k":
                 self.hup()
         self.heard = time.monotonic()
-        if not data:
+        if not data or len(self.typed) > TYPED_MAX:
             self.drop()
 
     def send(self) -> None:
@@ -280,7 +286,7 @@ class Holder:
         hears = live and not self.deaf and core.room() > 0
         ends = live and self.exited is not None and (self.deaf or hears)
         reads = [self.listener, wake] + ([self.fd] if hears else [])
-        if self.cli and len(self.typed) < TYPED:
+        if self.cli:  # also while the shell takes nothing: it may be told to end
             reads.append(self.cli)
         writes = [self.fd] if live and self.typed and not self.deaf else []
         if self.cli and (self.wire or core.more()):
@@ -303,6 +309,7 @@ class Holder:
                 pass
             except OSError:
                 self.typed = b""
+            core.full = len(self.typed) >= TYPED
         if self.cli and self.cli in free:
             self.send()
         if self.cli and self.cli in ready:
@@ -325,6 +332,7 @@ class Holder:
 def hold(cfg: Any, listener: Any, path: str) -> None:
     """Run a shell and hold it to its end."""
     os.setsid()
+    cfg.pop("token")
     pid, fd = pty.fork()
     if pid == 0:
         listener.close()

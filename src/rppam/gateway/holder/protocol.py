@@ -17,8 +17,10 @@ from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 RING: Final = 4 * 1024 * 1024
-COMMAND: Final = "python3 -uc 'import sys;exec(eval(sys.stdin.buffer.readline()))' rppam-session-holder"
+COMMAND: Final = "python3 -Iuc 'import sys;exec(eval(sys.stdin.buffer.readline()))' rppam-session-holder"
 HELLO_BYTES: Final = 4096
+TYPED_AHEAD: Final = 64 * 1024
+"""So much that was typed is on its way at most."""
 OFFSET_MAX: Final = 2**62
 """No offset is as high, so sums of them fit where they are kept."""
 FRAME_MAX: Final = 1024 * 1024
@@ -186,6 +188,38 @@ def typed(off: int, data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), _PART):
         part = data[start : start + _PART]
         yield b"d" + struct.pack(">IQ", 8 + len(part), off + start) + part
+
+
+class Typing:
+    """What was typed, from an offset on. No more of it is on its way than the holder has room for, which reads all that
+    comes: an order to end the shell is behind nothing that waits for it."""
+
+    def __init__(self, off: int = 0) -> None:
+        self.at = self._sent = self._taken = off
+        self._waiting = bytearray()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something waits here."""
+        return bool(self._waiting)
+
+    def put(self, data: bytes) -> bytes:
+        """Type; the frames to be sent now."""
+        self._waiting += data
+        self.at += len(data)
+        return self._next()
+
+    def took(self, off: int) -> bytes:
+        """Hear that the holder has all before ``off``; the frames to be sent now."""
+        self._taken = max(self._taken, min(off, self._sent))
+        return self._next()
+
+    def _next(self) -> bytes:
+        part = bytes(self._waiting[: max(0, self._taken + TYPED_AHEAD - self._sent)])
+        del self._waiting[: len(part)]
+        frames = b"".join(typed(self._sent, part))
+        self._sent += len(part)
+        return frames
 
 
 def acknowledged(off: int) -> bytes:

@@ -19,7 +19,8 @@ from rppam.gateway.holder.protocol import Ask, Frames, Hello, HolderError
 ATTACH_S: Final = 6.0
 ALIVE_S: Final = 15.0
 """So often the holder hears that its attachment lives; after four times as long it lets go of it."""
-LAST_S: Final = 2.0
+LAST_S: Final = 6.0
+"""So long a shell has to end; its holder kills what has not after three seconds."""
 ACK_BYTES: Final = 32 * 1024
 _NAMES: Final = {-one.value: one.name.removeprefix("SIG") for one in signal.Signals}
 
@@ -76,8 +77,11 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
         self._frames = Frames(protocol.said(again))
         self._front: HeldFront | None = None
         self.hello = Hello(0, 0, 0, 0)
-        self._at = self._typed = self._kept = self._told = 0
-        self._has_status = self._is_ending = self._is_over = False
+        self._at = self._kept = self._told = 0
+        self._typing = protocol.Typing()
+        self.has_status = False
+        """Its holder has said how it ended."""
+        self._is_ending = self._is_over = False
         self._alive: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
 
@@ -102,7 +106,7 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
                 self.hello = protocol.hello_of(found, *self._asked)
             except HolderError as error:
                 raise NotHeldError(f"it says something else than a holder does: {error}") from None
-            self._at, self._typed = self.hello.start, self.hello.typed
+            self._at, self._typing = self.hello.start, protocol.Typing(self.hello.typed)
             self._kept = self._told = self.hello.off
         return found
 
@@ -114,25 +118,16 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
         self._take(front, rest)
         if not self._is_over:
             self._channel.resume_reading()
-        elif not self._has_status:
+        elif not self.has_status:
             front.target_lost()
 
     # ---- what carries it says ------------------------------------------------------------------------------------
 
-    @property
-    def typed(self) -> int:
-        """Offset behind what was typed."""
-        return self._typed
-
     def write(self, data: bytes) -> None:
         """Type."""
-        self.write_at(self._typed, data)
-
-    def write_at(self, off: int, data: bytes) -> None:
-        """Type ``data``, whose first byte is the one of this offset; what the holder has already it ignores."""
-        for frame in protocol.typed(off, data):
-            self._send(frame)
-        self._typed = max(self._typed, off + len(data))
+        self._send(self._typing.put(data))
+        if self._typing.is_full and self._front is not None:
+            self._front.held_back(True)
 
     def write_eof(self) -> None:
         """A terminal does not end."""
@@ -172,14 +167,17 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
         if not self.is_closing():
             self._send(protocol.END)
             self._is_ending = True
-            self._channel.write_eof()
+            self._channel.resume_reading()
+            asyncio.get_running_loop().call_later(LAST_S, self.detach)
 
     async def gone(self) -> None:
-        """Wait, for a moment, until the target has heard the last that was said: a connection that is closed before
-        takes it along."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_S):
-                await self._gone.wait()
+        """Wait until its holder has said how it ended, and heard that this is known, or until it had the time to:
+        :attr:`has_status` says which."""
+        for _ in range(2):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    await self._gone.wait()
+            self.detach()
 
     def detach(self) -> None:
         """Let go of the shell, which its holder keeps."""
@@ -201,7 +199,7 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
             self._channel.write_eof()
 
     def _send(self, frame: bytes) -> None:
-        if not self.is_closing():
+        if frame and not self._is_over and not self._channel.is_closing():
             with contextlib.suppress(OSError):
                 self._channel.write(frame)
 
@@ -246,14 +244,19 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
     def _take(self, front: HeldFront, data: bytes) -> None:
         try:
             for kind, body in self._frames.take(data):
-                if self._has_status:
+                if self.has_status:
                     raise HolderError("it goes on after its end")  # its recording is being closed
                 if kind == b"o":
                     self._output(front, body)
                 elif kind == b"i":
-                    front.taken(struct.unpack(">Q", body)[0])
+                    (off,) = struct.unpack(">Q", body)
+                    was_full = self._typing.is_full
+                    self._send(self._typing.took(off))
+                    if was_full and not self._typing.is_full:
+                        front.held_back(False)
+                    front.taken(off)
                 else:
-                    self._has_status = True
+                    self.has_status = True
                     (status,) = struct.unpack(">i", body)
                     if status >= 0:
                         front.target_left(status, None)
@@ -289,11 +292,8 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
         if not self._answer.done():
             said = self._said.decode("utf-8", "replace").strip().replace("\n", " ")
             self._answer.set_exception(NotHeldError(_why(said)))
-        elif self._front is not None and not self._has_status:
-            if self._is_ending:
-                self._front.target_left(None, None)
-            else:
-                self._front.target_lost()
+        elif self._front is not None and not self.has_status:
+            self._front.target_lost()
 
 
 def _why(said: str) -> str:

@@ -164,12 +164,14 @@ class LiveAccess:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         mine = self.new.id, self.generation
+        # What its holder has not said to have ended is left to whoever ends it next.
+        has_ended = self._resumed is None if self.shell is None else self.shell.has_status
         while True:
             try:
-                if self.why:
+                if self.why and has_ended:
                     await self._store.end(mine[0], self.why, self.up, self.down, self.actor, mine[1])
                 else:
-                    await self._held.detach(*mine, why, self.up, self.down, self.actor)
+                    await self._held.detach(*mine, self.why or why, self.up, self.down, self.actor)
             except DatabaseError as error:
                 log.warning("the end of the session %s is not recorded yet: %s", self.new.id, error)
                 await again()

@@ -424,7 +424,12 @@ class WebTerminal:
             await self._tape.leave()
         elif self._back is not None:
             self._back.close()
-            await self._tape.close("the user left")
+            if isinstance(self._back, HeldShell):
+                await self._back.gone()
+            if isinstance(self._back, HeldShell) and not self._back.has_status:
+                await self._tape.leave()
+            else:
+                await self._tape.close("the user left")
         try:
             await access.close("the connection was lost", lambda: asyncio.sleep(_AGAIN_S))
         finally:
