@@ -105,17 +105,20 @@ class Passkeys:
     async def prove(self, user_id: str, question_id: str, credential: Mapping[str, Any]) -> None:
         """Nothing where the answer is right. Raises :class:`PasskeyRefused`, ``PasskeyOver``."""
         question = await self._store.take(question_id, user_id, PROVE)
-        passkey = await self._answered(question, credential, verified=False)
+        passkey, count = await self._answered(question, credential, verified=False)
         if passkey.user_id != user_id:
             raise PasskeyRefused("it is a passkey of somebody else")
+        await self._store.used(passkey, count)
 
     async def log_in(self, question_id: str, credential: Mapping[str, Any]) -> Account:
         """The account whose passkey has signed. Raises :class:`PasskeyRefused`, ``PasskeyOver``."""
         question = await self._store.take(question_id, "", LOGIN)
-        passkey = await self._answered(question, credential, verified=True)
+        passkey, count = await self._answered(question, credential, verified=True)
+        # Before the passkey is known to be there still: a session of an account as it was before a reset is not opened.
         account = (await self._accounts.get(passkey.user_id)).account
         if account.disabled:
             raise PasskeyRefused("the passkey opens nothing")
+        await self._store.used(passkey, count)
         return account
 
     async def remove(self, user_id: str, ident: str) -> None:
@@ -146,7 +149,10 @@ class Passkeys:
         )
         return Asked(question.id, options_to_json_dict(options))
 
-    async def _answered(self, question: Question, credential: Mapping[str, Any], *, verified: bool) -> Passkey:
+    async def _answered(
+        self, question: Question, credential: Mapping[str, Any], *, verified: bool
+    ) -> tuple[Passkey, int]:
+        """The passkey that has signed, and how often it says that it has."""
         import webauthn  # noqa: PLC0415
         from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
@@ -166,8 +172,7 @@ class Passkeys:
             )
         except (WebAuthnException, ValueError, KeyError, TypeError) as error:
             raise PasskeyRefused(f"the answer is not right ({type(error).__name__})") from None
-        await self._store.used(passkey, found.new_sign_count)
-        return passkey
+        return passkey, found.new_sign_count
 
 
 def _descriptors(passkeys: list[Passkey]) -> "list[PublicKeyCredentialDescriptor]":
