@@ -48,6 +48,6 @@ def test_every_path_is_found_like_the_framework_finds_it(app: FastAPI, path: str
         assert (match is Match.FULL) is (expected is not None)
 
 
-@pytest.mark.parametrize("path", ["", "/api", "/api/v1/users/", "//", "/api/v1/nothing", "/api/v1/users/a/b/c/d"])
+@pytest.mark.parametrize("path", ["", "/api/v1", "/api/v1/users/", "//", "/api/v1/nothing", "/api/v1/users/a/b/c/d"])
 def test_what_is_nothing_of_ours_is_left_to_the_framework(app: FastAPI, path: str) -> None:
     assert index_of(app).matches(scope_of(path, "GET"))[0] is Match.NONE

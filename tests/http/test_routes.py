@@ -58,7 +58,7 @@ def test_what_is_open_and_what_no_limit_counts() -> None:
     """The whole list: a route that joins it is meant to be noticed."""
     index: RouteIndex = bare_app().state.route_index
     passkeys = {"/api/v1/auth/webauthn/login", "/api/v1/auth/webauthn/login/finish"}
-    pages = {"/", "/console", "/console/"}
+    pages = {"/", "/console", "/console/", "/api", "/openapi.json"}
     log_in = {"/api/v1/auth/login", "/api/v1/auth/mfa/challenge", "/.well-known/jwks.json"}
     assert {path for path in index.anybody if not path.startswith("/static/")} == log_in | passkeys | pages
     assert index.optional == {"/api/v1/auth/mfa/enroll"}
