@@ -71,7 +71,7 @@ export class Shell {
   }
 
   type(text: string): void {
-    if (this.state === "over" || this.socket === undefined) return;
+    if (this.state === "over") return;
     const more = new TextEncoder().encode(text);
     if (this.state !== "live" && this.waiting.length + more.length > AHEAD_BYTES) return;
     const all = new Uint8Array(this.waiting.length + more.length);
