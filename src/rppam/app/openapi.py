@@ -24,7 +24,7 @@ from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
 from rppam.http.route_index import RouteIndex
 from rppam.http.routes import ANYBODY, Declaration, Kind, Who, declare
-from rppam.http.static import takes_gzip
+from rppam.http.static import has_already, takes_gzip
 from rppam.manager.metrics import METRICS_PATH
 
 OPENAPI_PATH: Final = "/openapi.json"
@@ -102,7 +102,7 @@ def document_router(app: FastAPI) -> APIRouter:
     async def openapi(request: Request) -> Response:
         content, etag = kept[0] if kept else await asyncio.to_thread(packed)
         headers = {"Cache-Control": "no-cache", "ETag": etag, "Vary": "Accept-Encoding"}
-        if etag in request.headers.get("if-none-match", ""):
+        if has_already(request, etag):
             return Response(status_code=304, headers=headers)
         if takes_gzip(request.headers.get("accept-encoding", "")):
             headers["Content-Encoding"] = "gzip"

@@ -111,9 +111,8 @@ async def make_fault(
     """By the method that the test began with. Any node takes it and hands it on to the leader; the node is as before
     after `seconds`, whatever becomes of who asked."""
     tests = services.get(SqlFailoverTests)
-    method = (await tests.running(test_id)).method
-    await _check(method, services)
-    test = await tests.begin_fault(test_id, caller.subject, method)
+    await _check((await tests.running(test_id)).method, services)
+    test = await tests.begin_fault(test_id, caller.subject)
     try:
         return await _make(test, body, request, caller.subject, services)
     except NodeSilent:

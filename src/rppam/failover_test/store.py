@@ -79,7 +79,7 @@ class SqlFailoverTests:
         """The test, which is under way. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
         return await self._database.read(lambda connection: _running(connection, ident))
 
-    async def begin_fault(self, ident: str, by: str, method: Method) -> KeptTest:
+    async def begin_fault(self, ident: str, by: str) -> KeptTest:
         """Record that the fault is made now: once for a test, and by who began it. Raises as :meth:`running`."""
 
         def work(connection: Connection) -> KeptTest:
@@ -88,8 +88,7 @@ class SqlFailoverTests:
                 raise FailoverTestOver("its fault was made already; begin another test")
             if now_ms(connection) - test.started_at >= STALE_MS:
                 raise FailoverTestOver("it began too long ago; begin another test")
-            details = {"test": ident, "method": method.value}
-            event = record(connection, "failover.fault", Entity("node", test.leader, test.leader), details=details)
+            event = record(connection, "failover.fault", _leader(test), details=_fault(test))
             connection.execute(update(failover_tests).where(_T.id == ident).values(event=event))
             return test
 
@@ -100,9 +99,8 @@ class SqlFailoverTests:
 
         def work(connection: Connection) -> None:
             test = _running(connection, ident)
-            what = Entity("node", test.leader, test.leader)
-            details = {"test": ident, "method": test.method.value}
-            record(connection, "failover.fault", what, outcome=Outcome.FAILURE, reason=why, details=details)
+            failed = Outcome.FAILURE
+            record(connection, "failover.fault", _leader(test), outcome=failed, reason=why, details=_fault(test))
             connection.execute(update(failover_tests).where(_T.id == ident).values(event=""))
 
         await self._database.write(work)
@@ -163,6 +161,14 @@ def _end(connection: Connection, ident: str, state: State, now: int) -> None:
 
 def _entity(ident: str) -> Entity:
     return Entity("failover-test", ident)
+
+
+def _leader(test: KeptTest) -> Entity:
+    return Entity("node", test.leader, test.leader)
+
+
+def _fault(test: KeptTest) -> dict[str, str]:
+    return {"test": test.id, "method": test.method.value}
 
 
 def _row(connection: Connection, ident: str) -> Row[Any]:

@@ -120,6 +120,11 @@ class Tester:
         }
         return made(self._seen, judge(self._seen), facts, self._watch.events)
 
+    def _happened(self, kind: str, said: str) -> None:
+        """Put it into the timeline, and tell who waits."""
+        self._watch.note(kind, said)
+        self._tell(said)
+
     # ---- the fault --------------------------------------------------------------------------------------------------
 
     async def _fault(self, state: Unfinished) -> int:
@@ -130,8 +135,7 @@ class Tester:
         said, seconds = one_line(str(taken.get("said", ""))), int(taken.get("seconds", 0))
         self._watch.begin(int(taken.get("beginsAfterMs", 0)))
         self._file.write(state._replace(fault=said))
-        self._watch.note("fault", said)
-        self._tell(said)
+        self._happened("fault", said)
         return seconds
 
     async def _promotion(self) -> None:
@@ -143,12 +147,10 @@ class Tester:
                 seen.promoted, seen.promoted_ms = found, max(0, self._watch.ms(self._watch.now()))
                 who = "is the primary of Redis" if seen.method is Method.REDIS_FAILOVER else "leads"
                 said = f"{found} {who} {seen.promoted_ms} ms after the fault"
-                self._watch.note("good", said)
-                self._tell(said)
+                self._happened("good", said)
                 return
             await asyncio.sleep(LOOK_S)
-        self._watch.note("bad", f"nobody was promoted within {PROMOTION_S:g} s")
-        self._tell(f"nobody was promoted within {PROMOTION_S:g} s")
+        self._happened("bad", f"nobody was promoted within {PROMOTION_S:g} s")
 
     async def _new_leader(self) -> str:
         """The standby that says that it leads."""
@@ -182,12 +184,10 @@ class Tester:
                 seen.back_ms = self._watch.ms(self._watch.now())
                 what = "replica" if seen.method is Method.REDIS_FAILOVER else "standby"
                 said = f"{seen.leader} is back as a {what} {seen.back_ms} ms after the fault"
-                self._watch.note("good", said)
-                self._tell(said)
+                self._happened("good", said)
                 return
             await asyncio.sleep(SLOW_LOOK_S)
-        self._watch.note("bad", f"{seen.leader} did not come back: {seen.back_why}")
-        self._tell(f"{seen.leader} did not come back: {seen.back_why}")
+        self._happened("bad", f"{seen.leader} did not come back: {seen.back_why}")
 
     async def _old_leader(self) -> str:
         """Why it is no standby yet; empty: it is."""

@@ -150,13 +150,18 @@ def _served(
     async def static_file(request: Request) -> Response:
         takes_packed = takes_gzip(request.headers.get("accept-encoding", "")) and len(packed()) < len(content)
         headers = packed_headers if takes_packed else plain_headers
-        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-        if "*" in known or headers["ETag"] in known:
+        if has_already(request, headers["ETag"]):
             unneeded = {"Content-Type", "Content-Encoding"}
             return Response(status_code=304, headers={k: v for k, v in headers.items() if k not in unneeded})
         return Response(packed() if takes_packed else content, headers=headers)
 
     return static_file
+
+
+def has_already(request: Request, etag: str) -> bool:
+    """Whether the client says that it has what bears this tag."""
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    return "*" in known or etag in known
 
 
 def takes_gzip(accepted: str) -> bool:
