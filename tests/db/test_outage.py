@@ -143,6 +143,15 @@ async def test_the_password_may_stand_apart(postgresql_url: str) -> None:
     await database.stop()
 
 
+async def test_who_waits_for_a_moment_only_has_not_lost_the_database(database: Database) -> None:
+    """As a leader's first write does, which has what its lease leaves it."""
+    released = threading.Event()
+    with pytest.raises(DatabaseUnknown, match="did not answer within 50 ms"):
+        await database.read(lambda _: released.wait(10), timeout_ms=50)
+    released.set()
+    assert (database.reason, database.errors) == ("", 1)
+
+
 def backends(server: Server, url: str) -> list[int]:
     with server.connect() as admin:
         name = url.rsplit("/", 1)[1]
@@ -325,3 +334,15 @@ async def test_stopping_with_a_stuck_call_ends_in_time(sqlite_url: str) -> None:
         await database.read(lambda _: None)
     release.set()
     await stuck
+
+
+async def test_a_call_that_comes_while_the_database_is_opened_waits_for_it(url: str) -> None:
+    database = Database(url, 5_000)
+    with pytest.raises(DatabaseUnreachable, match="is not open"):
+        await database.read(lambda _: 1)  # nobody opens it
+    starting = asyncio.create_task(database.start())
+    await asyncio.sleep(0)
+    assert not database.is_ready
+    assert await database.read(lambda _: 1) == 1
+    await starting
+    await database.stop()

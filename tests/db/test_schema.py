@@ -16,6 +16,7 @@ from rppam.app.slices import tables
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.db.cluster_id import SqlClusterSettings
 from rppam.db.database import Database
+from rppam.db.engine import create_file
 from rppam.db.errors import (
     DatabaseError,
     DatabaseRefused,
@@ -116,6 +117,7 @@ async def test_a_step_that_fails_half_way_leaves_nothing(url: str) -> None:
 
 
 async def _open_threads(database: Database) -> None:
+    create_file(database._url)
     for lane in database._lanes.values():
         lane.open(database._engine)
     database._is_open = True

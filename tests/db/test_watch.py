@@ -164,14 +164,17 @@ async def test_a_damaged_file_is_told(sqlite_url: str, clock: HandClock, tmp_pat
     await database.stop()
 
 
-async def test_a_file_that_is_gone_is_told(
+async def test_a_file_that_is_gone_is_told_and_no_empty_one_takes_its_place(
     sqlite_url: str, open_database: Callable[..., Any], clock: HandClock, tmp_path: Path
 ) -> None:
-    watch = DatabaseWatch(await open_database(sqlite_url), clock)
+    database = await open_database(sqlite_url)
+    watch = DatabaseWatch(database, clock)
     (tmp_path / "rppam.db").rename(tmp_path / "moved.db")
-    found = await seen(watch)
-    assert found.code == "RD-625"
-    assert "the database is empty or half restored" in found.evidence
+    for _ in range(6):  # one thread has it open still, the others open it anew
+        found = await seen(watch)
+        assert found.code == "RD-607"
+        assert "is not there any more" in found.evidence or "unable to open database file" in found.evidence
+    assert not (tmp_path / "rppam.db").exists()
 
 
 @pytest.fixture

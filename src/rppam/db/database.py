@@ -6,6 +6,7 @@ wants one knows whether its call may be repeated.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from enum import Enum
@@ -38,6 +39,8 @@ T = TypeVar("T")
 TIMEOUT_MS: Final = 2_000
 UPGRADE_TIMEOUT_MS: Final = 60_000
 STOP_TIMEOUT_MS: Final = 1_000
+IMPATIENT_MS: Final = 1_000
+"""Who waited in vain for less than this has learnt nothing about the database: a leader gives a write some 60 ms."""
 NOT_ASKED: Final = "the database has not been asked yet"
 BEING_OPENED: Final = "its tables are being brought to this release"
 
@@ -70,6 +73,8 @@ class Database:
         self._engine = open_engine(self._url, timeout_ms, self._opened, node)
         self._is_open = False
         self._is_ready = False
+        self._tried: asyncio.Event | None = None
+        """Set when the first :meth:`start` has ended, however it did."""
         self._reason = NOT_ASKED
         self._newer = ""
         """The revision of the tables, where a later release has made them."""
@@ -114,8 +119,17 @@ class Database:
         """Open the database and bring its tables to this release, while other nodes may do the same.
 
         Raises a :class:`~rppam.db.errors.DatabaseError`. Unless that is ``SchemaNewer`` it may be called
-        again later; until it has succeeded every other call raises ``DatabaseUnreachable``.
+        again later; until it has succeeded every other call raises ``DatabaseUnreachable``. Calls that come during the
+        first one wait for it: a node that has just started is asked before it has opened its database.
         """
+        if self._tried is None:
+            self._tried = asyncio.Event()
+        try:
+            await self._start()
+        finally:
+            self._tried.set()
+
+    async def _start(self) -> None:
         if not self._is_open:
             try:
                 create_file(self._url)
@@ -165,9 +179,13 @@ class Database:
         return await self._checked(work, use, writes=True, timeout_ms=timeout_ms)
 
     async def _checked(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int | None) -> T:
+        timeout_ms = timeout_ms or self.timeout_ms
+        if not self._is_ready and self._tried is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._tried.wait(), timeout_ms / 1000)
         if not self._is_ready:
             raise DatabaseUnreachable(f"the database is not open: {self._reason or BEING_OPENED}")
-        return await self._ask(work, use, writes=writes, timeout_ms=timeout_ms or self.timeout_ms)
+        return await self._ask(work, use, writes=writes, timeout_ms=timeout_ms)
 
     async def _ask(
         self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int, is_alone: bool = False
@@ -185,7 +203,8 @@ class Database:
             self.errors += 1
             if isinstance(error, DatabaseRefused) and error.finding:
                 self.refused = (self.errors, error.finding, str(error))
-            self._remember(str(error), lost=not isinstance(error, SchemaNewer))
+            if not job.given_up or timeout_ms >= min(self.timeout_ms, IMPATIENT_MS):
+                self._remember(str(error), lost=not isinstance(error, SchemaNewer))
             raise
         self._remember("")
         return result

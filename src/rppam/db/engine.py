@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import (
     BigInteger,
@@ -84,6 +85,9 @@ def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], N
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: Any, _record: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DBAPIConnection:
+        if url.drivername == SQLITE:
+            # A file that was moved away is lost: an empty one in its place would take what is written from now on.
+            args, kwargs = (f"file:{quote(args[0])}?mode=rw",), kwargs | {"uri": True}
         connection: DBAPIConnection = dialect.connect(*args, **kwargs)
         opened(connection)
         return connection
