@@ -1,8 +1,10 @@
 """Runs the tests as ``make test`` does: side by side, then those that want the machine for themselves.
 
 A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
-their neighbours here. Tests that are known to need it stand in ``docs/tests.md`` with the cause. More than UNLISTED_MAX
-others that passed only the second time fail the run, and so do more than FEW failures at once, or a second failure.
+their neighbours here. Tests that are known to need it stand in ``docs/tests.md`` with the cause. Others that passed
+only the second time fail the run where they stand in more than UNLISTED_MAX files, and so do first failures in more
+than FEW files, or a second failure. Files are counted, as the tests of one may share a cluster: one failure is
+another's cause.
 
 Tests that took more than twice what ``tests/durations.json`` allows are named, and so are slow ones without a line
 there; neither fails a run. ``--record`` writes that file. Ends with pytest's exit code.
@@ -21,9 +23,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FEW = 6
-"""More failures than this are not tried again."""
+"""Failures in more files than this are not tried again."""
 UNLISTED_MAX = 4
-"""So many tests that are not known to be flaky may need their second try: any test may meet a bad moment."""
+"""In so many files tests that are not known to be flaky may need their second try: any may meet a bad moment."""
 SLOW_S = 10.0
 """From here on a test has a budget."""
 WORSE = 2.0
@@ -80,7 +82,7 @@ class Run:
         LAST_FAILED.unlink(missing_ok=True)
         code = self._pytest(*self._paths, *words)
         failed = sorted(json.loads(LAST_FAILED.read_text())) if code == FAILED and LAST_FAILED.exists() else []
-        if 0 < len(failed) <= FEW:
+        if 0 < len(files_of(failed)) <= FEW:
             print(f"\n{len(failed)} failed; once more, one at a time:\n  " + "\n  ".join(failed), flush=True)
             code = self._pytest(*failed)
             if code == 0:
@@ -94,6 +96,11 @@ class Run:
         if REPORT.exists():
             self.seconds |= durations(REPORT)
         return code
+
+
+def files_of(tests: Iterable[str]) -> set[str]:
+    """The files in which they stand."""
+    return {test.partition("::")[0] for test in tests}
 
 
 def durations(report: Path) -> dict[str, float]:
@@ -139,8 +146,11 @@ def judged(second_tries: Iterable[str], known: dict[str, str]) -> int:
             f"NOISE: passed only the second time: {test}: {cause or 'not known to be flaky, so look at it'}", flush=True
         )
         unlisted += [test] if cause is None else []
-    if len(unlisted) > UNLISTED_MAX:
-        print(f"{len(unlisted)} tests needed a second try that {FLAKY_PAGE.name} does not list; {UNLISTED_MAX} may")
+    files = files_of(unlisted)
+    if len(files) > UNLISTED_MAX:
+        print(
+            f"Tests of {len(files)} files needed a second try that {FLAKY_PAGE.name} does not list; {UNLISTED_MAX} may"
+        )
         return FAILED
     return 0
 

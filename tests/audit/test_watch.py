@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.integrator import Integrator
@@ -109,12 +109,17 @@ async def test_a_fork_that_is_longer_is_noticed(
         for table in (audit_events, audit_checkpoints, audit_nodes, audit_writers):
             connection.execute(delete(table))
 
-    def goes_on(connection: Connection) -> None:
+    def acts_twice(connection: Connection) -> None:
         record(connection, "user.create", Entity("user", "before"))
-        wiped(connection)
         record(connection, "user.create", Entity("user", "after"))
 
-    await node.database.write(goes_on)
+    def wiped_but_for_the_last(connection: Connection) -> None:
+        last = connection.execute(select(audit_events).where(audit_events.c.object_id == "after")).mappings().one()
+        wiped(connection)
+        connection.execute(insert(audit_events).values(**last))
+
+    await node.database.write(acts_twice)
+    await node.database.write(wiped_but_for_the_last)
     with pytest.raises(LedgerBroken, match="expected event 0 of its writer"):
         await node.integrator.work(7)
     await node.database.write(wiped)

@@ -165,7 +165,7 @@ def _server() -> socket.socket:
     if not _started:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
-        command = [sys.executable, "-m", "tests.support.prefork_server", str(theirs.fileno()), str(os.getpid())]
+        command = [sys.executable, "-m", "tests.support.prefork_server", str(theirs.fileno())]
         with theirs:
             process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         _started.append(ours)

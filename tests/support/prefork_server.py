@@ -39,8 +39,9 @@ _spawn = os.posix_spawn
 
 
 def main() -> None:
-    lines, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
-    die_with_parent(parent)
+    # Not tied to its parent as its copies are to it: the kernel would end it with the *thread* that started it, which
+    # may be one of a test's own. It ends when the other end of its socket closes.
+    lines = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the tests are asked to end, and end this process
     import_everything()
     gc.collect()
