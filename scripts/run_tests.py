@@ -1,4 +1,4 @@
-"""Runs the tests as ``make test`` does: side by side, then those that want the machine for themselves.
+"""Runs the tests as ``make test`` does: side by side, then whole demos two at a time, then what wants the machine.
 
 A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
 their neighbours here. Tests that are known to need it stand in ``docs/tests.md`` with the cause. Others that passed
@@ -32,7 +32,7 @@ WORSE = 2.0
 """A budget that is exceeded by this factor is told."""
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
-UNIT = "not integration and not server and not slow and not alone and not sentinel"
+UNIT = "not integration and not server and not slow and not pair and not alone and not sentinel"
 LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
 REPORT = ROOT / ".pytest_cache" / "report.xml"
 BUDGETS = ROOT / "tests" / "durations.json"
@@ -57,7 +57,8 @@ def main() -> int:
     if options.unit:
         code = run.tried(*beside, UNIT + also)
     else:
-        code = run.tried(*beside, f"not alone and not sentinel{also}")
+        code = run.tried(*beside, f"not pair and not alone and not sentinel{also}")
+        code = code or run.tried("-n", "2", "--dist", "worksteal", "-m", f"pair and not sentinel{also}")
         code = code or run.tried("-m", f"alone and not sentinel{also}")
     if options.record and code == 0:
         record(run.seconds)

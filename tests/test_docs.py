@@ -3,6 +3,7 @@
 The convention is told in docs/README.md and in tests/support/pages.py.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,8 @@ FILES = sorted([*(ROOT / name for name in AT_THE_TOP), *(ROOT / "docs").rglob("*
 PAGES = [parse(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")) for file in FILES if file.exists()]
 WITH_COMMANDS = [page for page in PAGES if page.commands]
 PLAIN = [page for page in WITH_COMMANDS if not page.needs]
-WITH_CLUSTER = [page for page in WITH_COMMANDS if page.needs and "hosts" not in page.needs]
+IN_THE_CHECKOUT = [page for page in WITH_COMMANDS if "checkout" in page.needs]
+WITH_DEMO = [page for page in WITH_COMMANDS if page.needs == {"demo"}]
 """Pages with hosts have tests of their own in tests/setup/test_from_nothing.py."""
 
 
@@ -35,15 +37,22 @@ def test_a_page_of_commands_does_what_it_says(page: Page, tmp_path: Path) -> Non
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("page", WITH_CLUSTER, ids=name)
-def test_a_page_that_needs_a_cluster_or_the_checkout_does_what_it_says(page: Page, tmp_path: Path) -> None:
-    folder = ROOT if "checkout" in page.needs else tmp_path
+@pytest.mark.parametrize("page", IN_THE_CHECKOUT, ids=name)
+def test_a_page_that_is_typed_in_the_checkout_does_what_it_says(page: Page, tmp_path: Path) -> None:
     if "demo" not in page.needs:
-        run(page, folder, environment(tmp_path))
+        run(page, ROOT, environment(tmp_path))
         return
-    # A page that is typed in the checkout may start a cluster of its own at the documented port.
-    with running_demo(tmp_path, documented_port=folder is tmp_path) as (port, admin):
-        run(on_port(page, port), folder, environment(tmp_path) | admin)
+    # It may start a cluster of its own at the documented port.
+    with running_demo(tmp_path, documented_port=False) as (port, admin):
+        run(on_port(page, port), ROOT, environment(tmp_path) | admin)
+
+
+@pytest.mark.pair
+@pytest.mark.parametrize("page", WITH_DEMO, ids=name)
+def test_a_page_that_needs_a_cluster_does_what_it_says(page: Page, tmp_path: Path) -> None:
+    others_run = "PYTEST_XDIST_WORKER" in os.environ
+    with running_demo(tmp_path, documented_port=not others_run) as (port, admin):
+        run(on_port(page, port), tmp_path, environment(tmp_path) | admin)
 
 
 def test_links_lead_somewhere() -> None:

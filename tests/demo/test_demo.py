@@ -16,7 +16,7 @@ from tests.demo.running import demo, free_base, gone, of
 
 NODE_FACTS = {"nodeName", "url", "pid", "role", "supervisorPid", "controlPid", "workerPids", "gatewayPids", "sshPort"}
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
 def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from tests.support import prefork
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -182,7 +185,9 @@ def is_free(port: int) -> bool:
 
 def base_port(*, documented: bool) -> int:
     """The documented port where that is allowed, and it and the demo's next two are free; else another that fits."""
-    for port in [DOCUMENTED_PORT] * documented + [*range(18_101, 28_101, 100)]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    first = 18_101 + 1_000 * (int(worker.removeprefix("gw")) % 10)  # else two would choose the same before they open it
+    for port in [DOCUMENTED_PORT] * documented + [*range(first, first + 1_000, 100)]:
         if all(is_free(port + step) for step in (0, 10, 20)):
             return port
     raise AssertionError("no three free ports found for the demo's nodes")
@@ -192,14 +197,13 @@ def base_port(*, documented: bool) -> int:
 def running_demo(folder: Path, *, documented_port: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
     """A demo cluster: its base port, and the environment a page is given with it."""
     port = base_port(documented=documented_port)
-    command = [str(BIN / "rppam"), "demo", "--json", "--base-port", str(port), "--dir", str(folder / "demo")]
-    with (folder / "demo.log").open("w") as log:
-        demo = subprocess.Popen(
-            [*command, "--for", str(PAGE_S_MAX + READY_S_MAX)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-        )  # fmt: skip
+    words = ["demo", "--json", "--base-port", str(port), "--dir", str(folder / "demo")]
+    reading, writing = os.pipe()
+    with (folder / "demo.log").open("w") as log, os.fdopen(reading, encoding="utf-8") as said:
+        with os.fdopen(writing, "wb") as output:
+            demo = prefork.start(*words, "--for", str(PAGE_S_MAX + READY_S_MAX), output=output, errors=log)
         try:
-            ready = _ready(demo, folder / "demo.log")
+            ready = _ready(said, folder / "demo.log")
             yield (
                 port,
                 {
@@ -211,16 +215,15 @@ def running_demo(folder: Path, *, documented_port: bool = True) -> Iterator[tupl
             demo.send_signal(signal.SIGINT)
             assert demo.wait(timeout=20) == 0, "the demo ends with 0 on Ctrl-C"
         finally:
-            _end_group(demo)
+            demo.kill()  # its children die with it
 
 
-def _ready(demo: subprocess.Popen[str], log: Path) -> dict[str, str]:
-    assert demo.stdout is not None
+def _ready(said: IO[str], log: Path) -> dict[str, str]:
     ends = time.monotonic() + READY_S_MAX
     with selectors.DefaultSelector() as selector:
-        selector.register(demo.stdout, selectors.EVENT_READ)
+        selector.register(said, selectors.EVENT_READ)
         while selector.select(timeout=max(0.0, ends - time.monotonic())):
-            line = demo.stdout.readline()
+            line = said.readline()
             if not line:
                 break
             event: dict[str, str] = json.loads(line)

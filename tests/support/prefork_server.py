@@ -9,6 +9,7 @@ Started only by :mod:`tests.support.prefork`, with one end of a socket; it ends 
 """
 
 import array
+import asyncio
 import atexit
 import fcntl
 import gc
@@ -24,18 +25,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from rppam.demo import children, run
+from rppam.demo.children import Child
 from rppam.process.linux import die_with_parent
 
 TEMPLATE = "rppam.app.fork_server"
 """What a supervisor starts: as a copy of itself here."""
 REQUEST_MAX = 1 << 18
-_spawn = os.posix_spawn
+_spawn, _start_child = os.posix_spawn, children.start
 
 
 def main() -> None:
@@ -119,6 +122,8 @@ def become(order: dict[str, Any], parent: int, answer: socket.socket, streams: l
     os.environ.update(order["environment"])
     time.tzset()
     os.posix_spawn = copy_as_template  # type: ignore[assignment]
+    if order["words"][:1] == ["demo"]:
+        run.start = copy_as_child  # type: ignore[attr-defined]
     call_module("rppam.__main__", order["words"])
 
 
@@ -130,6 +135,46 @@ def copy_as_template(path: str, words: list[str], environment: Any, **options: A
     if pid == 0:
         live(lambda: become_template(words[3:]))
     return pid
+
+
+class Forked:
+    """What a demo asks of the process of its child: a part of ``subprocess.Popen``."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+
+def copy_as_child(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None) -> Child:
+    """``rppam.demo.children.start`` in a copy that is a demo: a node of it is a copy, too."""
+    if list(argv[:3]) != [sys.executable, "-m", "rppam"]:
+        return _start_child(name, argv, log=log, folder=folder)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        live(lambda: become_child(parent, list(argv[3:]), log, folder))
+    return Child(name, Forked(pid), log, children._again(argv, log, folder))  # type: ignore[arg-type]
+
+
+def become_child(parent: int, words: list[str], log: Path, folder: Path | None) -> None:
+    asyncio._set_running_loop(None)  # the demo's: this process has none yet
+    die_with_parent(parent)
+    os.setsid()
+    streams = [os.open(os.devnull, os.O_RDONLY)] + 2 * [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)]
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    forget_descriptors()
+    if folder is not None:
+        os.chdir(folder)
+    for variable in [name for name in os.environ if name.startswith("RPPAM_")]:
+        del os.environ[variable]
+    call_module("rppam.__main__", words)
 
 
 def become_template(words: list[str]) -> None:
