@@ -333,8 +333,8 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
-    def bearer(self, *roles: str) -> dict[str, str]:
-        token = self.tokens.issue("admin", roles or ("pam_admin",), 5).token.reveal()
+    def bearer(self, *roles: str, subject: str = "admin") -> dict[str, str]:
+        token = self.tokens.issue(subject, roles or ("pam_admin",), 5).token.reveal()
         return {"Authorization": f"Bearer {token}"}
 
     async def raw(self, *chunks: bytes, pause_s: float = 0.0) -> bytes:

@@ -49,9 +49,9 @@ async def test_of_two_who_change_one_thing_the_second_hears_of_it(served: Served
         second = await served.http.put(path, json={**read, "description": "two"}, headers=admin)
         assert (first.status_code, second.status_code, second.json()["code"]) == (200, 409, "RPPAM-8305")
         late = await served.http.put(path, json={"description": "three"}, headers={**admin, "If-Match": '"1"'})
-        assert late.status_code == 409
+        assert (late.status_code, late.json()["code"]) == (412, "RPPAM-6024")
         gone = await served.http.delete(path, headers={**admin, "If-Match": '"1"'})
-        assert gone.status_code == 409
+        assert gone.status_code == 412
         assert (await served.http.get(path, headers=admin)).json()["description"] == "one"
 
 

@@ -23,6 +23,7 @@ interface Loose {
   query?: unknown;
   body?: unknown;
   reason?: string;
+  seen?: number;
   once?: boolean;
 }
 
@@ -32,6 +33,8 @@ export interface Given<P extends keyof paths, M extends Method> {
   body?: Body<Op<P, M>>;
   /** Why, for the record. */
   reason?: string;
+  /** The revision that the form was filled from: where somebody has changed it since, nothing is changed (412). */
+  seen?: number;
   /** Fail at once instead of trying again. */
   once?: boolean;
 }
@@ -80,6 +83,7 @@ async function call(method: Method, path: string, given: Loose): Promise<unknown
   const url = address(path, given.path as Record<string, unknown> | undefined, given.query as Record<string, unknown> | undefined);
   const headers: Record<string, string> = { "Accept-Language": language() };
   if (method !== "get") headers["Idempotency-Key"] = key();
+  if (given.seen !== undefined) headers["If-Match"] = `"${given.seen}"`;
   if (given.reason) headers["Rppam-Reason"] = encodeURIComponent(given.reason);
   if (given.body !== undefined) headers["Content-Type"] = "application/json";
   let body = given.body === undefined ? undefined : JSON.stringify(given.body);

@@ -22,7 +22,8 @@ import rppam
 from rppam.access.rbac.policy import enough
 from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
-from rppam.http.route_index import RouteIndex
+from rppam.http.revisions import TAGS_PATTERN, takes_if_match
+from rppam.http.route_index import Indexed, RouteIndex
 from rppam.http.routes import ANYBODY, Declaration, Kind, Who, declare
 from rppam.http.static import has_already, takes_gzip
 from rppam.manager.metrics import METRICS_PATH
@@ -49,6 +50,7 @@ _PROBES: Final = {
         True,
     ),
 }
+_ETAG: Final = {"ETag": {"description": "The revision, in quotes", "schema": {"type": "string"}}}
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "code", "fix", "requestId"],
@@ -72,7 +74,9 @@ _PROBLEM: Final[dict[str, Any]] = {
         },
         "node": {"type": ["string", "null"], "description": "Whom the order is for (RPPAM-5202, 5214, 5215, 5322)"},
         "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202, 5214, 5215, 5322)"},
-        "revision": {"type": "integer", "description": "What is in force (RPPAM-6503)"},
+        "revision": {"type": "integer", "description": "What is in force (412); also the ETag"},
+        "changedBy": {"type": ["string", "null"], "description": "Who has changed it last (412)"},
+        "changedAt": {"type": ["string", "null"], "description": "When that was (412)"},
         "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
     },
@@ -148,14 +152,14 @@ def describe(app: FastAPI, routes: RouteIndex) -> None:
         if app.openapi_schema is None:
             app.openapi_schema = _complete(
                 get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION),
-                {(one.route.path, method.lower()): one.declared for one in routes.routes for method in one.methods},
+                {(one.route.path, method.lower()): one for one in routes.routes for method in one.methods},
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
-def _complete(document: dict[str, Any], declared: Mapping[tuple[str, str], Declaration]) -> dict[str, Any]:
+def _complete(document: dict[str, Any], routes: Mapping[tuple[str, str], Indexed]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -164,7 +168,12 @@ def _complete(document: dict[str, Any], declared: Mapping[tuple[str, str], Decla
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _complete_operation(method, operation, declared[path, method])
+            route = routes[path, method]
+            if takes_if_match(route.route):
+                _add_if_match(operation)
+            if 304 in route.declared.answers:
+                _add_if_none_match(operation)
+            _complete_operation(method, operation, route.declared)
     for path, (summary, members, may_refuse) in _PROBES.items():
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
     document["paths"][METRICS_PATH] = {"get": _metrics()}
@@ -210,7 +219,35 @@ def _complete_operation(method: str, operation: dict[str, Any], declared: Declar
         operation["x-roles"] = enough(method.upper(), declared.access.roles)
         errors.setdefault(403, "The account has none of the roles that this needs")
     for status, text in sorted(errors.items()):
-        responses[str(status)] = _problem(text)
+        responses[str(status)] = _problem(text) if status >= 400 else {"description": text}
+
+
+def _add_if_match(operation: dict[str, Any]) -> None:
+    """A change that its author may tie to the revision that was read."""
+    text = "Entity tags of the revisions that this may change; left out, or `*`: any. Another one in force is 412."
+    operation.setdefault("parameters", []).append(_tags("If-Match", text))
+    operation["responses"]["412"] = _problem("`If-Match` names another revision than the one in force; who changed it")
+    if "200" in operation["responses"]:
+        operation["responses"]["200"]["headers"] = _ETAG
+
+
+def _add_if_none_match(operation: dict[str, Any]) -> None:
+    """What is sent only to somebody who has not got it."""
+    text = "Entity tags of what the caller has already: where one of them is in force, the answer is 304."
+    operation.setdefault("parameters", []).append(_tags("If-None-Match", text))
+    operation["responses"]["200"]["headers"] = _ETAG
+
+
+def _tags(name: str, text: str) -> dict[str, Any]:
+    example = '"7"'
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": text,
+        "schema": {"type": "string", "pattern": TAGS_PATTERN},
+        "example": example,
+    }
 
 
 def _metrics() -> dict[str, Any]:

@@ -135,7 +135,7 @@ async def _make(test: KeptTest, body: FaultRequest, request: Request, by: str, s
 
 
 @failover_tests.put(f"{ONE}/writes/{{number}}", summary="Write a number of a test", response_model=Written)
-@declare(ADMIN, _RUNNING)
+@declare(ADMIN, _RUNNING, unconditional="each number is written once, by the test itself")
 async def write(test_id: TestId, number: Annotated[int, Path(ge=1, le=NUMBER_MAX)], services: Here) -> Written:
     """What is acknowledged here is read again after the fault. The same number again changes nothing."""
     await services.get(SqlFailoverTests).write(test_id, number)
@@ -151,7 +151,7 @@ async def written(test_id: TestId, services: Here) -> AllWritten:
 
 
 @failover_tests.put(f"{ONE}/report", summary="End a failover test", response_model=FailoverTestShape)
-@declare(ADMIN, {**BODY, **_RUNNING})
+@declare(ADMIN, {**BODY, **_RUNNING}, unconditional="a test is ended once, by the test itself")
 async def finish(test_id: TestId, body: FailoverReport, caller: Caller, services: Here) -> FailoverTestShape:
     """With its verdicts and report, whose digest goes into the ledger; without verdicts it was interrupted."""
     tests = services.get(SqlFailoverTests)

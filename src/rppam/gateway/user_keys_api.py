@@ -84,7 +84,7 @@ async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeySh
 
 
 @user_keys.delete(KEYS + "/{sshKeyId}", summary="Take an own SSH key away", status_code=204)
-@declare(SIGNED_IN, {404: "No such key", 503: NO_DATABASE})
+@declare(SIGNED_IN, {404: "No such key", 503: NO_DATABASE}, unconditional="a key never changes")
 async def remove_key(ssh_key_id: KeyId, caller: Caller, services: Here) -> None:
     """No log-in is possible with it any more; sessions that run go on."""
     await services.get(SqlUserKeys).remove(_own(caller), ssh_key_id, caller.subject)

@@ -7,6 +7,7 @@ BODY: Final = {
     413: "The body is larger than 1 MiB",
     415: "The body is not JSON",
 }
+HAD: Final = {304: "If-None-Match names its revision"}
 NO_DATABASE: Final = "The database does not answer"
 NO_ACCOUNT: Final = "The token belongs to no account"
 GUESSES: Final = "Too many wrong guesses; `Retry-After` says how long to wait"

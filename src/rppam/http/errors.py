@@ -144,6 +144,26 @@ class SlowRequestError(RequestError, code="RPPAM-6016", retry=Retry.YES, status=
         return {"Connection": "close"}
 
 
+class PreconditionFailedError(RequestError, code="RPPAM-6024", retry=Retry.CALLER_DECIDES, status=412):
+    """It has been changed since the caller has read it, so If-Match names another revision; nothing was changed."""
+
+    fix = "GET it again, look at what is different now, and send your change with the new ETag in If-Match."
+
+    def __init__(self, revision: int, by: str = "", at: str = "") -> None:
+        """``revision`` stands; ``by`` has changed it last, at that time; empty: not known."""
+        who = f"; it was changed by {by} at {at}" if by else f"; it was changed at {at}" if at else ""
+        super().__init__(f"If-Match names another revision than {revision}, which is in force{who}")
+        self.revision, self.by, self.at = revision, by, at
+
+    def members(self) -> Mapping[str, object]:
+        """What stands, and who has changed it last; null where that is not known."""
+        return {"revision": self.revision, "changedBy": self.by or None, "changedAt": self.at or None}
+
+    def headers(self) -> Mapping[str, str]:
+        """Its entity tag (RFC 9110, section 8.8.3)."""
+        return MappingProxyType({"ETag": f'"{self.revision}"'})
+
+
 class NotLeaderError(RequestError, code="RPPAM-6020", retry=Retry.CALLER_DECIDES, status=421):
     """Only the leader may do this, and this node does not lead."""
 

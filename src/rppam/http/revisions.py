@@ -1,15 +1,24 @@
 """Revisions as entity tags: with ``If-Match``, which is optional, no change overwrites one that its author has not
-seen; with ``If-None-Match`` what its reader has already is not sent again."""
+seen; with ``If-None-Match`` what its reader has already is not sent again.
+
+A route takes ``If-Match`` by a parameter of the type :data:`Expected`; what its store makes of it is decided in the
+transaction of the change (:mod:`rppam.ledger.precondition`).
+"""
 
 import re
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 
+CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE"})
+"""Methods that change what stands."""
 _TAG: Final = r'(W/)?"([!#-~]*)"'
 _TAGS: Final = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
+TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
+"""The same and ``*``, for the OpenAPI document."""
 _REVISION: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
@@ -46,6 +55,16 @@ def unchanged(request: Request, revision: int) -> Response | None:
     if not is_had(request.headers.getlist("if-none-match"), revision):
         return None
     return Response(status_code=304, headers={"ETag": tag_of(revision)})
+
+
+def tagged(response: Response, revision: int) -> None:
+    """Give the answer the entity tag of its revision."""
+    response.headers["ETag"] = tag_of(revision)
+
+
+def takes_if_match(route: APIRoute) -> bool:
+    """Whether a route does what ``If-Match`` asks of it."""
+    return any(one.call is _expected for one in route.dependant.dependencies)
 
 
 async def _expected(request: Request) -> list[int] | None:

@@ -72,6 +72,8 @@ class Declaration(NamedTuple):
     in_outage: bool
     """Whether a genuine token of a right role is enough to read it while neither cache nor database answers."""
     kind: Kind
+    unconditional: str
+    """Why a change of what stands takes no ``If-Match``; a part of a sentence, empty where it takes it."""
 
     @property
     def streams(self) -> bool:
@@ -87,9 +89,14 @@ def declare(
     uncounted_paths: frozenset[str] = frozenset(),
     in_outage: bool = False,
     kind: Kind = Kind.ANSWER,
+    unconditional: str = "",
 ) -> Callable[[F], F]:
-    """Declare the route whose handler this decorates. Stands below the router's own decorator."""
-    declaration = Declaration(access, answers or {}, counted, uncounted_paths, in_outage, kind)
+    """Declare the route whose handler this decorates. Stands below the router's own decorator.
+
+    A PUT, PATCH or DELETE takes ``If-Match`` (:data:`rppam.http.revisions.Expected`), or says in ``unconditional`` why
+    nobody's change can be lost by it.
+    """
+    declaration = Declaration(access, answers or {}, counted, uncounted_paths, in_outage, kind, unconditional)
 
     def mark(handler: F) -> F:
         setattr(handler, _ATTRIBUTE, declaration)

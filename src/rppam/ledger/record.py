@@ -120,6 +120,18 @@ def record(
     return str(body["id"])
 
 
+def unwritten(connection: Connection) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Events of the open transaction, which the database has not got yet, as rows; and by ref the words in them.
+
+    Several changes may share a transaction, each in a savepoint of its own.
+    """
+    writer: _Writer | None = connection.info.get(_WRITER)
+    if writer is None:
+        return [], {}
+    fresh = {str(row["ref"]): str(row["word"]) for row in writer.fresh.values()}
+    return writer.events, fresh | {ref: word for (_, _, word), ref in writer.known.items()}
+
+
 def _who(writer: _Writer, actor: Actor, target: Entity, kept: tuple[Retention, int]) -> dict[str, Any]:
     """The parts of an event that name somebody, by commitments; ``kept``: its class, and its time."""
     return {

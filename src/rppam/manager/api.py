@@ -48,6 +48,7 @@ _LOG: Final = logging.getLogger("rppam.api")
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
 _NO_CONTROL: Final = "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)"
+_WHOLE: Final = "it is on or off, and the request says which"
 _NOT_KEPT: Final = "The control process did not answer, or the order could not be kept on disk"
 _NEXT: Final = SwitchoverRequest()
 orders = APIRouter(tags=["orders"])
@@ -89,6 +90,7 @@ async def switch_over(request: Request, caller: Caller, services: Here, body: Sw
         421: "It could not be handed on to the named node; `detail` says why, `nodeUrl` where that one answers",
         503: _NOT_KEPT,
     },
+    unconditional=_WHOLE,
 )
 @recorded(
     lambda given: Act(
@@ -107,7 +109,7 @@ async def set_maintenance(
 
 
 @orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=PauseTaken)
-@declare(ADMIN, {**BODY, 503: _NOT_KEPT})
+@declare(ADMIN, {**BODY, 503: _NOT_KEPT}, unconditional=_WHOLE)
 @recorded(lambda given: Act("cluster.pause" if given["body"].paused else "cluster.resume"))
 async def pause(body: PauseRequest, request: Request, caller: Caller, services: Here) -> PauseTaken:
     """Any node takes it and tells the others over the member link, and those out of reach through Redis. `others` says

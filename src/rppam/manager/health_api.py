@@ -92,6 +92,7 @@ async def read_note(services: Here) -> Response:
         503: "The database does not answer; the note may or may not have been replaced",
     },
     counted=False,
+    unconditional="it is one line, which is never edited but replaced, and shown with its author",
 )
 async def write_note(body: NoteRequest, caller: Caller, services: Here) -> NoteWritten:
     """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""

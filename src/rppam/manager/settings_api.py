@@ -37,7 +37,6 @@ _WRITTEN: Final = {
     **BODY,
     404: "No such setting",
     409: "A newer leader has written since; nothing was changed",
-    412: "If-Match names another revision than the one in force",
     421: NOT_AT_THE_LEADER,
     503: "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }

@@ -3,12 +3,13 @@
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from rppam.access.accounts.model import AccountRole
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.revisions import Expected, tagged
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Flag, Shape
 from rppam.http.services import Here
@@ -94,37 +95,40 @@ async def list_channels(services: Here) -> ChannelList:
 
 @notifications.post(CHANNELS, summary="Add a channel", status_code=201, response_model=ChannelShape)
 @declare(_MAY, {**BODY, **_TAKEN, 503: NO_DATABASE})
-async def add_channel(body: ChannelRequest, services: Here) -> ChannelShape:
+async def add_channel(body: ChannelRequest, services: Here, response: Response) -> ChannelShape:
     """For what happens from now on."""
     channel = _channel(str(uuid.uuid4()), body)
     check_channel(channel, has_secret=body.secret is not None)
-    return _shape(await services.get(SqlChannels).create(channel), 0, "")
+    return _answer(await services.get(SqlChannels).create(channel), 0, "", response)
 
 
 @notifications.get(f"{CHANNELS}/{{channelId}}", summary="One channel", response_model=ChannelShape)
 @declare(_MAY, _UNKNOWN)
-async def show_channel(channel_id: ChannelId, services: Here) -> ChannelShape:
-    """Its settings, and how many notifications wait for it. Its secret is never shown."""
+async def show_channel(channel_id: ChannelId, services: Here, response: Response) -> ChannelShape:
+    """Its settings, and how many notifications wait for it. Its secret is never shown. The ETag is the revision of the
+    settings."""
     channel = await services.get(SqlChannels).get(channel_id)
-    return _shape(channel, *(await services.get(SqlChannels).waiting()).get(channel_id, (0, "")))
+    return _answer(channel, *(await services.get(SqlChannels).waiting()).get(channel_id, (0, "")), response)
 
 
 @notifications.put(f"{CHANNELS}/{{channelId}}", summary="Change a channel", response_model=ChannelShape)
 @declare(_MAY, {**BODY, **_UNKNOWN, **_TAKEN})
-async def change_channel(channel_id: ChannelId, body: ChannelRequest, services: Here) -> ChannelShape:
+async def change_channel(
+    channel_id: ChannelId, body: ChannelRequest, expected: Expected, services: Here, response: Response
+) -> ChannelShape:
     """What waits goes where it says now."""
     channels = services.get(SqlChannels)
     before = await channels.get(channel_id)
     channel = _channel(channel_id, body)
     check_channel(channel, has_secret=body.secret is not None or before.secret is not None)
-    return _shape(await channels.change(channel, body.revision), 0, "")
+    return _answer(await channels.change(channel, body.revision, expected), 0, "", response)
 
 
 @notifications.delete(f"{CHANNELS}/{{channelId}}", summary="Remove a channel", status_code=204)
 @declare(_MAY, _UNKNOWN)
-async def remove_channel(channel_id: ChannelId, services: Here) -> None:
+async def remove_channel(channel_id: ChannelId, expected: Expected, services: Here) -> None:
     """With what waits for it."""
-    await services.get(SqlChannels).remove(channel_id)
+    await services.get(SqlChannels).remove(channel_id, expected)
 
 
 @notifications.post(f"{CHANNELS}/{{channelId}}/test", summary="Send a test", response_model=ChannelTested)
@@ -146,6 +150,11 @@ def _channel(ident: str, body: ChannelRequest) -> Channel:
     )  # fmt: skip
     secret = None if body.secret is None else Secret(body.secret)
     return Channel(ident, body.name, body.kind, body.url, options, secret, body.enabled, 1)
+
+
+def _answer(channel: Channel, waiting: int, problem: str, response: Response) -> ChannelShape:
+    tagged(response, channel.revision)
+    return _shape(channel, waiting, problem)
 
 
 def _shape(channel: Channel, waiting: int, problem: str) -> ChannelShape:

@@ -1,7 +1,7 @@
 """Channels, and the outbox as the leader empties it, in SQL."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -14,6 +14,7 @@ from rppam.db.engine import NowMs
 from rppam.db.fence import require_leadership
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.notifications.errors import ChannelTaken, ChannelUnknown
 from rppam.notifications.model import Channel, ChannelKind, Notice, options_of
@@ -25,6 +26,7 @@ TRIES_MAX: Final = 80
 """About three days; then it is given up."""
 KEPT_MS: Final = 30 * 24 * 3_600_000
 PROBLEM_CHARS: Final = 500
+_MAKE_REVISIONS: Final = ("channel.create", "channel.change")
 
 
 class SqlChannels:
@@ -59,13 +61,13 @@ class SqlChannels:
 
         return await self._database.write(work)
 
-    async def change(self, channel: Channel, seen: int | None) -> Channel:
-        """Replace a channel; a secret of ``None`` stays. Raises as :meth:`create`, :class:`ChannelUnknown`."""
+    async def change(self, channel: Channel, seen: int | None, if_match: Collection[int] | None = None) -> Channel:
+        """Replace a channel; a secret of ``None`` stays. Raises as :meth:`create`, :class:`ChannelUnknown`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         sealed = await self._sealed(channel)
 
         def work(connection: Connection) -> Channel:
-            connection.execute(select(_C.id).where(_C.id == channel.id).with_for_update())
-            before = _row(connection, channel.id)
+            before = _locked(connection, channel.id, if_match)
             if seen is not None and seen != before.revision:
                 raise ChannelTaken(f"it has revision {before.revision}, and revision {seen} was sent")
             columns = _columns(channel) | {"revision": before.revision + 1}
@@ -77,11 +79,12 @@ class SqlChannels:
 
         return await self._database.write(work)
 
-    async def remove(self, ident: str) -> None:
-        """Delete a channel and what waits for it. Raises :class:`ChannelUnknown`."""
+    async def remove(self, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Delete a channel and what waits for it. Raises :class:`ChannelUnknown`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> None:
-            channel = _channel(_row(connection, ident))
+            channel = _channel(_locked(connection, ident, if_match))
             connection.execute(delete(notifications).where(_N.channel_id == ident))
             connection.execute(delete(notification_channels).where(_C.id == ident))
             record(connection, "channel.delete", _entity(channel))
@@ -172,6 +175,14 @@ def _row(connection: Connection, ident: str) -> Row[Any]:
     row = connection.execute(select(notification_channels).where(_C.id == ident)).one_or_none()
     if row is None:
         raise ChannelUnknown("no channel of notifications has this id")
+    return row
+
+
+def _locked(connection: Connection, ident: str, if_match: Collection[int] | None) -> Row[Any]:
+    """The channel's row for a change by somebody who has seen these revisions."""
+    connection.execute(select(_C.id).where(_C.id == ident).with_for_update())
+    row = _row(connection, ident)
+    check_if_match(connection, if_match, row.revision, _entity(_channel(row)), _MAKE_REVISIONS)
     return row
 
 

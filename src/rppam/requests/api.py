@@ -110,7 +110,7 @@ async def page(
     caller: Caller,
     services: Here,
     mine: bool = False,
-    state: Annotated[list[State], Query()] = [],  # noqa: B006 - the framework copies it
+    state: Annotated[list[State], Query(max_length=len(State))] = [],  # noqa: B006 - the framework copies it
     to_review: Annotated[bool, Query(alias="toReview")] = False,
     page_size: PageSize = PAGE_SIZE,
     after: After = None,

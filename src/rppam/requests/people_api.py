@@ -3,11 +3,12 @@
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from rppam.access.accounts.api import USERS, UserId
-from rppam.http.answers import BODY, NO_DATABASE, NO_USER
+from rppam.http.answers import BODY, HAD, NO_DATABASE, NO_USER
+from rppam.http.revisions import Expected, tagged, unchanged
 from rppam.http.routes import declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -76,54 +77,69 @@ async def list_groups(services: Here) -> GroupList:
 
 @people.post(GROUPS, summary="Add a group of users", status_code=201, response_model=GroupShape)
 @declare(MAY, {**BODY, **_UNKNOWN, **_TAKEN})
-async def add_group(body: GroupRequest, services: Here) -> GroupShape:
+async def add_group(body: GroupRequest, services: Here, response: Response) -> GroupShape:
     """For policies: whom one is for, or who approves."""
-    return _shape(await services.get(SqlPolicies).create_group(_group(str(uuid.uuid4()), body)))
+    return _answer(await services.get(SqlPolicies).create_group(_group(str(uuid.uuid4()), body)), response)
 
 
 @people.get(f"{GROUPS}/{{groupId}}", summary="One group of users", response_model=GroupShape)
-@declare(MAY, _UNKNOWN)
-async def show_group(group_id: GroupId, services: Here) -> GroupShape:
-    """With its members."""
-    return _shape(await services.get(SqlPolicies).group(group_id))
+@declare(MAY, {**_UNKNOWN, **HAD})
+async def show_group(group_id: GroupId, request: Request, services: Here, response: Response) -> GroupShape | Response:
+    """With its members. The ETag is the revision."""
+    found = await services.get(SqlPolicies).group(group_id)
+    return unchanged(request, found.revision) or _answer(found, response)
 
 
 @people.put(f"{GROUPS}/{{groupId}}", summary="Change a group of users", response_model=GroupShape)
 @declare(MAY, {**BODY, **_UNKNOWN, **_TAKEN})
-async def change_group(group_id: GroupId, body: GroupRequest, services: Here) -> GroupShape:
+async def change_group(
+    group_id: GroupId, body: GroupRequest, expected: Expected, services: Here, response: Response
+) -> GroupShape:
     """Who has left it decides about no request any more, also not about one that was made before."""
-    return _shape(await services.get(SqlPolicies).change_group(_group(group_id, body), body.revision))
+    group = _group(group_id, body)
+    return _answer(await services.get(SqlPolicies).change_group(group, body.revision, expected), response)
 
 
 @people.delete(f"{GROUPS}/{{groupId}}", summary="Delete a group of users", status_code=204)
 @declare(MAY, {**_UNKNOWN, **_NEEDED})
-async def remove_group(group_id: GroupId, services: Here) -> None:
+async def remove_group(group_id: GroupId, expected: Expected, services: Here) -> None:
     """While no policy needs it."""
-    await services.get(SqlPolicies).remove_group(group_id)
+    await services.get(SqlPolicies).remove_group(group_id, expected)
 
 
 @people.get(f"{USERS}/{{userId}}/contact", summary="Manager and mail address", response_model=ContactShape)
-@declare(MAY, NO_USER)
-async def show_contact(user_id: UserId, services: Here) -> ContactShape:
-    """For `manager_approval` and for mail."""
-    return _contact(await services.get(SqlPolicies).contact(user_id))
+@declare(MAY, {**NO_USER, **HAD})
+async def show_contact(
+    user_id: UserId, request: Request, services: Here, response: Response
+) -> ContactShape | Response:
+    """For `manager_approval` and for mail. The ETag is the revision, `"0"` while there is neither."""
+    found = await services.get(SqlPolicies).contact(user_id)
+    return unchanged(request, found.revision) or _contact(found, response)
 
 
 @people.put(f"{USERS}/{{userId}}/contact", summary="Set manager and mail address", response_model=ContactShape)
 @declare(MAY, {**BODY, **NO_USER, **_CHANGED})
-async def put_contact(user_id: UserId, body: ContactRequest, services: Here) -> ContactShape:
+async def put_contact(
+    user_id: UserId, body: ContactRequest, expected: Expected, services: Here, response: Response
+) -> ContactShape:
     """Both: what is left out is emptied."""
     contact = Contact(user_id, body.manager_id or "", body.email, 0)
-    return _contact(await services.get(SqlPolicies).put_contact(contact, body.revision))
+    return _contact(await services.get(SqlPolicies).put_contact(contact, body.revision, expected), response)
 
 
 def _group(ident: str, body: GroupRequest) -> Group:
     return Group(ident, body.name, tuple(dict.fromkeys(body.members)), 1)
 
 
+def _answer(group: Group, response: Response) -> GroupShape:
+    tagged(response, group.revision)
+    return _shape(group)
+
+
 def _shape(group: Group) -> GroupShape:
     return GroupShape(id=group.id, name=group.name, members=list(group.members), revision=group.revision)
 
 
-def _contact(contact: Contact) -> ContactShape:
+def _contact(contact: Contact, response: Response) -> ContactShape:
+    tagged(response, contact.revision)
     return ContactShape(manager_id=contact.manager_id or None, email=contact.email, revision=contact.revision)

@@ -3,11 +3,12 @@
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from rppam.access.accounts.model import AccountRole
-from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.answers import BODY, HAD, NO_DATABASE
+from rppam.http.revisions import Expected, tagged, unchanged
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -120,34 +121,39 @@ async def list_policies(services: Here) -> PolicyList:
 
 @policies.post(POLICIES, summary="Add an approval policy", status_code=201, response_model=PolicyShape)
 @declare(MAY, {**BODY, **_SUBJECT, **_TAKEN, 503: NO_DATABASE})
-async def add_policy(body: PolicyRequest, services: Here) -> PolicyShape:
+async def add_policy(body: PolicyRequest, services: Here, response: Response) -> PolicyShape:
     """For requests from now on; those that were made before keep their terms."""
     policy = _policy(str(uuid.uuid4()), body)
     check_policy(policy)
-    return _shape(await services.get(SqlPolicies).create(policy))
+    return _answer(await services.get(SqlPolicies).create(policy), response)
 
 
 @policies.get(f"{POLICIES}/{{policyId}}", summary="One approval policy", response_model=PolicyShape)
-@declare(MAY, _UNKNOWN)
-async def show_policy(policy_id: PolicyId, services: Here) -> PolicyShape:
-    """All that it says."""
-    return _shape(await services.get(SqlPolicies).get(policy_id))
+@declare(MAY, {**_UNKNOWN, **HAD})
+async def show_policy(
+    policy_id: PolicyId, request: Request, services: Here, response: Response
+) -> PolicyShape | Response:
+    """All that it says. The ETag is the revision."""
+    found = await services.get(SqlPolicies).get(policy_id)
+    return unchanged(request, found.revision) or _answer(found, response)
 
 
 @policies.put(f"{POLICIES}/{{policyId}}", summary="Change an approval policy", response_model=PolicyShape)
 @declare(MAY, {**BODY, **_SUBJECT, **_TAKEN, 503: NO_DATABASE})
-async def change_policy(policy_id: PolicyId, body: PolicyRequest, services: Here) -> PolicyShape:
+async def change_policy(
+    policy_id: PolicyId, body: PolicyRequest, expected: Expected, services: Here, response: Response
+) -> PolicyShape:
     """For requests from now on; those that were made before keep their terms."""
     policy = _policy(policy_id, body)
     check_policy(policy)
-    return _shape(await services.get(SqlPolicies).change(policy, body.revision))
+    return _answer(await services.get(SqlPolicies).change(policy, body.revision, expected), response)
 
 
 @policies.delete(f"{POLICIES}/{{policyId}}", summary="Delete an approval policy", status_code=204)
 @declare(MAY, _UNKNOWN)
-async def remove_policy(policy_id: PolicyId, services: Here) -> None:
+async def remove_policy(policy_id: PolicyId, expected: Expected, services: Here) -> None:
     """Requests that were made under it keep their terms."""
-    await services.get(SqlPolicies).remove(policy_id)
+    await services.get(SqlPolicies).remove(policy_id, expected)
 
 
 def _policy(ident: str, body: PolicyRequest) -> Policy:
@@ -171,6 +177,11 @@ def _policy(ident: str, body: PolicyRequest) -> Policy:
         emergencies_per_day=body.emergencies_per_day,
     )
     return Policy(ident, body.name, body.level, body.subject or "", body.priority, rules, 1)
+
+
+def _answer(policy: Policy, response: Response) -> PolicyShape:
+    tagged(response, policy.revision)
+    return _shape(policy)
 
 
 def _shape(policy: Policy) -> PolicyShape:

@@ -4,7 +4,7 @@ With the revision that its author has seen, no change overwrites one of somebody
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -14,6 +14,7 @@ from rppam.access.accounts.store import present_row
 from rppam.access.accounts.tables import users
 from rppam.db.store import SqlStore, reads, writes
 from rppam.ledger.model import Entity
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.requests.errors import (
     ChangedMeanwhile,
@@ -27,6 +28,9 @@ from rppam.requests.model import Contact, Group, Level, Policy, rules_of
 from rppam.requests.tables import approval_policies, user_contacts, user_group_members, user_groups
 
 _P, _G, _M, _C = approval_policies.c, user_groups.c, user_group_members.c, user_contacts.c
+_MAKE_POLICIES: Final = ("approval-policy.create", "approval-policy.change")
+_MAKE_GROUPS: Final = ("user-group.create", "user-group.change")
+_MAKE_CONTACTS: Final = ("contact.change",)
 _TAKEN: Final = "another policy has this name, or is for the same user, group or default"
 
 
@@ -57,9 +61,13 @@ class SqlPolicies(SqlStore):
         return policy._replace(revision=1)
 
     @writes
-    def change(self, connection: Connection, policy: Policy, seen: int | None) -> Policy:
-        """Replace a policy. Raises as :meth:`create`, and :class:`ChangedMeanwhile`."""
+    def change(
+        self, connection: Connection, policy: Policy, seen: int | None, if_match: Collection[int] | None = None
+    ) -> Policy:
+        """Replace a policy. Raises as :meth:`create`, and :class:`ChangedMeanwhile`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         before = _policy_row(connection, policy.id, lock=True)
+        check_if_match(connection, if_match, before.revision, _policy_entity(_policy(before)), _MAKE_POLICIES)
         _check_seen(before.revision, seen)
         _check_people(connection, policy)
         changed = policy._replace(revision=before.revision + 1)
@@ -72,9 +80,10 @@ class SqlPolicies(SqlStore):
         return changed
 
     @writes
-    def remove(self, connection: Connection, ident: str) -> None:
-        """Delete a policy. Raises :class:`PolicyUnknown`."""
+    def remove(self, connection: Connection, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Delete a policy. Raises :class:`PolicyUnknown`, :class:`~rppam.http.errors.PreconditionFailedError`."""
         policy = _policy(_policy_row(connection, ident, lock=True))
+        check_if_match(connection, if_match, policy.revision, _policy_entity(policy), _MAKE_POLICIES)
         connection.execute(delete(approval_policies).where(_P.id == ident))
         record(connection, "approval-policy.delete", _policy_entity(policy))
 
@@ -102,9 +111,13 @@ class SqlPolicies(SqlStore):
         return group._replace(revision=1)
 
     @writes
-    def change_group(self, connection: Connection, group: Group, seen: int | None) -> Group:
-        """Replace a group. Raises as :meth:`create_group`, and :class:`ChangedMeanwhile`."""
+    def change_group(
+        self, connection: Connection, group: Group, seen: int | None, if_match: Collection[int] | None = None
+    ) -> Group:
+        """Replace a group. Raises as :meth:`create_group`, and :class:`ChangedMeanwhile`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         before = _group_row(connection, group.id, lock=True)
+        check_if_match(connection, if_match, before.revision, _group_entity(group), _MAKE_GROUPS)
         _check_seen(before.revision, seen)
         changed = group._replace(revision=before.revision + 1)
         try:
@@ -118,9 +131,11 @@ class SqlPolicies(SqlStore):
         return changed
 
     @writes
-    def remove_group(self, connection: Connection, ident: str) -> None:
-        """Delete a group that no policy needs. Raises :class:`GroupUnknown`, :class:`GroupTaken`."""
+    def remove_group(self, connection: Connection, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Delete a group that no policy needs. Raises :class:`GroupUnknown`, :class:`GroupTaken`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         group = _groups(connection, [_group_row(connection, ident, lock=True)])[0]
+        check_if_match(connection, if_match, group.revision, _group_entity(group), _MAKE_GROUPS)
         needed = [
             one.name
             for one in policies_in(connection)
@@ -141,20 +156,24 @@ class SqlPolicies(SqlStore):
         return _contact(connection, user_id)
 
     @writes
-    def put_contact(self, connection: Connection, contact: Contact, seen: int | None) -> Contact:
-        """Set both. Raises ``UserUnknown``, :class:`PolicyInvalid`, :class:`ChangedMeanwhile`."""
+    def put_contact(
+        self, connection: Connection, contact: Contact, seen: int | None, if_match: Collection[int] | None = None
+    ) -> Contact:
+        """Set both. Raises ``UserUnknown``, :class:`PolicyInvalid`, :class:`ChangedMeanwhile`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         connection.execute(select(users.c.id).where(users.c.id == contact.user_id).with_for_update())
         row = present_row(connection, contact.user_id)
+        target = Entity("user", contact.user_id, row.name)
+        before = _contact(connection, contact.user_id)
+        check_if_match(connection, if_match, before.revision, target, _MAKE_CONTACTS)
         if contact.manager_id:
             if contact.manager_id == contact.user_id:
                 raise PolicyInvalid("managerId: nobody is their own manager")
             present_row(connection, contact.manager_id)
-        before = _contact(connection, contact.user_id)
         _check_seen(before.revision, seen)
         connection.execute(delete(user_contacts).where(_C.user_id == contact.user_id))
         after = contact._replace(revision=before.revision + 1)
         connection.execute(insert(user_contacts).values(**after._asdict()))
-        target = Entity("user", contact.user_id, row.name)
         record(connection, "contact.change", target, details={"manager": contact.manager_id})
         return after
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from rppam.access.rbac.policy import Caller
 from rppam.http.answers import BODY, NO_DATABASE
-from rppam.http.revisions import Expected, tag_of
+from rppam.http.revisions import Expected, tagged
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.services import Here
 from rppam.rotation.schemas import (
@@ -52,15 +52,12 @@ async def show_rotation(entry_id: EntryId, caller: Caller, services: Here, respo
 
 
 @rotations.put(f"{ENTRY}/rotation", summary="Say how an entry's secret is changed", response_model=StandingShape)
-@declare(SIGNED_IN, {**BODY, **_UNKNOWN, 409: "Somebody else has changed it (RPPAM-8404)"})
+@declare(SIGNED_IN, {**BODY, **_UNKNOWN, 409: "Somebody else has changed it since `revision` (RPPAM-8404)"})
 async def put_rotation(
     entry_id: EntryId, body: RulesPut, caller: Caller, expected: Expected, services: Here, response: Response
 ) -> StandingShape:
     """With `revision` in the body or `If-Match` no change of somebody else is overwritten."""
-    allowed = None if expected is None else set(expected)
-    if body.revision is not None:
-        allowed = {body.revision} if allowed is None else allowed & {body.revision}
-    done = await services.get(Rotations).put(caller, entry_id, rules_of(body), allowed)
+    done = await services.get(Rotations).put(caller, entry_id, rules_of(body), body.revision, expected)
     return _answer(standing_shape(done), response)
 
 
@@ -75,5 +72,5 @@ async def rotate(entry_id: EntryId, caller: Caller, services: Here, body: Rotate
 
 
 def _answer(shape: StandingShape, response: Response) -> StandingShape:
-    response.headers["ETag"] = tag_of(shape.revision)
+    tagged(response, shape.revision)
     return shape

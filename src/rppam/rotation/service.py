@@ -1,10 +1,12 @@
 """Rotation for people: its rules, its orders, and how it stands. Each call is one transaction with its record."""
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from rppam.access.sessions.model import Identity
+from rppam.ledger.precondition import check_if_match
 from rppam.rotation.errors import RotationInvalid
 from rppam.rotation.model import Cause, Rotation, Rules, checked_rules, why_not
 from rppam.rotation.store import kind_in, open_rotation, put_rules, rotations_in, rules_in
@@ -12,7 +14,7 @@ from rppam.vault.errors import EntryChanged
 from rppam.vault.model import Entry, Right
 from rppam.vault.policy import check
 from rppam.vault.service import Vault
-from rppam.vault.store import entry_in
+from rppam.vault.store import entity_of, entry_in
 
 SHOWN: Final = 20
 
@@ -42,14 +44,18 @@ class Rotations:
 
         return await self._vault.database.read(work)
 
-    async def put(self, caller: Identity, entry_id: str, rules: Rules, expected: set[int] | None) -> Standing:
-        """Set the rules. Raises :class:`RotationInvalid`, :class:`~rppam.vault.errors.EntryChanged`."""
+    async def put(
+        self, caller: Identity, entry_id: str, rules: Rules, seen: int | None, if_match: Collection[int] | None = None
+    ) -> Standing:
+        """Set the rules. Raises :class:`RotationInvalid`, :class:`~rppam.vault.errors.EntryChanged`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         checked_rules(rules)
 
         def work(connection: Connection) -> Standing:
             entry = self._known(connection, caller, entry_id, Right.MANAGE, lock=True)
             stands = rules_in(connection, entry_id).revision
-            if expected is not None and stands not in expected:
+            check_if_match(connection, if_match, stands, entity_of(entry), ("rotation.rules",))
+            if seen is not None and seen != stands:
                 raise EntryChanged(f"its rules stand at revision {stands} now")
             if rules.by_entry_id is not None:
                 self._check_other(connection, caller, entry, rules.by_entry_id)

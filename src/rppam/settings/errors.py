@@ -1,10 +1,8 @@
 """Errors of hot configuration (RPPAM-65xx)."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from rppam.http.errors import FieldFlaw, RequestError
-from rppam.kernel.errors import Retry
+from rppam.http.errors import FieldFlaw, PreconditionFailedError, RequestError
 
 
 class SettingInvalid(RequestError, code="RPPAM-6501", status=400):
@@ -27,21 +25,10 @@ class SettingUnknown(RequestError, code="RPPAM-6502", status=404):
     fix = "Use one of the names that GET /api/v1/settings lists; they are case-sensitive."
 
 
-class SettingChanged(RequestError, code="RPPAM-6503", retry=Retry.CALLER_DECIDES, status=412):
+class SettingChanged(PreconditionFailedError, code="RPPAM-6503"):
     """The setting has been changed since you read it; nothing was written."""
 
     fix = "GET the setting again, look at what is new, and send your change with the new ETag in If-Match."
-
-    def __init__(self, revision: int) -> None:
-        super().__init__(f"If-Match names another revision than {revision}, which is in force")
-        self.revision = revision
-
-    def members(self) -> Mapping[str, object]:
-        return {"revision": self.revision}
-
-    def headers(self) -> Mapping[str, str]:
-        """Its entity tag (RFC 9110, section 8.8.3)."""
-        return MappingProxyType({"ETag": f'"{self.revision}"'})
 
 
 class RevisionUnknown(RequestError, code="RPPAM-6504", status=404):

@@ -18,6 +18,7 @@ from rppam.db.engine import NODE_OPTION, insert_into, now_ms
 from rppam.db.fence import advance, stands
 from rppam.db.store import SqlStore, reads
 from rppam.http.errors import FencedError
+from rppam.http.times import iso_utc
 from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
@@ -84,7 +85,7 @@ class SqlSettingsStore(SqlStore):
             before = _in_force(connection, name)
             revision = before.revision if before is not None else 0
             if expected is not None and revision not in expected:
-                raise SettingChanged(revision)
+                raise SettingChanged(revision) if before is None else _changed(before)
             if before is not None and before.value == value:
                 return Settled(before, is_new=False)
             after = StoredSetting(name, revision + 1, value, author, authority.epoch, node, WallMs(now_ms(connection)))
@@ -117,6 +118,10 @@ def _write(connection: Connection, new: StoredSetting) -> None:
     connection.execute(put.on_conflict_do_update(index_elements=[settings.c.name], set_=changed))
     connection.execute(insert(settings_history).values(**row))
     record_change(connection, CacheKey(Kind.SETTING, new.name), new.revision)
+
+
+def _changed(stored: StoredSetting) -> SettingChanged:
+    return SettingChanged(stored.revision, stored.author, iso_utc(stored.changed_at))
 
 
 def _in_force(connection: Connection, name: str) -> StoredSetting | None:

@@ -3,13 +3,14 @@
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.rbac.policy import Caller
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.revisions import Expected, tagged
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Flag, Shape
 from rppam.http.services import Here
@@ -69,6 +70,8 @@ class TargetShape(Shape):
     has_secret: bool
     enabled: bool
     options: OptionsShape
+    revision: int
+    """Grows with each change of the settings; also the ETag."""
     cursor: int
     waiting: int
     """Events that are recorded and not delivered for certain yet."""
@@ -99,38 +102,41 @@ async def list_targets(services: Here) -> TargetList:
 
 @siem.post(TARGETS, summary="Add a SIEM target", status_code=201, response_model=TargetShape)
 @declare(_MAY, {**BODY, 409: "The name is taken", 503: NO_DATABASE})
-async def add_target(body: TargetRequest, services: Here) -> TargetShape:
+async def add_target(body: TargetRequest, services: Here, response: Response) -> TargetShape:
     """The leader begins to deliver to it at once."""
     size = await _size(services)
     target = _target(str(uuid.uuid4()), body, cursor=0 if body.from_start else size)
     check_target(target.kind, target.format, target.url, target.options, has_secret=body.secret is not None)
-    return _shape(await services.get(SqlTargets).create(target), size)
+    return _answer(await services.get(SqlTargets).create(target), size, response)
 
 
 @siem.get(f"{TARGETS}/{{targetId}}", summary="One SIEM target", response_model=TargetShape)
 @declare(_MAY, _UNKNOWN)
-async def show_target(target_id: TargetId, services: Here) -> TargetShape:
-    """Its settings, and how many events wait for it. Its secret is never shown."""
-    return _shape(await services.get(SqlTargets).get(target_id), await _size(services))
+async def show_target(target_id: TargetId, services: Here, response: Response) -> TargetShape:
+    """Its settings, and how many events wait for it. Its secret is never shown. The ETag is the revision of the
+    settings."""
+    return _answer(await services.get(SqlTargets).get(target_id), await _size(services), response)
 
 
 @siem.put(f"{TARGETS}/{{targetId}}", summary="Change a SIEM target", response_model=TargetShape)
 @declare(_MAY, {**BODY, **_UNKNOWN, 409: "The name is taken"})
-async def change_target(target_id: TargetId, body: TargetRequest, services: Here) -> TargetShape:
+async def change_target(
+    target_id: TargetId, body: TargetRequest, expected: Expected, services: Here, response: Response
+) -> TargetShape:
     """Delivery goes on where it was."""
     targets = services.get(SqlTargets)
     before = await targets.get(target_id)
     target = _target(target_id, body, cursor=before.cursor)
     has_secret = body.secret is not None or before.secret is not None
     check_target(target.kind, target.format, target.url, target.options, has_secret=has_secret)
-    return _shape(await targets.change(target), await _size(services))
+    return _answer(await targets.change(target, expected), await _size(services), response)
 
 
 @siem.delete(f"{TARGETS}/{{targetId}}", summary="Remove a SIEM target", status_code=204)
 @declare(_MAY, _UNKNOWN)
-async def remove_target(target_id: TargetId, services: Here) -> None:
+async def remove_target(target_id: TargetId, expected: Expected, services: Here) -> None:
     """Nothing more is sent to it. The events stay in the ledger."""
-    await services.get(SqlTargets).remove(target_id)
+    await services.get(SqlTargets).remove(target_id, expected)
 
 
 @siem.post(f"{TARGETS}/{{targetId}}/test", summary="Send a test event", response_model=Tested)
@@ -185,6 +191,11 @@ def _target(ident: str, body: TargetRequest, *, cursor: int) -> Target:
     )
 
 
+def _answer(target: Target, size: int, response: Response) -> TargetShape:
+    tagged(response, target.revision)
+    return _shape(target, size)
+
+
 def _shape(target: Target, size: int) -> TargetShape:
     return TargetShape(
         id=target.id,
@@ -195,6 +206,7 @@ def _shape(target: Target, size: int) -> TargetShape:
         has_secret=target.secret is not None,
         enabled=target.enabled,
         options=OptionsShape(**target.options._asdict()),
+        revision=target.revision,
         cursor=target.cursor,
         waiting=max(0, size - target.cursor),
         sent_at=None if target.sent_at is None else iso_utc(target.sent_at),

@@ -5,6 +5,7 @@ of a target is an event itself.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -18,6 +19,7 @@ from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.siem.errors import TargetNameTaken, TargetUnknown
 from rppam.siem.model import Format, Target, TargetKind, options_of
@@ -25,6 +27,7 @@ from rppam.siem.tables import siem_targets
 
 _T: Final = siem_targets.c
 PROBLEM_CHARS: Final = 500
+_MAKE_REVISIONS: Final = ("siem.create", "siem.change")
 
 
 class SqlTargets:
@@ -62,12 +65,14 @@ class SqlTargets:
 
         return await self._database.write(work)
 
-    async def change(self, target: Target) -> Target:
-        """Replace a target but for its cursor; a secret of ``None`` stays. Raises as :meth:`create`."""
+    async def change(self, target: Target, if_match: Collection[int] | None = None) -> Target:
+        """Replace a target but for its cursor; a secret of ``None`` stays. Raises as :meth:`create`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         sealed = await self._sealed(target)
 
         def work(connection: Connection) -> Target:
-            before = _row(connection, target.id)
+            before = _row(connection, target.id, lock=True)
+            check_if_match(connection, if_match, before.revision, _entity(_target(before)), _MAKE_REVISIONS)
             columns = _columns(target) | {"revision": before.revision + 1}
             if sealed is not None:
                 columns["secret"] = sealed
@@ -80,11 +85,12 @@ class SqlTargets:
 
         return await self._database.write(work)
 
-    async def remove(self, ident: str) -> None:
-        """Delete a target. Raises :class:`TargetUnknown`."""
+    async def remove(self, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Delete a target. Raises :class:`TargetUnknown`, :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> None:
-            target = _target(_row(connection, ident))
+            target = _target(_row(connection, ident, lock=True))
+            check_if_match(connection, if_match, target.revision, _entity(target), _MAKE_REVISIONS)
             connection.execute(delete(siem_targets).where(_T.id == ident))
             record(connection, "siem.delete", _entity(target))
 
@@ -146,8 +152,9 @@ def _columns(target: Target) -> dict[str, Any]:
     }
 
 
-def _row(connection: Connection, ident: str) -> Row[Any]:
-    row = connection.execute(select(siem_targets).where(_T.id == ident)).one_or_none()
+def _row(connection: Connection, ident: str, *, lock: bool = False) -> Row[Any]:
+    wanted = select(siem_targets).where(_T.id == ident)
+    row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
     if row is None:
         raise TargetUnknown("no SIEM target has this id")
     return row

@@ -5,18 +5,17 @@ who have a right on them.
 """
 
 import uuid
-from collections.abc import Collection
 from typing import Annotated, Final, TypeVar
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from rppam.access.accounts.api import PRINTABLE
 from rppam.access.accounts.model import AccountRole
-from rppam.http.answers import BODY, NO_DATABASE
-from rppam.http.revisions import Expected
+from rppam.http.answers import BODY, HAD, NO_DATABASE
+from rppam.http.revisions import Expected, tagged, unchanged
 from rppam.http.routes import declare, for_roles
-from rppam.http.schemas import Flag, Shape
+from rppam.http.schemas import ONE_LINE, Flag, Shape, told
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.targets.model import (
@@ -57,23 +56,28 @@ _CHANGES: Final = for_roles()
 _PAGED: Final = {400: "The query is not valid", 503: NO_DATABASE}
 _UNKNOWN: Final = {404: "No resource has this id", 503: NO_DATABASE}
 _NO_ACCOUNT: Final = {404: "No privileged account has this id", 503: NO_DATABASE}
-_TAKEN: Final = "The name is taken, or somebody else has changed it (RPPAM-8305)"
-_IN_USE: Final = "Something still belongs to it, or somebody else has changed it (RPPAM-8305)"
-_REVISIONS: Final = {400: "The header If-Match is malformed"}
+_TAKEN: Final = "The name is taken, or somebody else has changed it since `revision` (RPPAM-8305)"
+_IN_USE: Final = "Something still belongs to it"
 
 ResourceId = Annotated[str, Path(alias="resourceId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 TargetAccountId = Annotated[str, Path(alias="accountId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 KeyId = Annotated[str, Path(alias="keyId", pattern="^[0-9a-zA-Z-]{1,36}$")]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
-Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
-Tags = Annotated[list[Annotated[str, Field(max_length=TAG_CHARS_MAX)]], Field(max_length=TAGS_MAX)]
+_NAME: Final = told(r"^[A-Za-z0-9_]([A-Za-z0-9._ -]{0,126}[A-Za-z0-9._-])?$")
+_ACCOUNT: Final = told(r"^[^\s+:#\x00-\x1f\x7f-\x9f]([^\t-\r+:#\x00-\x1f\x7f-\x9f]*[^\s+:#\x00-\x1f\x7f-\x9f])?$")
+_TAG: Final = told(r"^\s*([A-Za-z0-9][A-Za-z0-9._:=/-]{0,63})?\s*$")
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX, json_schema_extra=_NAME)]
+AccountName = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX, json_schema_extra=_ACCOUNT)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX, json_schema_extra=ONE_LINE)]
+Tag = Annotated[str, Field(max_length=TAG_CHARS_MAX, json_schema_extra=_TAG)]
+Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX)]
 Kind = Annotated[str, Field(min_length=1, max_length=16)]
 Address = Annotated[str, Field(min_length=1, max_length=255)]
 Port = Annotated[int, Field(ge=1, le=PORT_MAX, strict=True)]
 PageNumber = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)]
 SearchText = Annotated[str, Query(max_length=100, pattern=PRINTABLE)]
-SearchTags = Annotated[list[Annotated[str, Field(max_length=TAG_CHARS_MAX, pattern=PRINTABLE)]], Query(alias="tag")]
+SearchTag = Annotated[str, Field(max_length=TAG_CHARS_MAX, pattern=PRINTABLE, json_schema_extra=_TAG)]
+SearchTags = Annotated[list[SearchTag], Query(alias="tag", max_length=TAGS_MAX)]
 
 
 class NewResource(Shape):
@@ -145,7 +149,7 @@ class NewAccount(Shape):
     """A privileged account on a resource."""
 
     resource_id: Annotated[str, Field(min_length=1, max_length=36)]
-    name: Name
+    name: AccountName
     """As the resource knows it: `root`, `CORP\\administrator`, `sa`; without + : and #."""
     description: Description = ""
     tags: Tags = Field(default=[])
@@ -154,7 +158,7 @@ class NewAccount(Shape):
 class AccountPut(Shape):
     """What shall be different; what is left out stays. What GET answers besides may come along."""
 
-    name: Name | None = None
+    name: AccountName | None = None
     description: Description | None = None
     tags: Tags | None = None
     revision: Annotated[int | None, Field(ge=1)] = None
@@ -243,10 +247,13 @@ async def add_resource(body: NewResource, services: Here, response: Response) ->
 
 
 @targets.get(ONE, summary="One resource", response_model=ResourceShape)
-@declare(SEES, _UNKNOWN)
-async def show_resource(resource_id: ResourceId, services: Here, response: Response) -> ResourceShape:
+@declare(SEES, {**_UNKNOWN, **HAD})
+async def show_resource(
+    resource_id: ResourceId, request: Request, services: Here, response: Response
+) -> ResourceShape | Response:
     """Its ETag is its revision."""
-    return _answer(await services.get(SqlResources).get(resource_id), response)
+    found = await services.get(SqlResources).get(resource_id)
+    return unchanged(request, found.revision) or _answer(found, response)
 
 
 @targets.put(ONE, summary="Change a resource", response_model=ResourceShape)
@@ -272,12 +279,12 @@ async def change_resource(
         ),
     )
     # What the body left out is as it was read here, so nobody may have changed it since.
-    changed = await store.change(after, _replaceable(body.revision, expected, before.revision))
+    changed = await store.change(after, _replaceable(body.revision, before.revision), expected)
     return _answer(changed, response)
 
 
 @targets.delete(ONE, summary="Delete a resource", status_code=204)
-@declare(_CHANGES, {**_REVISIONS, **_UNKNOWN, 409: _IN_USE})
+@declare(_CHANGES, {**_UNKNOWN, 409: _IN_USE})
 async def delete_resource(resource_id: ResourceId, expected: Expected, services: Here) -> None:
     """Refused while accounts are on it."""
     await services.get(SqlResources).remove(resource_id, expected)
@@ -298,7 +305,7 @@ async def pin_host_key(resource_id: ResourceId, body: NewHostKey, services: Here
 
 
 @targets.delete(f"{KEYS}/{{keyId}}", summary="Believe a key no more", status_code=204)
-@declare(_CHANGES, {404: "No resource or key has this id", 503: NO_DATABASE})
+@declare(_CHANGES, {404: "No resource or key has this id", 503: NO_DATABASE}, unconditional="a key never changes")
 async def unpin_host_key(resource_id: ResourceId, key_id: KeyId, services: Here) -> None:
     """Connections that stand go on."""
     await services.get(SqlResources).unpin(resource_id, key_id)
@@ -339,10 +346,13 @@ async def add_account(body: NewAccount, services: Here, response: Response) -> A
 
 
 @targets.get(f"{ACCOUNTS}/{{accountId}}", summary="One privileged account", response_model=AccountShape)
-@declare(SEES, _NO_ACCOUNT)
-async def show_account(account_id: TargetAccountId, services: Here, response: Response) -> AccountShape:
+@declare(SEES, {**_NO_ACCOUNT, **HAD})
+async def show_account(
+    account_id: TargetAccountId, request: Request, services: Here, response: Response
+) -> AccountShape | Response:
     """Its ETag is its revision."""
-    return _account_answer(await services.get(SqlTargetAccounts).get(account_id), response)
+    found = await services.get(SqlTargetAccounts).get(account_id)
+    return unchanged(request, found.revision) or _account_answer(found, response)
 
 
 @targets.put(f"{ACCOUNTS}/{{accountId}}", summary="Change a privileged account", response_model=AccountShape)
@@ -358,12 +368,12 @@ async def change_account(
         description=checked_description(_or(body.description, before.description)),
         tags=checked_tags(_or(body.tags, list(before.tags))),
     )
-    changed = await store.change(after, _replaceable(body.revision, expected, before.revision))
+    changed = await store.change(after, _replaceable(body.revision, before.revision), expected)
     return _account_answer(changed, response)
 
 
 @targets.delete(f"{ACCOUNTS}/{{accountId}}", summary="Delete a privileged account", status_code=204)
-@declare(_CHANGES, {**_REVISIONS, **_NO_ACCOUNT, 409: _IN_USE})
+@declare(_CHANGES, {**_NO_ACCOUNT, 409: _IN_USE})
 async def delete_account(account_id: TargetAccountId, expected: Expected, services: Here) -> None:
     """Refused while entries of the vault name it."""
     await services.get(SqlTargetAccounts).remove(account_id, expected)
@@ -384,14 +394,9 @@ def _resource(ident: str, body: NewResource) -> Resource:
     )
 
 
-def _replaceable(revision: int | None, expected: Collection[int] | None, read: int) -> list[int]:
-    """The revisions that a change may replace: those that its author names, and never one that was not read here."""
-    allowed = {read}
-    if revision is not None:
-        allowed &= {revision}
-    if expected is not None:
-        allowed &= set(expected)
-    return sorted(allowed)
+def _replaceable(revision: int | None, read: int) -> set[int]:
+    """The revisions that a change may replace: the one that its author names, and never one that was not read here."""
+    return {read} if revision is None else {read} & {revision}
 
 
 def _or(given: T | None, before: T) -> T:
@@ -399,12 +404,12 @@ def _or(given: T | None, before: T) -> T:
 
 
 def _answer(resource: Resource, response: Response) -> ResourceShape:
-    response.headers["ETag"] = f'"{resource.revision}"'
+    tagged(response, resource.revision)
     return _shape(resource)
 
 
 def _account_answer(account: TargetAccount, response: Response) -> AccountShape:
-    response.headers["ETag"] = f'"{account.revision}"'
+    tagged(response, account.revision)
     return _account_shape(account)
 
 

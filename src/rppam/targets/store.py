@@ -1,7 +1,7 @@
 """Resources and privileged accounts in SQL. Values given here are checked already.
 
 Every call raises a ``DatabaseError`` when the database does not answer. A change of one is one transaction with its
-record; ``expected`` names the revisions that it may replace, ``None`` any.
+record; ``expected`` names the revisions that it may replace, ``if_match`` those that its author has seen, ``None`` any.
 """
 
 import uuid
@@ -15,6 +15,7 @@ from rppam.db.engine import NowMs
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.targets.errors import (
     HostKeyConflict,
@@ -40,6 +41,8 @@ from rppam.targets.tables import account_tags, resource_host_keys, resource_tags
 _R: Final = resources.c
 _A: Final = target_accounts.c
 _K: Final = resource_host_keys.c
+_MAKE_RESOURCES: Final = ("resource.create", "resource.change")
+_MAKE_ACCOUNTS: Final = ("account.create", "account.change")
 _IDS_MAX: Final = 500
 """Ids in one question."""
 
@@ -73,16 +76,23 @@ class SqlResources(SqlStore):
         return create_resource(connection, resource)
 
     @writes
-    def change(self, connection: Connection, resource: Resource, expected: Collection[int] | None = None) -> Resource:
+    def change(
+        self,
+        connection: Connection,
+        resource: Resource,
+        expected: Collection[int] | None = None,
+        if_match: Collection[int] | None = None,
+    ) -> Resource:
         """Make the resource of this id as given. Raises :class:`ResourceUnknown`, :class:`ResourceNameTaken`,
-        :class:`TargetChanged`."""
-        return change_resource(connection, resource, expected)
+        :class:`TargetChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
+        return change_resource(connection, resource, expected, if_match)
 
     @writes
-    def remove(self, connection: Connection, ident: str, expected: Collection[int] | None = None) -> None:
-        """Raises :class:`ResourceUnknown`, :class:`TargetChanged`, :class:`TargetInUse`."""
+    def remove(self, connection: Connection, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Raises :class:`ResourceUnknown`, :class:`~rppam.http.errors.PreconditionFailedError`,
+        :class:`TargetInUse`."""
         resource = resource_in(connection, ident, lock=True)
-        _check_revision(resource.revision, expected)
+        check_if_match(connection, if_match, resource.revision, _entity(resource), _MAKE_RESOURCES)
         _delete(connection, resources, ident, f"the resource {resource.name}")
         record(connection, "resource.delete", _entity(resource))
 
@@ -157,17 +167,22 @@ class SqlTargetAccounts(SqlStore):
 
     @writes
     def change(
-        self, connection: Connection, account: TargetAccount, expected: Collection[int] | None = None
+        self,
+        connection: Connection,
+        account: TargetAccount,
+        expected: Collection[int] | None = None,
+        if_match: Collection[int] | None = None,
     ) -> TargetAccount:
         """Make the account of this id as given, on the resource that it is on. Raises :class:`TargetAccountUnknown`,
-        :class:`ResourceNameTaken`, :class:`TargetChanged`."""
-        return change_account(connection, account, expected)
+        :class:`ResourceNameTaken`, :class:`TargetChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
+        return change_account(connection, account, expected, if_match)
 
     @writes
-    def remove(self, connection: Connection, ident: str, expected: Collection[int] | None = None) -> None:
-        """Raises :class:`TargetAccountUnknown`, :class:`TargetChanged`, :class:`TargetInUse`."""
+    def remove(self, connection: Connection, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Raises :class:`TargetAccountUnknown`, :class:`~rppam.http.errors.PreconditionFailedError`,
+        :class:`TargetInUse`."""
         account = account_in(connection, ident, lock=True)
-        _check_revision(account.revision, expected)
+        check_if_match(connection, if_match, account.revision, _account_entity(account), _MAKE_ACCOUNTS)
         _delete(connection, target_accounts, ident, f"the account {account.name} on {account.resource_name}")
         record(connection, "account.delete", _account_entity(account))
 
@@ -205,9 +220,15 @@ def create_resource(connection: Connection, resource: Resource) -> Resource:
     return resource_in(connection, resource.id)
 
 
-def change_resource(connection: Connection, resource: Resource, expected: Collection[int] | None) -> Resource:
+def change_resource(
+    connection: Connection,
+    resource: Resource,
+    expected: Collection[int] | None,
+    if_match: Collection[int] | None = None,
+) -> Resource:
     """See :meth:`SqlResources.change`."""
     before = resource_in(connection, resource.id, lock=True)
+    check_if_match(connection, if_match, before.revision, _entity(before), _MAKE_RESOURCES)
     _check_revision(before.revision, expected)
     facts = _difference(_facts(before) | {"name": before.name}, _facts(resource) | {"name": resource.name})
     if not facts:
@@ -258,9 +279,15 @@ def create_account(connection: Connection, account: TargetAccount) -> TargetAcco
     return made
 
 
-def change_account(connection: Connection, account: TargetAccount, expected: Collection[int] | None) -> TargetAccount:
+def change_account(
+    connection: Connection,
+    account: TargetAccount,
+    expected: Collection[int] | None,
+    if_match: Collection[int] | None = None,
+) -> TargetAccount:
     """See :meth:`SqlTargetAccounts.change`."""
     before = account_in(connection, account.id, lock=True)
+    check_if_match(connection, if_match, before.revision, _account_entity(before), _MAKE_ACCOUNTS)
     _check_revision(before.revision, expected)
     facts = _difference(
         _account_facts(before) | {"name": before.name}, _account_facts(account) | {"name": account.name}

@@ -16,7 +16,7 @@ from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, GUESSES, NO_DATABASE
-from rppam.http.revisions import Expected
+from rppam.http.revisions import Expected, tagged
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
@@ -76,7 +76,7 @@ _UNKNOWN: Final = {
     404: "No entry that the caller may know of",
     503: NO_KEYS,
 }
-_CHANGED: Final = "The name is taken, or somebody else has changed it (RPPAM-8404)"
+_CHANGED: Final = "The name is taken, or somebody else has changed it since `revision` (RPPAM-8404)"
 _HELD: Final = "Somebody else has it (`heldBy`, `until`), or it waits for a change"
 _NO_CHECKOUT: Final = {404: "No check-out that the caller may know of", 503: NO_DATABASE}
 _BACK: Final = CheckIn()
@@ -138,7 +138,7 @@ async def add_entry(body: NewEntry, caller: Caller, services: Here, response: Re
 async def show_entry(entry_id: EntryId, caller: Caller, services: Here, response: Response) -> EntryShape:
     """Without its secret, and who has it checked out. Its ETag is its revision."""
     entry, held = await services.get(Vault).get(caller, entry_id)
-    response.headers["ETag"] = f'"{entry.revision}"'
+    tagged(response, entry.revision)
     return entry_shape(entry, held)
 
 
@@ -168,13 +168,11 @@ async def change_entry(
         generated=None if body.generate is None else {"password": generated(body.generate.rules())},
     )
     allowed = {before.revision} if body.revision is None else {before.revision} & {body.revision}
-    if expected is not None:
-        allowed &= set(expected)
-    return _answer(await store.change(caller, entry_id, change, allowed), response)
+    return _answer(await store.change(caller, entry_id, change, allowed, expected), response)
 
 
 @vault.delete(ONE, summary="Delete an entry", status_code=204)
-@declare(SIGNED_IN, {400: "The header If-Match is malformed", **_UNKNOWN, 409: "Somebody else has changed it"})
+@declare(SIGNED_IN, _UNKNOWN)
 async def delete_entry(entry_id: EntryId, caller: Caller, expected: Expected, services: Here) -> None:
     """For good, with all versions and the keys that opened them."""
     await services.get(Vault).remove(caller, entry_id, expected)
@@ -223,10 +221,10 @@ async def list_versions(entry_id: EntryId, caller: Caller, services: Here) -> Ve
 @vault.post(f"{ONE}/versions/{{number}}/restore", summary="Restore a version", response_model=EntryShape)
 @declare(SIGNED_IN, {**_UNKNOWN, 404: "No such entry or version"})
 async def restore_version(
-    entry_id: EntryId, number: Number, caller: Caller, services: Here, response: Response
+    entry_id: EntryId, number: Number, caller: Caller, expected: Expected, services: Here, response: Response
 ) -> EntryShape:
     """What it holds becomes the current version again, as a new one."""
-    return _answer(await services.get(Vault).restore(caller, entry_id, number), response)
+    return _answer(await services.get(Vault).restore(caller, entry_id, number, expected), response)
 
 
 @vault.post(f"{ONE}/release", summary="Release an entry that waits for a change", response_model=EntryShape)
@@ -314,5 +312,5 @@ def _plain(fields: Mapping[str, SecretStr]) -> dict[str, str]:
 
 
 def _answer(entry: Entry, response: Response) -> EntryShape:
-    response.headers["ETag"] = f'"{entry.revision}"'
+    tagged(response, entry.revision)
     return entry_shape(entry)

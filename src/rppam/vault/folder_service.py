@@ -59,10 +59,16 @@ class Folders:
         return await self._vault.database.write(work)
 
     async def change(
-        self, caller: Identity, ident: str, path: str | None, description: str | None, expected: Collection[int] | None
+        self,
+        caller: Identity,
+        ident: str,
+        path: str | None,
+        description: str | None,
+        expected: Collection[int] | None,
+        if_match: Collection[int] | None = None,
     ) -> Folder:
         """Raises :class:`FolderUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.EntryNameTaken`,
-        :class:`~rppam.vault.errors.EntryChanged`."""
+        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> Folder:
             folder = self._managed(connection, caller, ident)
@@ -72,16 +78,29 @@ class Folders:
             )
             if Right.MANAGE not in self._vault.access(connection, caller).on_folder(after.path):
                 raise RightLacking("you may not move folders there")
-            return change_folder(connection, after, expected)
+            return change_folder(connection, after, expected, if_match)
 
         return await self._vault.database.write(work)
 
-    async def remove(self, caller: Identity, ident: str) -> None:
-        """Raises :class:`FolderUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.FolderInUse`."""
+    async def one(self, caller: Identity, ident: str) -> tuple[Folder, frozenset[Right]]:
+        """One that the caller has rights on, and which. Raises :class:`FolderUnknown`."""
+
+        def work(connection: Connection) -> tuple[Folder, frozenset[Right]]:
+            folder = folder_in(connection, ident)
+            held = self._vault.access(connection, caller).on_folder(folder.path)
+            if not held:
+                raise FolderUnknown("no folder has this id")
+            return folder, held
+
+        return await self._vault.database.read(work)
+
+    async def remove(self, caller: Identity, ident: str, if_match: Collection[int] | None = None) -> None:
+        """Raises :class:`FolderUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.FolderInUse`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> None:
             self._managed(connection, caller, ident)
-            remove_folder(connection, ident)
+            remove_folder(connection, ident, if_match)
 
         await self._vault.database.write(work)
 
@@ -95,17 +114,23 @@ class Folders:
         return await self._vault.database.read(work)
 
     async def put_rights(
-        self, caller: Identity, ident: str, rights: Iterable[FolderRight], expected: Collection[int] | None
+        self,
+        caller: Identity,
+        ident: str,
+        rights: Iterable[FolderRight],
+        expected: Collection[int] | None,
+        if_match: Collection[int] | None = None,
     ) -> tuple[Folder, list[FolderRight]]:
         """Replace them. Who manages a folder gives no right that the own role would not: only an administrator lets
-        somebody see secrets. Raises as :meth:`rights`, :class:`~rppam.vault.errors.EntryChanged`."""
+        somebody see secrets. Raises as :meth:`rights`, :class:`~rppam.vault.errors.EntryChanged`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
         wanted = list(rights)
 
         def work(connection: Connection) -> tuple[Folder, list[FolderRight]]:
             self._managed(connection, caller, ident)
             if not caller.roles.intersection(_GIVES):
                 raise RightLacking("only an administrator gives rights on folders")
-            put_rights(connection, ident, wanted, expected)
+            put_rights(connection, ident, wanted, expected, if_match)
             return folder_in(connection, ident), rights_in(connection, ident)
 
         return await self._vault.database.write(work)

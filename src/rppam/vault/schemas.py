@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 
 from rppam.access.accounts.api import PRINTABLE
 from rppam.access.passkeys.schemas import Answer
-from rppam.http.schemas import Flag, Shape
+from rppam.http.schemas import ONE_LINE, Flag, Shape, told
 from rppam.http.times import iso_utc
 from rppam.vault.generator import LENGTH, LENGTH_MAX, CharClass, Rules
 from rppam.vault.model import (
@@ -38,10 +38,12 @@ FolderId = Annotated[str, Path(alias="folderId", pattern="^[0-9a-zA-Z-]{1,36}$")
 CheckoutId = Annotated[str, Path(alias="checkoutId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
 FolderPath = Annotated[str, Field(max_length=PATH_CHARS_MAX)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
-Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
+_NAME: Final = told(r"^\s*[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*)$")
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX, json_schema_extra=_NAME)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX, json_schema_extra=ONE_LINE)]
 Reason = Annotated[str, Field(min_length=1, max_length=REASON_CHARS_MAX)]
-SecretFields = Annotated[dict[str, SecretStr], Field(max_length=FIELDS_MAX)]
+_FIELDS: Final = {"propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}}
+SecretFields = Annotated[dict[str, SecretStr], Field(max_length=FIELDS_MAX, json_schema_extra=_FIELDS)]
 Revision = Annotated[int | None, Field(ge=1)]
 Shown = Annotated[str | None, Field(max_length=64)]
 PageNumber = Annotated[int, Query(ge=1, le=PAGE_MAX)]
@@ -281,7 +283,7 @@ class FolderPut(Shape):
     """If given, the one that it stands at."""
     id: Shown = None
     """Ignored."""
-    rights: list[Right] | None = None
+    rights: Annotated[list[Right] | None, Field(max_length=len(Right))] = None
     """Ignored: they have an address of their own."""
 
 

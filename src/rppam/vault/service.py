@@ -41,6 +41,7 @@ from rppam.vault.store import (
     access_of,
     add_version,
     change_entry,
+    check_entry,
     create_entry,
     create_folder,
     entity_of,
@@ -229,13 +230,19 @@ class Vault:
         return await self.database.write(work)
 
     async def change(
-        self, caller: Identity, ident: str, change: Change, expected: Collection[int] | None = None
+        self,
+        caller: Identity,
+        ident: str,
+        change: Change,
+        expected: Collection[int] | None = None,
+        if_match: Collection[int] | None = None,
     ) -> Entry:
         """Change an entry, or its secret, or both. Raises as :meth:`create`, :class:`EntryUnknown`,
-        :class:`~rppam.vault.errors.EntryChanged`."""
+        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> Entry:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            check_entry(connection, entry, if_match)
             after = entry._replace(
                 name=entry.name if change.name is None else change.name,
                 account_id=entry.account_id if change.account_id is None else change.account_id or None,
@@ -256,15 +263,15 @@ class Vault:
 
         return await self.database.write(work)
 
-    async def remove(self, caller: Identity, ident: str, expected: Collection[int] | None = None) -> None:
+    async def remove(self, caller: Identity, ident: str, if_match: Collection[int] | None = None) -> None:
         """Delete an entry with all its versions; who has it checked out has it no more.
 
-        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.EntryChanged`.
+        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.http.errors.PreconditionFailedError`.
         """
 
         def work(connection: Connection) -> None:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
-            change_entry(connection, entry, expected)
+            check_entry(connection, entry, if_match)
             held = holder_in(connection, ident)
             if held is not None:
                 end_checkout(connection, held, entry, "deleted", caller.subject)
@@ -281,14 +288,18 @@ class Vault:
 
         return await self.database.read(work)
 
-    async def restore(self, caller: Identity, ident: str, number: int) -> Entry:
+    async def restore(
+        self, caller: Identity, ident: str, number: int, if_match: Collection[int] | None = None
+    ) -> Entry:
         """Make what a version holds the current one again, as a new version; the caller does not see it.
 
-        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.VersionUnknown`.
+        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.VersionUnknown`,
+        :class:`~rppam.http.errors.PreconditionFailedError`.
         """
 
         def work(connection: Connection) -> Entry:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            check_entry(connection, entry, if_match)
             fields = open_version(connection, self.keyring, entry, number)
             why = f"restored from version {number}"
             return add_version(connection, self.keyring, entry, fields, caller.subject, why=why)

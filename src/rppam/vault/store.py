@@ -16,6 +16,7 @@ from rppam.db.engine import NowMs
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.targets.tables import target_accounts
 from rppam.vault.errors import (
@@ -50,6 +51,11 @@ _F: Final = vault_folders.c
 _V: Final = vault_versions.c
 _X: Final = vault_fields.c
 _R: Final = vault_rights.c
+_MAKE_FOLDERS: Final = ("folder.create", "folder.change", "folder.rights")
+_MAKE_ENTRIES: Final = (
+    *("secret.create", "secret.change", "secret.set", "secret.release"),
+    *("rotation.begin", "rotation.done", "rotation.fail", "rotation.end"),
+)
 
 
 # ---- who may ---------------------------------------------------------------------------------------------------------
@@ -128,12 +134,16 @@ def create_folder(connection: Connection, path: str, description: str = "") -> F
     return folder
 
 
-def change_folder(connection: Connection, folder: Folder, expected: Collection[int] | None) -> Folder:
+def change_folder(
+    connection: Connection, folder: Folder, expected: Collection[int] | None, if_match: Collection[int] | None = None
+) -> Folder:
     """Give the folder of this id another path or description; those below it move along.
 
-    Raises :class:`FolderUnknown`, :class:`EntryNameTaken`, :class:`EntryChanged`.
+    Raises :class:`FolderUnknown`, :class:`EntryNameTaken`, :class:`EntryChanged`,
+    :class:`~rppam.http.errors.PreconditionFailedError`.
     """
     before = folder_in(connection, folder.id, lock=True)
+    check_if_match(connection, if_match, before.revision, _folder_entity(before), _MAKE_FOLDERS)
     check_revision(before.revision, expected)
     after = folder._replace(revision=before.revision + 1)
     below = connection.execute(
@@ -155,9 +165,10 @@ def change_folder(connection: Connection, folder: Folder, expected: Collection[i
     return after
 
 
-def remove_folder(connection: Connection, ident: str) -> None:
-    """Raises :class:`FolderUnknown`, :class:`FolderInUse`."""
+def remove_folder(connection: Connection, ident: str, if_match: Collection[int] | None = None) -> None:
+    """Raises :class:`FolderUnknown`, :class:`FolderInUse`, :class:`~rppam.http.errors.PreconditionFailedError`."""
     folder = folder_in(connection, ident, lock=True)
+    check_if_match(connection, if_match, folder.revision, _folder_entity(folder), _MAKE_FOLDERS)
     try:
         with connection.begin_nested():
             connection.execute(delete(vault_folders).where(_F.id == ident))
@@ -179,10 +190,16 @@ def rights_in(connection: Connection, ident: str) -> list[FolderRight]:
 
 
 def put_rights(
-    connection: Connection, ident: str, rights: Iterable[FolderRight], expected: Collection[int] | None
+    connection: Connection,
+    ident: str,
+    rights: Iterable[FolderRight],
+    expected: Collection[int] | None,
+    if_match: Collection[int] | None = None,
 ) -> None:
-    """Replace all rights on a folder. Raises :class:`FolderUnknown`, :class:`EntryChanged`, :class:`EntryInvalid`."""
+    """Replace all rights on a folder. Raises :class:`FolderUnknown`, :class:`EntryChanged`, :class:`EntryInvalid`,
+    :class:`~rppam.http.errors.PreconditionFailedError`."""
     folder = folder_in(connection, ident, lock=True)
+    check_if_match(connection, if_match, folder.revision, _folder_entity(folder), _MAKE_FOLDERS)
     check_revision(folder.revision, expected)
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for one in rights:
@@ -254,7 +271,7 @@ def create_entry(connection: Connection, entry: Entry) -> Entry:
     return made
 
 
-def change_entry(connection: Connection, entry: Entry, expected: Collection[int] | None) -> Entry:
+def change_entry(connection: Connection, entry: Entry, expected: Collection[int] | None = None) -> Entry:
     """Make all but the secret as given. Raises as :func:`create_entry`, and :class:`EntryChanged`."""
     before = entry_in(connection, entry.id, lock=True)
     check_revision(before.revision, expected)
@@ -357,6 +374,16 @@ def check_revision(stands: int, expected: Collection[int] | None) -> None:
     """Raises :class:`EntryChanged`."""
     if expected is not None and stands not in expected:
         raise EntryChanged(f"it stands at revision {stands} now")
+
+
+def check_entry(connection: Connection, entry: Entry, if_match: Collection[int] | None) -> None:
+    """Whether somebody who has seen these revisions of a locked entry may change it.
+
+    Raises :class:`~rppam.http.errors.PreconditionFailedError`.
+    """
+    # The end of a check-out changes an entry that has to be rotated then.
+    ends = ("checkout.end",) if entry.policy.rotate_after_use else ()
+    check_if_match(connection, if_match, entry.revision, entity_of(entry), (*_MAKE_ENTRIES, *ends))
 
 
 def entity_of(entry: Entry) -> Entity:

@@ -25,9 +25,9 @@ from rppam.access.accounts.model import (
 from rppam.access.accounts.service import NewUser, UserAdministration
 from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity
-from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
+from rppam.http.answers import BODY, GUESSES, HAD, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
-from rppam.http.revisions import Expected, tag_of, unchanged
+from rppam.http.revisions import Expected, tagged, unchanged
 from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.schemas import Flag, Password, Shape
 from rppam.http.services import Here
@@ -49,7 +49,6 @@ _LAST: Final = {
     **BODY,
     **NO_USER,
     409: "It is the last enabled `pam_admin`",
-    412: "If-Match names another revision than the account's",
 }
 
 
@@ -201,6 +200,7 @@ async def own(caller: Caller, services: Here) -> UserShape:
         429: "Too many wrong guesses",
         503: NO_DATABASE,
     },
+    unconditional="it names the password that it replaces",
 )
 async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, services: Here) -> None:
     """Needs the current one. All sessions of the account end, this one as well."""
@@ -209,7 +209,7 @@ async def change_own_password(body: OwnPasswordRequest, request: Request, caller
 
 
 @users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape)
-@declare(SEES, {**NO_USER, 304: "If-None-Match names its revision"})
+@declare(SEES, {**NO_USER, **HAD})
 async def user(user_id: UserId, request: Request, services: Here, response: Response) -> UserShape | Response:
     """Deleted ones are shown, too. The ETag is the revision."""
     account = await services.get(UserAdministration).get(user_id)
@@ -239,27 +239,27 @@ async def patch_user(
 
 @users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204)
 @declare(_CHANGES, {**NO_USER, 409: _LAST[409]})
-async def delete_user(user_id: UserId, caller: Caller, services: Here) -> None:
+async def delete_user(user_id: UserId, caller: Caller, expected: Expected, services: Here) -> None:
     """For good; its sessions end at once. Its name is not given to anybody else. The last `pam_admin` stays."""
-    await services.get(UserAdministration).delete(user_id, caller.subject)
+    await services.get(UserAdministration).delete(user_id, caller.subject, expected)
 
 
 @users.get(f"{USERS}/{{userId}}/roles", summary="Roles of an account", response_model=RolesShape)
-@declare(SEES, NO_USER)
-async def roles(user_id: UserId, services: Here) -> RolesShape:
-    """As they are now."""
-    return RolesShape(roles=sorted((await services.get(UserAdministration).get(user_id)).roles))
+@declare(SEES, {**NO_USER, 304: "If-None-Match names the account's revision"})
+async def roles(user_id: UserId, request: Request, services: Here, response: Response) -> RolesShape | Response:
+    """As they are now. The ETag is the revision of the account."""
+    account = await services.get(UserAdministration).get(user_id)
+    return unchanged(request, account.revision) or _roles(account, response)
 
 
 @users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape)
 @declare(_CHANGES, _LAST)
 async def put_roles(
-    user_id: UserId, body: RolesShape, caller: Caller, expected: Expected, services: Here
+    user_id: UserId, body: RolesShape, caller: Caller, expected: Expected, services: Here, response: Response
 ) -> RolesShape:
     """Holds at once, for open sessions as well. The last enabled `pam_admin` keeps that role."""
     change = UserChange(roles=frozenset(body.roles))
-    account = await services.get(UserAdministration).change(user_id, change, caller.subject, expected)
-    return RolesShape(roles=sorted(account.roles))
+    return _roles(await services.get(UserAdministration).change(user_id, change, caller.subject, expected), response)
 
 
 @users.post(
@@ -334,8 +334,13 @@ def _secret(value: object) -> Secret | None:
 
 
 def _tagged(account: Account, response: Response) -> UserShape:
-    response.headers["ETag"] = tag_of(account.revision)
+    tagged(response, account.revision)
     return _shape(account)
+
+
+def _roles(account: Account, response: Response) -> RolesShape:
+    tagged(response, account.revision)
+    return RolesShape(roles=sorted(account.roles))
 
 
 def _shape(account: Account) -> UserShape:

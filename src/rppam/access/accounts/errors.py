@@ -1,5 +1,6 @@
 """Errors of accounts and passwords (RPPAM-31xx)."""
 
+from rppam.http.errors import PreconditionFailedError
 from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
@@ -77,13 +78,10 @@ class NameLooksTaken(AccountError, code="RPPAM-3109", exit=Exit.ERRORS, status=4
     fix = "Choose a name that differs in more."
 
 
-class UserChanged(AccountError, code="RPPAM-3113", retry=Retry.CALLER_DECIDES, exit=Exit.NO, status=412):
+class UserChanged(PreconditionFailedError, code="RPPAM-3113", exit=Exit.NO):
     """The account has changed since it was read; nothing was changed."""
 
     fix = "Read the account again, and send its ETag as If-Match."
-
-    def __init__(self, revision: int) -> None:
-        super().__init__(f"the account has revision {revision} by now, which If-Match does not name")
 
 
 class DisplayNameInvalid(AccountError, code="RPPAM-3110", exit=Exit.ERRORS, status=400):

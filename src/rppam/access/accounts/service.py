@@ -291,9 +291,10 @@ class UserAdministration:
             log.warning("%s gave the account %s the roles %s.", by, account.name, _said(made.roles))
         return account
 
-    async def delete(self, user_id: str, by: str) -> None:
-        """Delete the account for good, and end its sessions; its name stays taken. Raises ``LastAdmin``."""
-        account = await self._store.delete(user_id)
+    async def delete(self, user_id: str, by: str, expected: Sequence[int] | None = None) -> None:
+        """Delete the account for good, and end its sessions; its name stays taken. Raises ``LastAdmin``,
+        ``UserChanged``."""
+        account = await self._store.delete(user_id, expected)
         await publish_user(self._cache, account)
         log.warning("%s deleted the account %s.", by, account.name)
 

@@ -34,6 +34,7 @@ from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
 from rppam.settings.store import begin_with
 
@@ -41,6 +42,10 @@ NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 _ONE_AT_A_TIME: Final = 0x7270_7061_6D01
 """Number of the advisory lock; nothing else of ours takes one."""
 _ROLES: Final = frozenset(AccountRole)
+_MAKE_REVISIONS: Final = (
+    *("user.create", "user.change", "user.disable", "user.enable", "user.password", "role.grant", "role.revoke"),
+    *("mfa.enrol", "mfa.remove", "passkey.reset", "session.end-all"),
+)
 _RAISES: Final = {"revision": users.c.revision + 1}
 _ENDS_SESSIONS: Final = _RAISES | {"auth_epoch": users.c.auth_epoch + 1, "totp_pending": None}
 """An enrolment that was begun ends with the sessions: they may have been ended because of the one who began it."""
@@ -128,8 +133,7 @@ class SqlAccounts(SqlStore):
         Raises :class:`UserUnknown`, :class:`LastAdmin`, :class:`UserChanged`."""
         _alone(connection)
         before = account_in(connection, locked_row(connection, user_id))
-        if expected is not None and before.revision not in expected:
-            raise UserChanged(before.revision)
+        _check_if_match(connection, before, expected)
         made = _difference(before, change)
         if made == UserChange():
             return before, made
@@ -148,10 +152,12 @@ class SqlAccounts(SqlStore):
         return raise_user(connection, user_id, ends_sessions=bool(made.disabled)), made
 
     @writes
-    def delete(self, connection: Connection, user_id: str) -> Account:
-        """Delete the account and end its sessions. Raises :class:`UserUnknown`, :class:`LastAdmin`."""
+    def delete(self, connection: Connection, user_id: str, expected: Sequence[int] | None = None) -> Account:
+        """Delete the account and end its sessions. Raises :class:`UserUnknown`, :class:`LastAdmin`,
+        :class:`UserChanged`."""
         _alone(connection)
         before = account_in(connection, locked_row(connection, user_id))
+        _check_if_match(connection, before, expected)
         gone = {"deleted_at": NowMs(), "totp_secret": None, "totp_pending": None}
         connection.execute(update(users).where(users.c.id == user_id).values(**gone))
         _check_admins(connection, before)
@@ -302,6 +308,10 @@ def _give_roles(connection: Connection, account_id: str, roles: frozenset[Accoun
     rows = [{"user_id": account_id, "role": role.value} for role in sorted(roles)]
     if rows:
         connection.execute(insert(user_roles), rows)
+
+
+def _check_if_match(connection: Connection, account: Account, expected: Sequence[int] | None) -> None:
+    check_if_match(connection, expected, account.revision, _entity(account), _MAKE_REVISIONS, UserChanged)
 
 
 def _entity(account: Account) -> Entity:

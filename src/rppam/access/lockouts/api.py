@@ -112,7 +112,7 @@ async def show_tries(services: Here, username: Name = None, address: Address = N
 
 
 @lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204)
-@declare(_MAY, {400: "The id is not one", 503: NO_DATABASE})
+@declare(_MAY, {400: "The id is not one", 503: NO_DATABASE}, unconditional="a lockout has nothing that anybody changes")
 async def end_lockout(lockout_id: LockoutId, caller: Caller, services: Here) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
     check(caller, Action.END, LockOf(lockout_id=lockout_id))

@@ -224,7 +224,7 @@ async def disable(body: CodeRequest, request: Request, caller: Caller, services:
 
 
 @mfa.delete(f"{USERS}/{{userId}}/mfa", summary="Reset a second factor", status_code=204)
-@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER, unconditional="it ends whatever factor there is")
 async def reset(user_id: UserId, caller: Caller, services: Here) -> Response:
     """For lost phones and backup codes. All sessions of the account end.
 

@@ -74,7 +74,11 @@ async def add_passkey(body: NewPasskey, caller: Caller, services: Here) -> Passk
 
 
 @passkeys.delete(f"{WEBAUTHN}/{{passkeyId}}", summary="Take a passkey away", status_code=204)
-@declare(SIGNED_IN, {403: NO_ACCOUNT, 404: "The account has no such passkey", 503: NO_DATABASE})
+@declare(
+    SIGNED_IN,
+    {403: NO_ACCOUNT, 404: "The account has no such passkey", 503: NO_DATABASE},
+    unconditional="a passkey never changes",
+)
 async def remove_passkey(passkey_id: PasskeyId, caller: Caller, services: Here) -> None:
     """One of the caller's own."""
     await services.get(Passkeys).remove(own_id(caller), passkey_id)
@@ -138,7 +142,7 @@ async def list_passkeys_of(user_id: UserId, caller: Caller, services: Here) -> P
 
 
 @passkeys.delete(f"{USERS}/{{userId}}/passkeys", summary="Take all passkeys of an account away", status_code=204)
-@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER, unconditional="it ends whatever passkeys there are")
 async def reset_passkeys(user_id: UserId, caller: Caller, services: Here) -> None:
     """For a lost or stolen key. All sessions of the account end; its password and its code work as before.
 

@@ -31,6 +31,7 @@ ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 
 sessions = APIRouter(tags=["sessions"])
 SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+_ENDS: Final = "a session has nothing that anybody changes"
 _OTHERS: Final = "Somebody else's sessions"
 _HIDDEN: Final = "No live session of this id, or somebody else's"
 UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
@@ -210,7 +211,7 @@ async def one(session_id: SessionId, caller: Caller, services: Here) -> SessionS
 
 
 @sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
-@declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN})
+@declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN}, unconditional=_ENDS)
 async def end(session_id: SessionId, caller: Caller, services: Here) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
     check(caller, Action.END, await services.get(Sessions).find(session_id), _unknown())
@@ -220,7 +221,11 @@ async def end(session_id: SessionId, caller: Caller, services: Here) -> Response
 
 
 @sessions.delete(SESSIONS, summary="End all sessions of a user, or of everybody", response_model=SessionsEnded)
-@declare(SIGNED_IN, {400: "Neither `userId` nor `all=true`, or both", 403: _OTHERS, 404: NO_USER[404]})
+@declare(
+    SIGNED_IN,
+    {400: "Neither `userId` nor `all=true`, or both", 403: _OTHERS, 404: NO_USER[404]},
+    unconditional=_ENDS,
+)
 async def end_many(
     caller: Caller,
     services: Here,
