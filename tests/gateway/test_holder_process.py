@@ -140,7 +140,30 @@ def test_output_waits_for_its_acknowledgement_and_is_shown_again(tmp_path: Path,
         second.send(protocol.acknowledged(len(second.text)))
     assert b"".join(b"%05d\r\n" % number for number in range(1, lines + 1)) in second.text
     second.send(protocol.END)
-    second.into.close()
+    while second.status is None:
+        second.read()
+    second.send(protocol.acknowledged(len(second.text)) + protocol.HEARD)
+    until_gone(tmp_path)
+
+
+def test_what_was_said_before_an_ordered_end_is_kept_until_it_is_acknowledged(tmp_path: Path, attach: Attach) -> None:
+    first = attach(NEW)
+    first.type("trap 'echo last-$((40+2)); exit 3' HUP; echo on-$((40+2))\n")
+    first.until(b"on-42\r\n")
+    first.send(protocol.END)
+    while first.status is None:
+        first.read()
+    assert first.status == 3
+    first.kill()
+    again = NEW._replace(is_new=False, generation=2)
+    seen = attach(again._replace(look=True)).hello
+    assert (seen["ended"], seen["attended"]) == (True, False)
+    time.sleep(1.5)  # a holder looks around every second
+    second = attach(again)
+    while second.status is None:
+        second.read()
+    assert (second.text, second.status) == (first.text, 3)
+    second.send(protocol.acknowledged(len(second.text)) + protocol.HEARD)
     until_gone(tmp_path)
 
 

@@ -14,6 +14,7 @@ from rppam.gateway.holder.shell import StaleError, attach
 from rppam.gateway.model import Alive
 from rppam.gateway.policy import ACCESS, AccessPolicy
 from rppam.gateway.ssh.holding import Terminal
+from rppam.gateway.ssh.reaper import _Last
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
 from rppam.recordings.errors import RecordingTaken
@@ -296,7 +297,12 @@ async def test_what_a_gateway_that_was_away_still_writes_is_refused_everywhere(p
         await until_recorded(a, "access.reattach")
         assert await recorded(a, "access.detach") == []
         assert (await verified(a, kept.recording))["ok"]
-        resumed.shell.close()
+        last = _Last(resumed.tape)
+        resumed.tape.on_kept(resumed.shell.kept)
+        resumed.shell.begin(last)
+        resumed.shell.end()
+        await asyncio.wait_for(last.over.wait(), 10)
+        await resumed.tape.close("over")
+        resumed.shell.heard()
         await resumed.shell.gone()
-        await resumed.tape.leave()
     await until(lambda: a.target.held == [])

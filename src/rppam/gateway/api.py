@@ -1,5 +1,6 @@
 """Sessions with targets over REST: everybody sees and ends the own ones, administrators everybody's."""
 
+from dataclasses import fields
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Path, Query
@@ -52,6 +53,9 @@ class AccessShape(Shape):
     """A holder on the target keeps its shell when connection, gateway or node are lost."""
     detached_at: str | None
     """Since when nobody is attached to the shell that is kept; null while somebody is."""
+
+
+_AS_THEY_ARE: Final = AccessShape.model_fields.keys() & {field.name for field in fields(Access)}
 
 
 class AccessPage(Shape):
@@ -130,22 +134,9 @@ def _plain(text: str) -> str:
 
 def _shape(one: Access) -> AccessShape:
     return AccessShape(
-        id=one.id,
-        user_id=one.user_id,
-        user=one.user,
-        target_id=one.target_id,
-        target=one.target,
-        account_id=one.account_id,
-        account=one.account,
-        kind=one.kind,
-        client=one.client,
-        node=one.node,
-        active=one.active,
+        **{name: getattr(one, name) for name in _AS_THEY_ARE},
         started_at=iso_utc(one.started),
         ended_at=None if one.ended is None else iso_utc(one.ended),
-        why=one.why,
-        bytes_up=one.bytes_up,
-        bytes_down=one.bytes_down,
         kept=one.is_kept,
         detached_at=None if one.detached is None or not one.active else iso_utc(one.detached),
     )

@@ -10,10 +10,10 @@ ACTIONS: Final = (
     Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, second factor"),
     Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
     Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
-    Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit, duration"),
+    Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit and who says so"),
     Action("access.detach", "access-session", "A session lost its user or its gateway, and is kept", _A, "why, bytes"),
     Action("access.reattach", "access-session", "A kept session goes on", _A, "node, how often, how long it was kept"),
-    Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration"),
+    Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration, who says so"),
     Action("access.kill", "access-session", "Somebody ordered a session to end", _A),
     Action(
         "hostkey.mismatch", "resource", "A target showed another host key than the pinned one", _M, "what was shown"

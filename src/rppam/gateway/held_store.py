@@ -5,14 +5,16 @@ writes here is refused. Each step is recorded in the transaction that takes it.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, case, exists, func, insert, or_, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
-from rppam.gateway.model import LOST_MS, WHY_CHARS, NewAccess
+from rppam.gateway.model import LOOK_MS, LOST_MS, WHY_CHARS, About, NewAccess
+from rppam.gateway.store import about_of, columns_of
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
@@ -28,18 +30,10 @@ NOT_BEGUN: Final = "-"
 """In place of what opens the holder, while there is none."""
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kept(About):
     """A session that a holder keeps."""
 
-    id: str
-    user_id: str
-    user: str
-    auth_epoch: int
-    target_id: str
-    target: str
-    account_id: str
-    account: str
-    kind: str
     generation: int
     holder: str
     """What opens the holder, sealed; see :data:`rppam.gateway.tables.access_sessions`."""
@@ -79,8 +73,7 @@ class SqlHeld(SqlStore):
         """Register a session that no gateway has begun yet, and record that it was opened."""
         now = now_ms(connection)
         columns = {
-            **_columns(new), "generation": 0, "active": True, "started": now, "seen": now, "why": "", "bytes_up": 0,
-            "bytes_down": 0, "holder": holder, "detached": now, "keep_ms": keep_ms,
+            **columns_of(new, now), "generation": 0, "holder": holder, "detached": now, "keep_ms": keep_ms,
         }  # fmt: skip
         connection.execute(insert(access_sessions).values(**columns))
         record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
@@ -155,6 +148,18 @@ class SqlHeld(SqlStore):
         return [_kept(row) for row in connection.execute(_held().where(mine).order_by(_A.id).limit(DUE_ROWS))]
 
     @reads
+    def to_look(self, connection: Connection) -> list[Kept]:
+        """Some of those that wait, whose shells may have ended since somebody has looked."""
+        wanted = _held().where((_A.holder != NOT_BEGUN) & _unseen()).order_by(_A.seen).limit(DUE_ROWS)
+        return [_kept(row) for row in connection.execute(wanted)]
+
+    @writes
+    def looked(self, connection: Connection, kept: Kept) -> bool:
+        """Say that somebody looks now; false: somebody else does."""
+        mine = (_A.id == kept.id) & (_A.generation == kept.generation) & _A.active & _unseen()
+        return bool(connection.execute(update(access_sessions).where(mine).values(seen=NowMs())).rowcount)
+
+    @reads
     def count(self, connection: Connection, user_id: str, but: str = "") -> int:
         """How many sessions of a user are kept, or are to be, without ``but``."""
         mine = _A.active & (_A.holder != "") & (_A.user_id == user_id) & (_A.id != but)
@@ -167,6 +172,12 @@ def _why_due(row: Any) -> str:
     return "nobody came back to it" if row.late else "the user may not go on"
 
 
+def _unseen() -> Any:
+    """Left, and not looked at for as long as it was left by then, nor for :data:`~rppam.gateway.model.LOOK_MS`."""
+    waited = NowMs() - _A.seen
+    return _A.detached.is_not(None) & (waited >= LOOK_MS) & (waited >= _A.seen - _A.detached)
+
+
 def _held() -> Any:
     return select(access_sessions, NowMs().label("now")).where(_A.active & (_A.holder != ""))
 
@@ -176,12 +187,6 @@ def _changed(connection: Connection, ident: str, generation: int, values: Mappin
     return bool(connection.execute(update(access_sessions).where(mine).values(**values)).rowcount)
 
 
-def _columns(new: NewAccess) -> dict[str, Any]:
-    columns = new._asdict()
-    columns["user_name"] = columns.pop("user")
-    return columns
-
-
 def _entity(ident: str, target: str) -> Entity:
     return Entity("access-session", ident, target)
 
@@ -189,21 +194,13 @@ def _entity(ident: str, target: str) -> Entity:
 def _kept(row: Row[Any]) -> Kept:
     since = row.seen if row.detached is None else row.detached
     return Kept(
-        row.id,
-        row.user_id,
-        row.user_name,
-        row.auth_epoch,
-        row.target_id,
-        row.target,
-        row.account_id,
-        row.account,
-        row.kind,
-        row.generation,
-        row.holder,
-        row.recording,
-        row.detached is not None,
-        max(0, row.now - since),
-        WallMs(row.started),
-        row.bytes_up,
-        row.bytes_down,
+        **about_of(row),
+        generation=row.generation,
+        holder=row.holder,
+        recording=row.recording,
+        is_detached=row.detached is not None,
+        away_ms=max(0, row.now - since),
+        started=WallMs(row.started),
+        bytes_up=row.bytes_up,
+        bytes_down=row.bytes_down,
     )

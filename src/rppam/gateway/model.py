@@ -1,5 +1,6 @@
 """A session with a target: one connection of a user through the gateway to one account."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -9,6 +10,8 @@ SEEN_EVERY_S: Final = 2.0
 """How often a gateway says that its sessions live."""
 LOST_MS: Final = 8_000
 """A session of which nobody has said so for this long has lost its gateway."""
+LOOK_MS: Final = 60_000
+"""So long after a session was left it is seen whether its shell has ended by itself, then after as long again."""
 LATE_MS: Final = 120_000
 """So long after its time a kept session that no gateway could end is closed in the register all the same."""
 DUE_EVERY_S: Final = 5.0
@@ -33,8 +36,9 @@ class Kind(StrEnum):
     REMOTE_FORWARD = "remote-forward"
 
 
-class NewAccess(NamedTuple):
-    """What a session begins with."""
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose session it is, and with what."""
 
     id: str
     user_id: str
@@ -45,6 +49,13 @@ class NewAccess(NamedTuple):
     account_id: str
     account: str
     kind: str
+    """``ssh``, ``terminal``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccess(About):
+    """What a session begins with."""
+
     client: str
     """The user's address."""
     node: str
@@ -52,20 +63,10 @@ class NewAccess(NamedTuple):
     """Of the gateway process."""
 
 
-class Access(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Access(NewAccess):
     """A session as SQL knows it."""
 
-    id: str
-    user_id: str
-    user: str
-    target_id: str
-    target: str
-    account_id: str
-    account: str
-    kind: str
-    client: str
-    node: str
-    boot_id: str
     active: bool
     started: WallMs
     ended: WallMs | None

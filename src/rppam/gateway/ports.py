@@ -106,6 +106,11 @@ class Tape(Protocol):
         """How many bytes of output are durable, from the channel's beginning on."""
         ...
 
+    @property
+    def missing(self) -> str:
+        """Why something that came is not durable and never will be; empty: it is, or policy does without."""
+        ...
+
     def on_kept(self, kept: Callable[[int], None]) -> None:
         """Call ``kept`` with how many bytes of output are durable whenever that grows."""
         ...
@@ -128,8 +133,8 @@ class Recordings(Protocol):
         ...
 
     async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
-        """A tape that goes on with the recording ``ident``, or with none where that is empty; nobody with a lower
-        generation writes it from now on. Raises as :meth:`begin`."""
+        """A tape that goes on with the recording ``ident``; nobody with a lower generation writes it from now on.
+        Raises as :meth:`begin`."""
         ...
 
     async def last(self, ident: str, count: int) -> bytes:
@@ -159,7 +164,7 @@ class NoTape:
     """Records nothing, and shows everything at once; what was shown counts as durable."""
 
     def __init__(self) -> None:
-        self.ident, self.kept = "", 0
+        self.ident, self.kept, self.missing = "", 0, ""
         self._on_kept: Callable[[int], None] | None = None
 
     def output(self, data: bytes, is_error: bool, show: Callable[[], None]) -> None:

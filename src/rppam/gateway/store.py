@@ -6,6 +6,7 @@ leader closes those whose gateway has gone (:meth:`SqlAccess.sweep`).
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
@@ -16,7 +17,7 @@ from rppam.cache.model import CacheKey, Change, Kind as Cached
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
 from rppam.gateway.errors import AccessUnknown
-from rppam.gateway.model import LATE_MS, LOST_MS, WHY_CHARS, Access, Alive, NewAccess, Order, Tick
+from rppam.gateway.model import LATE_MS, LOST_MS, WHY_CHARS, About, Access, Alive, NewAccess, Order, Tick
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
@@ -38,28 +39,7 @@ class SqlAccess(SqlStore):
     def begin(self, connection: Connection, new: NewAccess, actor: Actor, details: Mapping[str, Any]) -> None:
         """Register a session, and record that it began."""
         now = now_ms(connection)
-        columns = {
-            "id": new.id,
-            "user_id": new.user_id,
-            "user_name": new.user,
-            "auth_epoch": new.auth_epoch,
-            "target_id": new.target_id,
-            "target": new.target,
-            "account_id": new.account_id,
-            "account": new.account,
-            "kind": new.kind,
-            "client": new.client,
-            "node": new.node,
-            "boot_id": new.boot_id,
-            "generation": 1,
-            "active": True,
-            "started": now,
-            "seen": now,
-            "why": "",
-            "bytes_up": 0,
-            "bytes_down": 0,
-        }
-        connection.execute(insert(access_sessions).values(**columns))
+        connection.execute(insert(access_sessions).values(**columns_of(new, now), generation=1))
         record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
 
     @writes
@@ -72,8 +52,13 @@ class SqlAccess(SqlStore):
         down: int,
         actor: Actor,
         generation: int | None = None,
+        *,
+        claimed: bool = False,
     ) -> bool:
-        """Close a session, and record that it ended; false when it was closed before, or is of another generation."""
+        """Close a session, and record that it ended; false when it was closed before, or is of another generation.
+
+        ``claimed``: that its shell ended, the account on the target alone says.
+        """
         row = connection.execute(select(access_sessions).where(_A.id == ident).with_for_update()).one_or_none()
         if row is None or not row.active or generation not in {None, row.generation}:
             return False
@@ -86,7 +71,11 @@ class SqlAccess(SqlStore):
         connection.execute(
             update(session_orders).where((_O.session == ident) & _O.done_at.is_(None)).values(done_at=now)
         )
-        facts = {"why": why[:WHY_CHARS], "bytesUp": up, "bytesDown": down, "milliseconds": now - row.started}
+        facts: dict[str, Any] = {
+            "why": why[:WHY_CHARS], "bytesUp": up, "bytesDown": down, "milliseconds": now - row.started,
+        }  # fmt: skip
+        if claimed:
+            facts["claimedBy"] = "target"
         record(connection, "access.end", _entity(ident, row.target), details=facts, actor=actor)
         return True
 
@@ -236,20 +225,26 @@ def _why_gone(row: Any) -> str:
     return "" if row.epoch == row.auth_epoch else "all sessions of the user were ended"
 
 
+def columns_of(new: NewAccess, now: int) -> dict[str, Any]:
+    """The row that ``new`` begins with."""
+    columns = asdict(new)
+    columns["user_name"] = columns.pop("user")
+    return {**columns, "active": True, "started": now, "seen": now, "why": "", "bytes_up": 0, "bytes_down": 0}
+
+
+def about_of(row: Row[Any]) -> dict[str, Any]:
+    """The fields of :class:`About` that a row has."""
+    names = (field.name for field in fields(About))
+    return {name: getattr(row, "user_name" if name == "user" else name) for name in names}
+
+
 def _entity(ident: str, target: str) -> Entity:
     return Entity("access-session", ident, target)
 
 
 def _access(row: Row[Any]) -> Access:
     return Access(
-        id=row.id,
-        user_id=row.user_id,
-        user=row.user_name,
-        target_id=row.target_id,
-        target=row.target,
-        account_id=row.account_id,
-        account=row.account,
-        kind=row.kind,
+        **about_of(row),
         client=row.client,
         node=row.node,
         boot_id=row.boot_id,

@@ -52,8 +52,6 @@ class Taping:
 
     async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
         """A tape that goes on with a recording. Raises :class:`RecordingUnavailable`."""
-        if not ident:
-            return NoTape()
         policy = self._settings.current(ACCESS)
         strict, may_lose = policy.recording == "strict", policy.recording_loss == "allow"
         return await self._recordings.resume(ident, generation, actor, on_lost, strict=strict, may_lose=may_lose)

@@ -57,7 +57,8 @@ class Recorder:
         self._on_lost, self._strict, self._may_lose = on_lost, strict, may_lose
         self._loop = asyncio.get_running_loop()
         self._last_us = int(self._loop.time() * _US) - after_ms * 1000
-        self._kept, self._output = recording.output, 0
+        self.kept, self._output = recording.output, 0
+        """How many bytes of output are durable, of all that was ever recorded of this channel; those that wait."""
         self._on_kept: Callable[[int], None] | None = None
         self._pending: list[bytes] = []
         self._shows: list[Callable[[], None]] = []
@@ -66,7 +67,9 @@ class Recorder:
         self._told_at, self._told_bytes = self._loop.time(), 0
         self._came = asyncio.Event()
         self._paused: Callable[[bool], None] | None = None
-        self._is_paused = self._closing = self._lost = False
+        self._is_paused = self._closing = False
+        self._lost = ""
+        """Why it goes on no more; empty: it does."""
         self._task = self._loop.create_task(self._run(), name="recording")
 
     @property
@@ -75,9 +78,9 @@ class Recorder:
         return self._recording.id
 
     @property
-    def kept(self) -> int:
-        """How many bytes of output are durable, of all that was ever recorded of this channel."""
-        return self._kept
+    def missing(self) -> str:
+        """Why something that came is not durable; empty: it is, or policy does without."""
+        return "" if self._may_lose else self._lost
 
     def on_kept(self, kept: Callable[[int], None]) -> None:
         """Call ``kept`` with :attr:`kept` whenever that grows."""
@@ -135,9 +138,9 @@ class Recorder:
         await asyncio.shield(self._task)
 
     def _tell_kept(self, more: int) -> None:
-        self._kept += more
+        self.kept += more
         if self._on_kept is not None and more:
-            self._on_kept(self._kept)
+            self._on_kept(self.kept)
 
     def _add(self, sort: Sort, data: bytes) -> None:
         if self._lost:
@@ -188,7 +191,7 @@ class Recorder:
         now = self._loop.time()
         self._told_bytes += size
         tell = self._told_bytes >= TELL_BYTES or now - self._told_at >= TELL_S
-        generation, durable = self._recording.generation, self._kept + output
+        generation, durable = self._recording.generation, self.kept + output
         kept = await self._keep_trying(
             lambda: self._store.append(
                 self._recording.id, chunks, size, self._actor, tell=tell, generation=generation, output=durable
@@ -249,7 +252,7 @@ class Recorder:
             return False
 
     def _lose(self, why: str) -> None:
-        self._lost = True
+        self._lost = why or "it cannot be gone on with"
         log.error("the recording %s goes on here no more: %s", self._recording.id, why)
         if self._may_lose:
             self._pause(False)

@@ -5,7 +5,8 @@ It keeps all output until it is acknowledged, and :data:`KEEP` bytes beyond that
 wait to be acknowledged the shell waits, so nothing is dropped. What is typed has an offset and is taken once.
 
 It ends, and leaves nothing behind, once the shell has ended and all its output and status were acknowledged, when it is
-told to, and ``ttl`` seconds after the last attachment was lost. It does not survive a restart of the target.
+told to, and ``ttl`` seconds after the last attachment was lost. What the shell said and nobody acknowledged is kept for
+:data:`LAST` seconds after an order to end it. It does not survive a restart of the target.
 
 A frame is a kind (one byte), a length (four) and that many bytes. To the holder: ``d`` offset and what was typed,
 ``w`` a window size, ``a`` the offset up to which output is kept elsewhere, ``s`` a signal, ``k`` end the shell, ``q``
@@ -37,6 +38,7 @@ KEEP = 1048576
 TYPED = 65536
 TYPED_MAX = 1048576
 PART = 65536
+LAST = 120
 
 
 class Core:
@@ -174,7 +176,7 @@ class Holder:
         self.exited: int | None = None
         self.idle = self.heard = time.monotonic()
         self.killed = self.until = 0.0
-        self.deaf = False
+        self.deaf = self.ordered = False
 
     def hup(self, sig: int = signal.SIGHUP) -> None:
         """Signal the shell and what runs in its foreground."""
@@ -216,7 +218,11 @@ class Holder:
             if not hmac.compare_digest(shown, self.cfg["hash"]):
                 raise ValueError
             if ask.get("look"):
-                answer = {"attended": self.cli is not None, "gen": self.core.gen}
+                answer = {
+                    "attended": self.cli is not None,
+                    "gen": self.core.gen,
+                    "ended": self.core.status is not None,
+                }
             else:
                 answer = self.core.attach(ask["gen"], ask["off"], ask["back"]) or {"refused": self.core.gen}
             new.sendall(json.dumps(answer).encode() + b"\n")
@@ -264,6 +270,7 @@ class Holder:
             elif kind == b"s" and self.core.status is None:
                 self.signal(body[0])
             elif kind == b"k":
+                self.ordered = True
                 self.hup()
         self.heard = time.monotonic()
         if not data or len(self.typed) > TYPED_MAX:
@@ -325,7 +332,8 @@ class Holder:
         if self.killed and (not self.cli or now - self.killed > 3):
             if self.core.status is None and now - self.killed > 2:
                 self.hup(signal.SIGKILL)
-            return now - self.killed <= 10 and (self.core.status is None or bool(self.cli))
+            left = self.ordered and core.status is not None and core.acked < core.end()
+            return now - self.killed <= (LAST if left else 10) and (left or core.status is None or bool(self.cli))
         return True
 
 

@@ -25,6 +25,8 @@ OFFSET_MAX: Final = 2**62
 """No offset is as high, so sums of them fit where they are kept."""
 FRAME_MAX: Final = 1024 * 1024
 _PART: Final = 32 * 1024
+_STATUS: Final = struct.Struct(">i")
+_STATUSES: Final = range(-64, 256)
 
 CONTROL_CHARACTERS: Final = {
     1: "VINTR", 2: "VQUIT", 3: "VERASE", 4: "VKILL", 5: "VEOF", 6: "VEOL", 7: "VEOL2", 8: "VSTART", 9: "VSTOP",
@@ -175,6 +177,16 @@ def hello_of(found: Mapping[str, Any], ask: Ask, again: int) -> Hello:
     if ask.is_new and (off or typed):
         raise HolderError("a shell that has just begun has said and heard nothing")
     return Hello(max(0, start - again), min(off, start + ask.back), typed, end)
+
+
+def status_of(body: bytes) -> int:
+    """How a shell ended: its status, or the negative number of a signal. Raises :class:`HolderError`."""
+    if len(body) != _STATUS.size:
+        raise HolderError("no status")
+    status: int = _STATUS.unpack(body)[0]
+    if status not in _STATUSES:
+        raise HolderError("no shell ends so")
+    return status
 
 
 def _offset(value: Any) -> int:

@@ -9,7 +9,7 @@ import contextlib
 import signal
 import struct
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import asyncssh
 
@@ -256,8 +256,10 @@ class HeldShell(asyncssh.SSHClientSession[bytes]):
                         front.held_back(False)
                     front.taken(off)
                 else:
+                    status = protocol.status_of(body)
+                    if self._at < self.hello.end:
+                        raise HolderError("it ends before the output that it has")
                     self.has_status = True
-                    (status,) = struct.unpack(">i", body)
                     if status >= 0:
                         front.target_left(status, None)
                     else:
@@ -327,8 +329,17 @@ async def attach(
     return shell
 
 
-async def is_attended(connection: asyncssh.SSHClientConnection, ask: Ask, window: int) -> bool | None:
-    """Whether a gateway is attached to the holder; ``None`` where there is no holder."""
+class Seen(NamedTuple):
+    """What a holder says of itself, which is its account's word and no more."""
+
+    is_attended: bool
+    """A gateway is attached to it, or nobody can say."""
+    has_ended: bool
+    """Its shell has, or there is no holder."""
+
+
+async def look_at(connection: asyncssh.SSHClientConnection, ask: Ask, window: int) -> Seen:
+    """Ask the holder how it is, and attach to nothing. Raises :class:`asyncssh.Error`."""
     ask = ask._replace(look=True)
     shell = HeldShell(ask)
     channel, _ = await connection.create_session(
@@ -336,10 +347,11 @@ async def is_attended(connection: asyncssh.SSHClientConnection, ask: Ask, window
     )
     try:
         channel.write(ask.lines())
-        return bool((await shell.answer()).get("attended"))
+        found = await shell.answer()
+        return Seen(bool(found.get("attended")), found.get("ended") is True)
     except GoneError:
-        return None
+        return Seen(is_attended=False, has_ended=True)
     except (NotHeldError, StaleError):
-        return True
+        return Seen(is_attended=True, has_ended=False)
     finally:
         shell.detach()

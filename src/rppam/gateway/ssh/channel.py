@@ -15,9 +15,9 @@ import asyncssh
 from rppam.gateway.errors import ChannelRefused, GatewayError, NoTarget, TargetError, TargetProtocolError
 from rppam.gateway.holder.shell import HeldShell
 from rppam.gateway.model import Kind
-from rppam.gateway.ports import NoTape, Recorded, Tape
+from rppam.gateway.ports import NoTape, Tape
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
-from rppam.gateway.ssh.holding import began
+from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
 from rppam.kernel.errors import RppamError
 
@@ -114,6 +114,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
         if (resumed := access.taken_up()) is not None:
             self.tape = resumed.tape
             self.say(f"back in the session of {began(resumed.kept)}; what was last on its screen follows")
+            if resumed.notice:
+                self.say(resumed.notice)
             self._hold(resumed.shell)
             return
         if self.kind in {Kind.SHELL, Kind.EXEC}:
@@ -141,21 +143,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
         self._connect(back)
 
     async def _begin_tape(self, access: "LiveAccess") -> Tape:
-        new, term = access.new, self.term
-        what = Recorded(
-            new.id,
-            new.target_id,
-            new.target,
-            new.account,
-            new.user_id,
-            new.user,
-            self.kind.value,
-            self._command or "",
-            term[0] if term else "",
-            term[1][0] if term else 0,
-            term[1][1] if term else 0,
-            access.actor,
-        )
+        terminal = terminal_of(self.term) if self.term else None
+        what = recorded(access.new, self.kind, self._command or "", terminal, access.actor)
         return await self._server.gate.recordings.begin(what, self.lost_recording)
 
     def _hold(self, shell: HeldShell) -> None:
@@ -361,12 +350,21 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         """End as the target's end did."""
-        asyncio.get_running_loop().create_task(self._finish(status, signal))
+        work = self._finish(status, signal)
+        if self._held is not None and self._access is not None:
+            self._access.spawn(work)
+        else:
+            asyncio.get_running_loop().create_task(work)
 
     async def _finish(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         self.status_came()
         how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
         await self.tape.close(how)
+        if self._held is not None and self._access is not None and (missing := self.tape.missing):
+            unrecorded(self._access, self._held, missing)
+            self._left(how)
+            self.let_go(f"this session has ended, and its end could not be recorded: {missing}")
+            return
         if self._held is not None:
             self._held.heard()
         self._ends()

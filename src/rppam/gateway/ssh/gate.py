@@ -92,6 +92,11 @@ class Gate:
         """Hold it no more."""
         self._live.pop(access.new.id, None)
 
+    async def use(self, route: Route, identity: Identity, actor: Actor, ident: str) -> None:
+        """Have the vault record that a way that is open already serves the session ``ident``."""
+        with acting(actor):
+            await self.routes.open(identity, route, ident)
+
     async def reach(self, route: Route, identity: Identity | None, actor: Actor, ident: str) -> Reached:
         """The target, by a credential that is dropped again once it has let us in; its key is pinned by then.
 

@@ -9,6 +9,7 @@ recorded next, so nothing is missing and nothing is there twice.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,10 +18,10 @@ import asyncssh
 from rppam.crypto.data_keys import DataKeys
 from rppam.gateway.held_store import KEPT_MAX, Kept, SqlHeld
 from rppam.gateway.holder.protocol import Ask, modes_of, new_token
-from rppam.gateway.holder.shell import GoneError, HeldShell, NotHeldError, StaleError, attach, is_attended
-from rppam.gateway.model import NewAccess
+from rppam.gateway.holder.shell import GoneError, HeldShell, NotHeldError, StaleError, attach, look_at
+from rppam.gateway.model import About, Kind, NewAccess
 from rppam.gateway.policy import AccessPolicy
-from rppam.gateway.ports import Recordings, Tape
+from rppam.gateway.ports import Recorded, Recordings, Tape
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import Actor
 from rppam.kernel.errors import RppamError
@@ -38,6 +39,8 @@ LATER_S: Final = 600
 AGAIN_MAX: Final = 1024 * 1024
 """So much is shown again to a client that says what it has."""
 WINDOW: Final = 2 * 1024 * 1024
+GONE: Final = "the target says that the shell is gone"
+NOW_RECORDED: Final = "this session is recorded from here on: it was not so far, and the policy asks for it now"
 Environment = Mapping[str | bytes, str | bytes]
 
 
@@ -56,6 +59,11 @@ class Resumed(NamedTuple):
     kept: Kept
     shell: HeldShell
     tape: Tape
+
+    @property
+    def notice(self) -> str:
+        """What its user is told of its recording; empty: nothing is new."""
+        return NOW_RECORDED if self.tape.ident and not self.kept.recording else ""
 
 
 def terminal_of(term: tuple[str, tuple[int, int, int, int], Mapping[int, int]]) -> Terminal:
@@ -109,19 +117,22 @@ class Holding:
         *,
         had: int | None = None,
         steal: bool = False,
+        why: str = "",
     ) -> Resumed | None:
         """The first of these sessions that nobody has, or with ``steal`` the first one; ``None``: there is none.
 
-        ``had``: offset up to which the user's terminal has the output; ``None``: it has nothing of it.
+        ``had``: offset up to which the user's terminal has the output; ``None``: it has nothing of it. ``why``: what
+        it is taken up to be ended for. One that was not recorded is from now on, where the policy asks for that.
         """
         for kept in found:
+            actor = actor._replace(session=kept.id)
             token = (await self._keys.unseal(kept.holder, kept.place)).reveal()
             ask = self._ask(kept.id, token, kept.generation + 1, terminal, is_new=False)
-            if not steal and not kept.is_free and await is_attended(connection, ask, WINDOW):
+            if not steal and not kept.is_free and (await look_at(connection, ask, WINDOW)).is_attended:
                 continue
             if not await self.held.take(kept, self._node, self._boot_id, client, actor):
                 continue
-            tape = await self._taken_tape(kept, actor, on_lost)
+            tape = await self._taken_tape(kept, terminal, actor, on_lost)
             back = REPAINT_BYTES if had is None else min(max(0, tape.kept - had), AGAIN_MAX)
             try:
                 again = await self._again(tape, back)
@@ -130,23 +141,37 @@ class Holding:
                 shell = await attach(connection, ask, {}, WINDOW, again)
             except (GoneError, StaleError, NotHeldError) as error:
                 log.info("the session %s is gone from its target: %s", kept.id, error)
-                await self._bury(kept, tape, actor, is_gone=isinstance(error, GoneError))
+                gone = f"{why}: {GONE}" if why else GONE
+                await self._bury(kept, tape, actor, gone if isinstance(error, GoneError) else "")
                 continue
             except BaseException:
-                await asyncio.shield(self._bury(kept, tape, actor, is_gone=False))
+                await asyncio.shield(self._bury(kept, tape, actor, ""))
                 raise
             if missing := shell.hello.off - tape.kept:
                 tape.gap(missing)
             return Resumed(kept, shell, tape)
         return None
 
-    async def _taken_tape(self, kept: Kept, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
+    async def has_ended(self, kept: Kept, connection: asyncssh.SSHClientConnection) -> bool:
+        """Whether nothing is left there to come back to, as the target says. Raises as :func:`look_at`."""
+        token = (await self._keys.unseal(kept.holder, kept.place)).reveal()
+        ask = self._ask(kept.id, token, kept.generation + 1, Terminal(80, 24, "dumb"), is_new=False)
+        seen = await look_at(connection, ask, WINDOW)
+        return seen.has_ended and not seen.is_attended
+
+    async def _taken_tape(self, kept: Kept, terminal: Terminal, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
+        generation = kept.generation + 1
         try:
-            return await self._recordings.resume(kept.recording, kept.generation + 1, actor, on_lost)
+            if kept.recording:
+                return await self._recordings.resume(kept.recording, generation, actor, on_lost)
+            tape = await self._recordings.begin(recorded(kept, Kind.SHELL, "", terminal, actor), on_lost)
+            if tape.ident:
+                await self.held.hold(kept.id, generation, kept.holder, tape.ident, self.keep_ms)
         except BaseException as error:
             why = f"it could not be recorded: {error}"
             await self.held.detach(kept.id, kept.generation + 1, why, kept.bytes_up, kept.bytes_down, actor)
             raise
+        return tape
 
     async def _again(self, tape: Tape, count: int) -> bytes:
         """What was recorded last; nothing where it cannot be had, which keeps nobody from going on."""
@@ -158,13 +183,13 @@ class Holding:
             log.warning("what the recording %s has last cannot be shown again: %s", tape.ident, error)
             return b""
 
-    async def _bury(self, kept: Kept, tape: Tape, actor: Actor, *, is_gone: bool) -> None:
-        """Close a session that could not be attached to: it is over where its holder is gone, and else still kept."""
+    async def _bury(self, kept: Kept, tape: Tape, actor: Actor, gone: str) -> None:
+        """Close a session that could not be attached to: it is over where its holder is ``gone``, and else still
+        kept."""
         mine = kept.id, kept.generation + 1
-        if is_gone:
+        if gone:
             await tape.close("gone")
-            why = "the shell was gone from the target"
-            await self._store.end(mine[0], why, kept.bytes_up, kept.bytes_down, actor, mine[1])
+            await self._store.end(mine[0], gone, kept.bytes_up, kept.bytes_down, actor, mine[1], claimed=True)
         else:
             await tape.leave()
             await self.held.detach(*mine, "it could not be reached", kept.bytes_up, kept.bytes_down, actor)
@@ -187,17 +212,31 @@ def began(kept: Kept) -> str:
 
 def resumed_access(kept: Kept, client: str, node: str, boot_id: str) -> NewAccess:
     """A session that is gone on with, as the gateway ``boot_id`` of ``node`` has it."""
-    return NewAccess(
-        kept.id,
-        kept.user_id,
-        kept.user,
-        kept.auth_epoch,
-        kept.target_id,
-        kept.target,
-        kept.account_id,
-        kept.account,
-        kept.kind,
-        client,
-        node,
-        boot_id,
+    about = {field.name: getattr(kept, field.name) for field in fields(About)}
+    return NewAccess(**about, client=client, node=node, boot_id=boot_id)
+
+
+def unrecorded(access: "LiveAccess", shell: HeldShell, missing: str) -> None:
+    """Leave a shell that has ended to its holder: what it said last is not recorded, and so not acknowledged."""
+    said = f"what it said last could not be recorded: {missing}"
+    access.why = f"{access.why}: {said}" if access.why else said
+    shell.has_status = False
+
+
+def recorded(about: About, kind: Kind, title: str, terminal: Terminal | None, actor: Actor) -> Recorded:
+    """What the recording of a channel of this session begins with."""
+    columns, rows, term, _ = terminal or Terminal(0, 0, "")
+    return Recorded(
+        about.id,
+        about.target_id,
+        about.target,
+        about.account,
+        about.user_id,
+        about.user,
+        kind.value,
+        title,
+        term,
+        columns,
+        rows,
+        actor,
     )

@@ -113,7 +113,11 @@ class LiveAccess:
     def channel_ended(self, front: Front, kind: Kind, how: str, up: int, down: int, took_ms: int) -> None:
         """Record that a channel is over."""
         self.left(front)
-        facts = {"kind": kind.value, "exit": how, "bytesUp": up, "bytesDown": down, "milliseconds": took_ms}
+        facts: dict[str, Any] = {
+            "kind": kind.value, "exit": how, "bytesUp": up, "bytesDown": down, "milliseconds": took_ms,
+        }  # fmt: skip
+        if kind is Kind.SHELL and self.shell is not None and self.shell.has_status:  # the account's own program says so
+            facts["claimedBy"] = "target"
         self.spawn(self.note("access.channel", facts))
 
     async def note(self, action: str, facts: dict[str, Any], refused: str = "") -> None:
@@ -169,7 +173,9 @@ class LiveAccess:
         while True:
             try:
                 if self.why and has_ended:
-                    await self._store.end(mine[0], self.why, self.up, self.down, self.actor, mine[1])
+                    await self._store.end(
+                        mine[0], self.why, self.up, self.down, self.actor, mine[1], claimed=self.shell is not None
+                    )
                 else:
                     await self._held.detach(*mine, self.why or why, self.up, self.down, self.actor)
             except DatabaseError as error:

@@ -1,10 +1,10 @@
-"""Ends the kept sessions that nobody has and that are to end: their time is over, somebody ordered it, or their user
-may not go on.
+"""Ends the kept sessions that nobody has and that are to end: their time is over, somebody ordered it, their user may
+not go on, or their shell has ended by itself, which is looked for now and then.
 
 A gateway takes such a session up in its node's own name, since its user may have no right any more, ends the shell,
-records what it still said, and closes it in the register once its holder has said that it ended. What does not end, or
-cannot be reached, is tried again; it is closed there by the leader some time after its time, and its holder ends it by
-itself.
+records what it still said, and closes it in the register once its holder has said that it ended and all of that is
+recorded. What does not end, or cannot be reached or recorded, is tried again; it is closed there by the leader some
+time after its time, and its holder ends it by itself.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ log: Final = logging.getLogger("rppam.gateway")
 END_S: Final = 15.0
 AGAIN_S: Final = 30.0
 AT_ONCE: Final = 16
+_ENDED: Final = "its shell had ended"
 _NO_RIGHT: Final = "the access to this account has ended"
 _DUMB: Final = Terminal(80, 24, "dumb")
 
@@ -101,7 +102,13 @@ class Reaper:
                 await self._gate.store.end(kept.id, why, 0, 0, self._actor(kept), 0)
             elif len(self._trying) < AT_ONCE and kept.id not in self._trying and kept.id not in self._later:
                 self._later[kept.id] = now + AGAIN_S
-                self._trying[kept.id] = asyncio.create_task(self._tried(kept, why))
+                self._try(kept, why)
+        for kept in await self._held.to_look():
+            if len(self._trying) < AT_ONCE and kept.id not in self._trying and await self._held.looked(kept):
+                self._try(kept, "")
+
+    def _try(self, kept: Kept, why: str) -> None:
+        self._trying[kept.id] = asyncio.create_task(self._tried(kept, why))
 
     async def _without_right(self) -> list[Kept]:
         """Of some of those that wait, in turn, the ones whose users may not go there any more."""
@@ -129,12 +136,16 @@ class Reaper:
             self._trying.pop(kept.id, None)
 
     async def _end(self, kept: Kept, why: str) -> None:
+        """End it; without a reason, if its shell has ended."""
         gate, actor = self._gate, self._actor(kept)
         route = await gate.routes.known(kept.target_id, kept.account_id)
         reached = await gate.reach(route, None, actor, kept.id)
         try:
+            if not why and not await gate.holding.has_ended(kept, reached.connection):
+                return
+            why = why or _ENDED
             resumed = await gate.holding.resume(
-                [kept], reached.connection, actor, "", _DUMB, lambda _: None, had=OFFSET_MAX
+                [kept], reached.connection, actor, "", _DUMB, lambda _: None, had=OFFSET_MAX, why=why
             )
             if resumed is not None:
                 await self._finish(resumed, why, actor)
@@ -150,17 +161,22 @@ class Reaper:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
                 await last.over.wait()
-        if not last.has_ended:
-            log.warning("the shell of the session %s has not said that it ended", kept.id)
+        if last.has_ended:
+            await tape.close(why)
+        if not last.has_ended or tape.missing:
+            said = "it did not end when it was told to"
+            if last.has_ended:
+                said = f"what it said last could not be recorded: {tape.missing}"
+            log.warning("the kept session %s is not closed: %s", kept.id, said)
             shell.detach()
             await tape.leave()
-            said = "it did not end when it was told to"
             await self._held.detach(kept.id, kept.generation + 1, said, kept.bytes_up, kept.bytes_down, actor)
             return
-        await tape.close(why)
         shell.heard()
         await shell.gone()
-        await self._gate.store.end(kept.id, why, kept.bytes_up, kept.bytes_down, actor, kept.generation + 1)
+        await self._gate.store.end(
+            kept.id, why, kept.bytes_up, kept.bytes_down, actor, kept.generation + 1, claimed=True
+        )
 
     def _actor(self, kept: Kept) -> Actor:
         return Actor(ActorKind.NODE, "", self._gate.node, kept.id)

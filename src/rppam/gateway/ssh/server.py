@@ -20,16 +20,15 @@ from rppam.access.sessions.service import session_id
 from rppam.db.errors import DatabaseError
 from rppam.gateway.errors import RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
 from rppam.gateway.holder.shell import HeldShell, NotHeldError
-from rppam.gateway.model import Kind, NewAccess
+from rppam.gateway.model import Kind
 from rppam.gateway.names import Wanted, readings
 from rppam.gateway.ports import Route
-from rppam.gateway.ssh import forwards
+from rppam.gateway.ssh import beginning, forwards
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
 from rppam.gateway.ssh.channel import Front, one_line, refused_kind
 from rppam.gateway.ssh.gate import Gate
-from rppam.gateway.ssh.holding import Environment, Resumed, began, resumed_access, terminal_of
+from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
 from rppam.gateway.ssh.live import LiveAccess
-from rppam.gateway.ssh.target import Reached
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
@@ -275,31 +274,25 @@ class GatewayServer(asyncssh.SSHServer):
         return access
 
     async def _begin(self, front: Front | None) -> LiveAccess:
-        gate, ident = self.gate, session_id(self._now())
-        identity, actor = self._identity(ident), self._actor(ident)
-        account = self._account
-        assert account is not None  # else there would be no identity
+        gate, account = self.gate, self._account
         if gate.draining:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
-        route = self._route or await gate.routes.find(identity, self._wanted.target, self._wanted.account)
+        route = self._route or await gate.routes.find(self._identity(""), self._wanted.target, self._wanted.account)
+        assert account is not None  # else there would be no identity
+        found = await beginning.kept(gate, front, route, account.id)
+        ident = found[0].id if found else session_id(self._now())
+        identity, actor = self._identity(ident), self._actor(ident)
         reached = await gate.reach(route, identity, actor, ident)
         try:
-            resumed = await self._resumed(front, route, account, reached, actor)
-            if resumed is None:
-                new = NewAccess(
-                    ident,
-                    account.id,
-                    account.name,
-                    account.auth_epoch,
-                    route.target_id,
-                    route.target,
-                    route.account_id,
-                    route.account,
-                    "ssh",
-                    self._client,
-                    gate.node,
-                    gate.boot_id,
-                )
+            resumed = await beginning.resumed(gate, front, found, reached, actor, self._client)
+            if found and (resumed is None or resumed.kept.id != ident):
+                ident = session_id(self._now()) if resumed is None else resumed.kept.id
+                identity, actor = self._identity(ident), self._actor(ident)
+                await gate.use(route, identity, actor, ident)
+            if resumed is not None:
+                new = resumed_access(resumed.kept, self._client, gate.node, gate.boot_id)
+            else:
+                new = beginning.new_access(gate, ident, route, account, self._client)
                 facts = {
                     "account": route.account,
                     "host": route.host,
@@ -309,11 +302,6 @@ class GatewayServer(asyncssh.SSHServer):
                     "program": str(self._conn.get_extra_info("client_version") or "")[:100],
                 }
                 await gate.store.begin(new, actor, facts)
-            else:
-                new, actor = (
-                    resumed_access(resumed.kept, self._client, gate.node, gate.boot_id),
-                    self._actor(resumed.kept.id),
-                )
         except BaseException:
             reached.connection.close()
             raise
@@ -331,23 +319,6 @@ class GatewayServer(asyncssh.SSHServer):
         self._closing.add(watch)
         watch.add_done_callback(self._closing.discard)
         return access
-
-    async def _resumed(
-        self, front: Front | None, route: Route, account: Account, reached: Reached, actor: Actor
-    ) -> Resumed | None:
-        """The kept session that this one goes on with; ``None``: it begins anew."""
-        policy = self.gate.policy
-        if front is None or front.term is None or not front.may_be_kept or policy.resume == "never":
-            return None
-        found = await self.gate.holding.held.of(account.id, route.target_id, route.account_id)
-        if policy.resume == "ask":
-            found = [one for one in found if one.is_free][:1]
-            if found and not await front.go_on(began(found[0])):
-                return None
-        terminal = terminal_of(front.term)
-        return await self.gate.holding.resume(
-            found, reached.connection, actor, self._client, terminal, front.lost_recording
-        )
 
     async def hold(self, access: LiveAccess, front: Front, environment: Environment) -> HeldShell | None:
         """A shell that outlives its connection; ``None``, and its user is told why, where there cannot be one."""

@@ -22,12 +22,12 @@ from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, Route
 from rppam.gateway.held_store import Kept
 from rppam.gateway.holder.shell import HeldShell, NotHeldError
 from rppam.gateway.model import Kind
-from rppam.gateway.ports import NoTape, Recorded, Route, Tape
+from rppam.gateway.ports import NoTape, Route, Tape
 from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
-from rppam.gateway.ssh.holding import Terminal, resumed_access
+from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
@@ -160,7 +160,7 @@ class WebTerminal:
                 [kept], connection, actor, wish.client, terminal, self._lost_recording, had=wish.off, steal=True
             )
             if resumed is None and await gate.holding.held.find(kept.id) is None:
-                raise AccessUnknown("the shell is gone from the target")
+                raise AccessUnknown(GONE)
         taken = resumed is not None
         if not kept.generation:
             taken = await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor)
@@ -179,15 +179,14 @@ class WebTerminal:
             access.taken_up()
             self._tape = resumed.tape
             self._hold(resumed.shell, is_resumed=True)
+            if resumed.notice:
+                self._say(type="notice", text=resumed.notice)
         else:
             await self._begin(access, terminal)
 
     async def _begin(self, access: LiveAccess, terminal: Terminal) -> None:
         new = access.new
-        what = Recorded(
-            new.id, new.target_id, new.target, new.account, new.user_id, new.user, Kind.SHELL.value, "",
-            terminal.term, terminal.columns, terminal.rows, access.actor,
-        )  # fmt: skip
+        what = recorded(new, Kind.SHELL, "", terminal, access.actor)
         self._tape = await self._gate.recordings.begin(what, self._lost_recording)
         try:
             if self._gate.policy.resume == "never":
@@ -338,15 +337,23 @@ class WebTerminal:
 
     def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         """End as the target's end did."""
-        self._spawn(self._finish(status, signal))
+        access = self._access
+        (self._spawn if access is None else access.spawn)(self._finish(access, status, signal))
 
-    async def _finish(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+    async def _finish(
+        self, access: LiveAccess | None, status: int | None, signal: tuple[str, bool, str, str] | None
+    ) -> None:
         how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
         await self._tape.close(how)
+        if isinstance(self._back, HeldShell) and access is not None and (missing := self._tape.missing):
+            unrecorded(access, self._back, missing)
+            self._left(how)
+            self.let_go(f"this session has ended, and its end could not be recorded: {missing}")
+            return
         if isinstance(self._back, HeldShell):
             self._back.heard()
-        if self._access is not None:
-            self._access.is_kept = False
+        if access is not None:
+            access.is_kept = False
         self._left(how)
         if not self._is_over:
             self._say(type="exit", status=status, signal=signal[0] if signal else None)

@@ -1,0 +1,56 @@
+"""How a session of SSH begins: as one that was left and is gone on with, or anew."""
+
+from typing import TYPE_CHECKING
+
+from rppam.access.accounts.model import Account
+from rppam.gateway.held_store import Kept
+from rppam.gateway.model import NewAccess
+from rppam.gateway.ports import Route
+from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.holding import Resumed, began, terminal_of
+from rppam.gateway.ssh.target import Reached
+from rppam.kernel.actor import Actor
+
+if TYPE_CHECKING:
+    from rppam.gateway.ssh.channel import Front
+
+
+async def kept(gate: Gate, front: "Front | None", route: Route, user_id: str) -> list[Kept]:
+    """The kept sessions that this one may go on with, as the policy and the user want; empty: it begins anew."""
+    policy = gate.policy
+    if front is None or front.term is None or not front.may_be_kept or policy.resume == "never":
+        return []
+    found = await gate.holding.held.of(user_id, route.target_id, route.account_id)
+    if policy.resume == "ask":
+        found = [one for one in found if one.is_free][:1]
+        if found and not await front.go_on(began(found[0])):
+            return []
+    return found
+
+
+async def resumed(
+    gate: Gate, front: "Front | None", found: list[Kept], reached: Reached, actor: Actor, client: str
+) -> Resumed | None:
+    """The one of ``found`` that is gone on with; ``None``: it begins anew."""
+    if front is None or front.term is None or not found:
+        return None
+    terminal = terminal_of(front.term)
+    return await gate.holding.resume(found, reached.connection, actor, client, terminal, front.lost_recording)
+
+
+def new_access(gate: Gate, ident: str, route: Route, account: Account, client: str) -> NewAccess:
+    """A session that begins anew."""
+    return NewAccess(
+        ident,
+        account.id,
+        account.name,
+        account.auth_epoch,
+        route.target_id,
+        route.target,
+        route.account_id,
+        route.account,
+        "ssh",
+        client,
+        gate.node,
+        gate.boot_id,
+    )
