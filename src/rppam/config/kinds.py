@@ -148,6 +148,24 @@ class Text(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class Texts(Kind):
+    """A list of texts."""
+
+    pattern: str = r".{1,200}"
+    fix: str = 'Write a list of texts in quotes, such as ["one", "two"].'
+    most: int = 1_000
+
+    def read(self, value: object) -> tuple[str, ...]:
+        found = tuple(_text(entry, self.fix) for entry in _list(value, self.fix))
+        if len(found) > self.most:
+            raise WrongValueError(f"{len(found)} of them", f"Write at most {self.most}.")
+        for text in found:
+            if not re.fullmatch(self.pattern, text):
+                raise WrongValueError(shown(text), self.fix)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern(Kind):
     """A regular expression."""
 

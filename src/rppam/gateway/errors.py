@@ -76,6 +76,30 @@ class TooManyKept(GatewayError, code="RPPAM-8619", status=429, retry=Retry.SLOWL
     fix = "End one of them: by 'exit' in it, or with `rppam session kill`; `rppam session ls` lists them."
 
 
+class AuthorityState(GatewayError, code="RPPAM-8620", status=409):
+    """The key of the SSH authority is not in a state in which this can be done."""
+
+    fix = "See the keys and their states: `rppam ca show --all`."
+
+
+class AuthorityUnknown(GatewayError, code="RPPAM-8621", status=404):
+    """The SSH authority has no key of this number."""
+
+    fix = "`rppam ca show --all` lists them."
+
+
+class CertificateInvalid(GatewayError, code="RPPAM-8622", status=400):
+    """The certificate, or the key that one is asked for, cannot be taken."""
+
+    fix = "Give one line of `ssh-keygen`'s .pub file, of the type ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa."
+
+
+class CertificateRefused(GatewayError, code="RPPAM-8623", status=403):
+    """A certificate of a user was shown at the gateway, and lets nobody in."""
+
+    fix = "Get a new one, for this user, from an authority that is trusted here; or log in otherwise."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

@@ -19,6 +19,11 @@ ACTIONS: Final = (
         "hostkey.mismatch", "resource", "A target showed another host key than the pinned one", _M, "what was shown"
     ),
     Action("hostkey.make", "gateway", "The gateway's own host key was made", _M, "fingerprint"),
+    Action("authority.make", "ssh-authority", "A key of the SSH authority was made", _M, "number, fingerprint"),
+    Action("authority.activate", "ssh-authority", "A key of the SSH authority signs from now on", _M, "fingerprint"),
+    Action("authority.retire", "ssh-authority", "What a key of the SSH authority signed counts no more", _M),
+    Action("certificate.issue", "access-session", "A certificate for one session was signed", _A, "serial, account"),
+    Action("certificate.user", "user", "A certificate by which a user logs in at the gateway was signed", _A, "serial"),
     Action("userkey.add", "user", "A public key for the gateway was added to an account", _M, "fingerprint, type"),
     Action("userkey.remove", "user", "A public key for the gateway was taken away", _M, "fingerprint"),
 )

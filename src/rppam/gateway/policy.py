@@ -1,12 +1,13 @@
-"""The setting ``access/ssh``: what may be done through the gateway, and how it is recorded.
+"""The setting ``access/ssh``: what may be done through the gateway, and how it is recorded. The setting
+``access/certificates``: which certificates are signed, and whose are taken.
 
-It holds for every session of the cluster; a change is obeyed by all nodes without a restart. Log-in methods hold for
-log-ins that begin afterwards, the rest for channels that are opened afterwards.
+Either holds for every session of the cluster; a change is obeyed by all nodes without a restart. Log-in methods hold
+for log-ins that begin afterwards, the rest for channels that are opened afterwards.
 """
 
 from typing import Final, NamedTuple
 
-from rppam.config.kinds import Choice, Flag, Whole
+from rppam.config.kinds import Choice, Flag, Text, Texts, Whole
 from rppam.settings.model import setting
 
 
@@ -58,5 +59,39 @@ ACCESS: Final = setting(
         "resumeMinutes": Whole("whole minutes from 1 to 1440", 1, 1440),
         "recording": Choice(f"one of {', '.join(RECORDING_MODES)}", RECORDING_MODES),
         "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
+    },
+)
+
+
+class CertificatePolicy(NamedTuple):
+    """See the module."""
+
+    target_tag: str = "ssh-ca"
+    """Resources with this tag trust the cluster's authority, and are shown a certificate first."""
+    minutes: int = 5
+    """How long a certificate for a session counts: for its log-in, which is all that it is for."""
+    source_address: bool = True
+    """It counts only from the address that the gateway came from; false where addresses are translated on the way."""
+    user_minutes: int = 480
+    """How long a certificate counts that a user gets for logging in at the gateway; 0: none is signed."""
+    trusted: tuple[str, ...] = ()
+    """Public keys of other authorities whose certificates of users are taken."""
+    revoked: tuple[str, ...] = ()
+    """Certificates that count no more: serial numbers, key ids, or fingerprints of their keys."""
+
+
+_KEY: Final = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{40,2000}={0,2}( .{0,100})?"
+
+CERTIFICATES: Final = setting(
+    "access/certificates",
+    "Which SSH certificates are signed, and whose are taken",
+    CertificatePolicy(),
+    {
+        "targetTag": Text("a tag of resources", "[a-z0-9._:=/-]{1,64}", "Write a tag such as ssh-ca."),
+        "minutes": Whole("whole minutes from 2 to 60", 2, 60),
+        "sourceAddress": Flag(),
+        "userMinutes": Whole("whole minutes from 0 to 10080", 0, 10_080),
+        "trusted": Texts("a list of public keys", _KEY, 'Write keys such as ["ssh-ed25519 AAAA... name"].', 20),
+        "revoked": Texts("a list of serial numbers, key ids or fingerprints"),
     },
 )

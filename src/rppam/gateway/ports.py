@@ -1,9 +1,10 @@
 """What the gateway needs of others: where one may go, and what opens the way."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from rppam.access.sessions.model import Identity
+from rppam.gateway.certificates import Certified
 from rppam.gateway.model import PinnedKey
 from rppam.kernel.actor import Actor
 from rppam.kernel.secret import Secret
@@ -23,6 +24,7 @@ class Route(NamedTuple):
     """What the target calls it."""
     trust: str = "tofu"
     """``pin``: an administrator confirms host keys; ``tofu``: the first contact does."""
+    tags: tuple[str, ...] = ()
     is_host: bool = True
     """It has a system that can run a program; a switch or a router has none."""
 
@@ -33,6 +35,8 @@ class Credential(NamedTuple):
     password: Secret | None = None
     private_key: Secret | None = None
     passphrase: Secret | None = None
+    certify: "Callable[[str], Awaitable[Certified]] | None" = None
+    """Signs a certificate for who comes from an address; it is tried first. ``None``: the target trusts none."""
 
 
 class Routes(Protocol):

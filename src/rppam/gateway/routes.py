@@ -145,5 +145,6 @@ def _route(resource: Resource, account: TargetAccount) -> Route:
         account.name,
         account.name,
         resource.host_key_policy.value,
+        resource.tags,
         resource.kind is ResourceKind.SSH,
     )

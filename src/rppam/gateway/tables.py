@@ -76,3 +76,16 @@ user_ssh_keys = Table(
     UniqueConstraint("user_id", "fingerprint"),
 )
 """Public keys that users log in with."""
+
+ssh_authorities = Table(
+    "ssh_authorities",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("public", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""Keys of the authority that signs certificates of SSH users, one after the other; ``sealed`` by a data key, and empty
+once it is retired."""

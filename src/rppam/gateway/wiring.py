@@ -4,7 +4,10 @@ from typing import Final
 
 from rppam.access.accounts.store import SqlAccounts
 from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
+from rppam.gateway.authority import Authority
+from rppam.gateway.authority_store import SqlAuthority
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.ports import Ways
 from rppam.gateway.routes import CatalogueHosts, VaultRoutes
@@ -26,6 +29,8 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer the register."""
     store = services.add(SqlAccess, SqlAccess(base.database))
     services.add(SqlUserKeys, SqlUserKeys(base.database))
+    keys = data_keys_of(base.config, base.database)
+    services.add(Authority, Authority(SqlAuthority(base.database), keys, base.clock))
     services.add(AccessSessions, AccessSessions(store, base.cache))
     held = services.add(SqlHeld, SqlHeld(base.database))
     opening = TerminalOpening(base, held, services.get(SqlAccounts), _routes(services))

@@ -1,16 +1,23 @@
-"""Two factors one after the other: after a first one that was right, the client is told *partial success*.
+"""Two factors one after the other: after a first one that was right, the client is told *partial success*. And
+certificates of users, which the owner of the connection judges.
 
 asyncssh's server never says so by itself, so the handlers of passwords and keys are replaced by ones that ask the owner
-of the connection first. They are asyncssh's private parts: the version is pinned, and a test holds them to it.
+of the connection first; and it would have a certificate name all of ``USER+TARGET``. They are asyncssh's private parts:
+the version is pinned, and a test holds them to it.
 """
 
 from typing import Any, Protocol, cast
 
+import asyncssh
 from asyncssh import auth
 
 
 class Owner(Protocol):
     """Whose connection it is."""
+
+    async def certificate_shown(self, line: bytes) -> bool:
+        """Whether this certificate, as OpenSSH writes it, may let the user in; nothing is proved by it."""
+        ...
 
     async def key_proved(self) -> bool:
         """Hear that the user has signed with the key; whether that lets them in."""
@@ -47,7 +54,17 @@ class _Key(auth._ServerPublicKeyAuth):
             await super().send_success()
 
 
+async def _certificate(conn: Any, username: str, cert: asyncssh.SSHOpenSSHCertificate) -> asyncssh.SSHKey | None:
+    del username  # it names a target as well
+    if not await cast("Owner", conn.get_owner()).certificate_shown(cert.export_certificate()):
+        return None
+    conn._key_options, conn._cert_options = {}, cert.options
+    cert.key.set_touch_required(True)
+    return cert.key
+
+
 def install() -> None:
     """Use these handlers in this process."""
+    asyncssh.SSHServerConnection._validate_openssh_certificate = _certificate  # type: ignore[method-assign]
     auth._server_auth_handlers[b"password"] = _Password
     auth._server_auth_handlers[b"publickey"] = _Key

@@ -7,15 +7,18 @@ of orders sooner. Every two seconds it says that its sessions live.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from rppam.access.sessions.model import Identity
 from rppam.cache.model import CacheKey, Kind as Cached
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
+from rppam.gateway.authority import Authority
+from rppam.gateway.certificates import Certified, Judged, problem, shown
 from rppam.gateway.errors import HostKeyChanged, RouteUnknown
 from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
-from rppam.gateway.policy import ACCESS, AccessPolicy
+from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
 from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.live import LiveAccess
@@ -42,6 +45,7 @@ class Gate:
         settings: LiveSettings,
         cache: SharedCache,
         holding: Holding,
+        authority: Authority,
         *,
         node: str,
         boot_id: str,
@@ -49,7 +53,7 @@ class Gate:
         self.store, self.known_hosts, self.routes = store, known_hosts, routes
         self.login, self.recordings, self.holding = login, recordings, holding
         self.node, self.boot_id = node, boot_id
-        self._settings = settings
+        self._settings, self._authority = settings, authority
         self._live: dict[str, LiveAccess] = {}
         self._wake = asyncio.Event()
         self._cache = cache
@@ -105,6 +109,7 @@ class Gate:
         routes = self.routes
         with acting(actor):
             credential = await (routes.open(identity, route, ident) if identity else routes.open_to_end(route, ident))
+        credential = credential._replace(certify=await self._certifier(route, actor, ident))
         try:
             reached = await reach(route, credential, await self.known_hosts.of(route.target_id))
         except HostKeyChanged as error:
@@ -182,6 +187,33 @@ class Gate:
             except RouteUnknown:
                 why = "the access to this account has ended"
                 one.kill(why, f"this session is ended: {why}")
+
+    async def _certifier(self, route: Route, actor: Actor, ident: str) -> Callable[[str], Awaitable[Certified]] | None:
+        """What signs a certificate for the session ``ident``; ``None``: the target trusts none of ours."""
+        policy, forwards = self._settings.current(CERTIFICATES), self.policy.local_forward or self.policy.remote_forward
+        key = await self._authority.active() if policy.target_tag in route.tags else None
+        if key is None:
+            return None
+        name = actor.name or str(actor.kind)
+
+        async def certify(source: str) -> Certified:
+            source = source if policy.source_address else ""
+            made = await self._authority.for_session(
+                key, ident, name, route.username, policy.minutes, source, forwards=forwards
+            )
+            facts = {"serial": made.serial, "account": route.username, "authority": made.authority}
+            target = Entity("access-session", ident, route.target)
+            await self.store.note("certificate.issue", target, actor, {**facts, "minutes": policy.minutes})
+            return made
+
+        return certify
+
+    async def judge(self, line: bytes, user: str, client: str) -> Judged:
+        """A certificate that a user shows. Raises :class:`~rppam.gateway.errors.CertificateInvalid`."""
+        one = shown(line)
+        trust = await self._authority.trust(self._settings.current(CERTIFICATES))
+        why = problem(one, user, trust, client, self._authority.now_s)
+        return Judged(one, why, one.authority in trust.own | trust.others)
 
     def _heard(self, key: CacheKey | None) -> None:
         if self._live and (key is None or key.kind is Cached.USER or key.ident in self._live):

@@ -55,6 +55,14 @@ class GatewayLogin:
             return None
         return found.account
 
+    async def named(self, user: str) -> Account | None:
+        """The account of that name, where it may log in; nothing is proved by that."""
+        try:
+            found = await self._accounts.find(normalise_name(user))
+        except NameInvalid:
+            return None
+        return None if found is None or found.account.disabled else found.account
+
     async def admit(self, account: Account, client: str) -> Account | SecondStep:
         """The account that has signed with its key, or what its second factor needs."""
         return await self._sign_in.admit(account, Caller(client, "ssh"))

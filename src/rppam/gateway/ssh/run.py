@@ -15,6 +15,7 @@ from rppam.access.sessions.service import SignIn
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.db.errors import DatabaseError
 from rppam.foundation import Foundation
+from rppam.gateway.authority import Authority
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.host_keys import OwnKey, SqlOwnKeys
 from rppam.gateway.model import DUE_EVERY_S
@@ -70,6 +71,7 @@ class Gateway:
             base.hot,
             base.cache,
             self._holding,
+            services.get(Authority),
             node=node,
             boot_id=boot_id,
         )

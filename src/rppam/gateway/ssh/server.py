@@ -25,6 +25,7 @@ from rppam.gateway.names import Wanted, readings
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh import beginning, forwards
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
+from rppam.gateway.ssh.certified import certified
 from rppam.gateway.ssh.channel import Front, one_line, refused_kind
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
@@ -60,8 +61,8 @@ class GatewayServer(asyncssh.SSHServer):
         self._account: Account | None = None
         self._pending: Secret | None = None
         """The password was right; this stands for the code that has to follow."""
-        self._candidate: Account | None = None
-        """Whose key was shown last; it may be anybody who shows it."""
+        self._candidate: tuple[Account, str] | None = None
+        """Whose key or certificate was shown last, and which of the two; it may be anybody who shows it."""
         self._how = "password"
         self._tries = self._probes = 0
         self._has_mfa = False
@@ -128,27 +129,41 @@ class GatewayServer(asyncssh.SSHServer):
 
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """Whether the user has this key. It is asked before there is a signature: nothing is proved by it."""
+        if not self._may_show():
+            return False
+        words = key.export_public_key().decode().split()
+        with contextlib.suppress(DatabaseError):
+            found = await self.gate.login.by_key(self._wanted.user, words[0], words[1])
+            self._candidate = (found, "key") if found else None
+        return self._candidate is not None
+
+    async def certificate_shown(self, line: bytes) -> bool:
+        """See :class:`~rppam.gateway.ssh.chained_login.Owner`."""
+        if not self._may_show():
+            return False
+        with contextlib.suppress(DatabaseError):
+            self._candidate = await certified(self.gate, self._conn, self._wanted, line, self._client)
+        return self._candidate is not None
+
+    def _may_show(self) -> bool:
+        """Count a key or certificate that is shown."""
         self._candidate = None
         self._probes += 1
         if self._probes > PROBES_MAX:
             self.hang_up("RP-PAM: too many keys were tried on one connection; name one with -i")
-            return False
-        words = key.export_public_key().decode().split()
-        with contextlib.suppress(DatabaseError):
-            self._candidate = await self.gate.login.by_key(self._wanted.user, words[0], words[1])
-        return self._candidate is not None
+        return self._probes <= PROBES_MAX
 
     async def key_proved(self) -> bool:
         """See :class:`~rppam.gateway.ssh.chained_login.Owner`."""
-        account, self._candidate = self._candidate, None
-        if account is None or not self.gate.policy.key_login:
+        shown, self._candidate = self._candidate, None
+        if shown is None or not self.gate.policy.key_login:
             return False
         try:
-            found = await self.gate.login.admit(account, self._client)
+            found = await self.gate.login.admit(shown[0], self._client)
         except RppamError as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
-        self._how = "key"
+        self._how = shown[1]
         return self._taken(found)
 
     def auth_completed(self) -> None:

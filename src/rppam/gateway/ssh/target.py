@@ -76,7 +76,8 @@ async def reach(route: Route, credential: Credential, pins: Sequence[PinnedKey])
     except asyncssh.HostKeyNotVerifiable:
         raise _distrusted(client, pins, place) from None
     except asyncssh.PermissionDenied:
-        said = f"{place} does not let {route.username} in with what the vault has for {route.account}"
+        own = "a certificate of this cluster, nor with " if credential.certify else ""
+        said = f"{place} does not let {route.username} in with {own}what the vault has for {route.account}"
         raise CredentialRefused(said) from None
     except (asyncssh.Error, OSError) as error:
         reason = getattr(error, "reason", "") or str(error) or type(error).__name__
@@ -137,7 +138,12 @@ async def _log_in(
     plug: socket.socket, route: Route, credential: Credential, pins: Sequence[PinnedKey], client: _Client
 ) -> asyncssh.SSHClientConnection:
     password = credential.password.reveal() if credential.password else None
-    keys: list[asyncssh.SSHKey] = []
+    keys: list[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] = []
+    if credential.certify is not None:
+        made = await credential.certify(plug.getsockname()[0])
+        assert made.private_key is not None
+        own = asyncssh.import_private_key(made.private_key.reveal())
+        keys.append((own, asyncssh.import_certificate(made.line)))
     if credential.private_key:
         phrase = credential.passphrase.reveal() if credential.passphrase else None
         try:
@@ -145,7 +151,7 @@ async def _log_in(
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
             said = f"the private key of {route.account} at {route.target} in the vault cannot be read"
             raise CredentialMissing(said) from None
-    elif password is None:
+    elif password is None and not keys:
         raise CredentialMissing(f"the vault has neither password nor key of {route.account} at {route.target}")
     options: dict[str, Any] = {
         **common(),

@@ -1,0 +1,112 @@
+"""The cluster's authority for SSH: makes and changes its keys, signs for sessions and users, and says what counts.
+
+Its keys lie sealed in SQL as the gateway's host keys do, and are opened where something is signed. A certificate for a
+session is for a key that was made for it, in the memory of the gateway alone, and counts for minutes.
+"""
+
+import secrets
+from typing import Final
+
+from rppam.crypto.data_keys import DataKeys
+from rppam.gateway.authority_store import SqlAuthority
+from rppam.gateway.certificates import (
+    FORWARDING,
+    OWN_PREFIX,
+    SERIAL_BITS,
+    SESSION_EXTENSIONS,
+    USER_EXTENSIONS,
+    AuthorityKey,
+    Certified,
+    State,
+    Trust,
+    fingerprint_of,
+    new_key,
+    signed,
+)
+from rppam.gateway.errors import AuthorityState, CertificateInvalid
+from rppam.gateway.policy import CertificatePolicy
+from rppam.kernel.clock import Clock
+
+_COUNTS: Final = frozenset({State.ACTIVE, State.PREVIOUS})
+
+
+class Authority:
+    """See the module."""
+
+    def __init__(self, store: SqlAuthority, keys: DataKeys, clock: Clock) -> None:
+        self._store, self._keys, self._clock = store, keys, clock
+
+    @property
+    def now_s(self) -> int:
+        """What certificates are judged by."""
+        return self._clock.wall_ms() // 1000
+
+    async def keys(self) -> list[AuthorityKey]:
+        """All, the oldest first."""
+        return await self._store.keys()
+
+    async def make(self) -> AuthorityKey:
+        """A new key. Raises :class:`~rppam.gateway.errors.AuthorityState`."""
+        private, public, fingerprint = new_key()
+        sealed = await self._keys.seal(private, _place(fingerprint))
+        return await self._store.make(public, fingerprint, sealed)
+
+    async def activate(self, number: int) -> AuthorityKey:
+        """Raises as :meth:`SqlAuthority.activate`."""
+        return await self._store.activate(number)
+
+    async def retire(self, number: int) -> AuthorityKey:
+        """Raises as :meth:`SqlAuthority.retire`."""
+        return await self._store.retire(number)
+
+    async def trust(self, policy: CertificatePolicy) -> Trust:
+        """Whose certificates of users count."""
+        own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
+        others = frozenset(fingerprint_of(line) for line in policy.trusted)
+        return Trust(own, others, frozenset(policy.revoked))
+
+    async def active(self) -> AuthorityKey | None:
+        """The key that signs; ``None``: there is none yet."""
+        return next((one for one in await self._store.keys() if one.state is State.ACTIVE), None)
+
+    async def for_session(
+        self, key: AuthorityKey, session: str, user: str, account: str, minutes: int, source: str, *, forwards: bool
+    ) -> Certified:
+        """A certificate for one session with ``account``, and the key that it is for."""
+        private, public, _ = new_key()
+        extensions = {*SESSION_EXTENSIONS, FORWARDING} if forwards else set(SESSION_EXTENSIONS)
+        made = signed(
+            await self._keys.unseal(key.sealed, _place(key.fingerprint)),
+            public,
+            serial=secrets.randbits(SERIAL_BITS),
+            key_id=f"rppam {session} {user}",
+            principal=account,
+            now_s=self.now_s,
+            minutes=minutes,
+            extensions=extensions,
+            source=source,
+        )
+        return made._replace(private_key=private)
+
+    async def for_user(self, public: str, name: str, minutes: int) -> Certified:
+        """A certificate by which ``name`` logs in to the gateway. Raises
+        :class:`~rppam.gateway.errors.CertificateInvalid`, :class:`~rppam.gateway.errors.AuthorityState`."""
+        key = await self.active()
+        if key is None:
+            raise AuthorityState("there is no authority yet; `rppam ca create` makes one")
+        if not minutes:
+            raise CertificateInvalid("the setting access/certificates has none signed for users ('userMinutes' is 0)")
+        return signed(
+            await self._keys.unseal(key.sealed, _place(key.fingerprint)),
+            public,
+            serial=secrets.randbits(SERIAL_BITS),
+            key_id=f"rppam user {name}",
+            principal=OWN_PREFIX + name,
+            now_s=self.now_s,
+            minutes=minutes,
+            extensions=USER_EXTENSIONS,
+        )
+
+
+def _place(fingerprint: str) -> str:
+    return f"the SSH authority {fingerprint}"

@@ -1,0 +1,55 @@
+"""Logging in with a certificate: judged, and where it is refused the user reads why.
+
+Only a certificate of a trusted authority leaves something in the ledger: anybody can make others. Whether there is such
+a user is told by nothing here.
+"""
+
+import contextlib
+import logging
+from typing import Final
+
+import asyncssh
+
+from rppam.access.accounts.errors import NameInvalid
+from rppam.access.accounts.model import Account, normalise_name
+from rppam.gateway.errors import CertificateInvalid, CertificateRefused
+from rppam.gateway.names import Wanted
+from rppam.gateway.ssh.channel import one_line
+from rppam.gateway.ssh.gate import Gate
+from rppam.kernel.actor import Actor, ActorKind
+from rppam.ledger.model import Entity
+
+log: Final = logging.getLogger("rppam.gateway")
+HOW: Final = "certificate"
+
+
+async def certified(
+    gate: Gate, conn: asyncssh.SSHServerConnection, wanted: Wanted, line: bytes, client: str
+) -> tuple[Account, str] | None:
+    """The account that a certificate names, and how it would log in; ``None``, and the user is told why: none.
+
+    Raises ``DatabaseError``.
+    """
+    with contextlib.suppress(NameInvalid):
+        name = normalise_name(wanted.user)
+        try:
+            shown, why, is_trusted = await gate.judge(line, name, client)
+        except CertificateInvalid as error:
+            _say(conn, CertificateRefused(str(error)))
+            return None
+        if not why:
+            account = await gate.login.named(name)
+            return None if account is None else (account, f"{HOW} {shown.serial} {shown.key_id}"[:200])
+        refusal = CertificateRefused(f"the certificate {shown.key_id[:60]!r} is not taken: {why}")
+        _say(conn, refusal)
+        if is_trusted:
+            actor = Actor(ActorKind.ANONYMOUS, address=client)
+            facts = {"kind": HOW, "serial": shown.serial, "authority": shown.authority, "code": refusal.row.code}
+            target = Entity("access-session", "", wanted.target[:128])
+            await gate.store.note("access.refuse", target, actor, facts, why[:300])
+    return None
+
+
+def _say(conn: asyncssh.SSHServerConnection, refusal: CertificateRefused) -> None:
+    with contextlib.suppress(OSError):
+        conn.send_auth_banner(f"RP-PAM: {one_line(refusal)}\r\n")

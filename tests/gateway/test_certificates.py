@@ -1,0 +1,283 @@
+"""Certificates: what the authority signs lets in where it is trusted, and what does not count is refused by name."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rppam.gateway.authority import Authority
+from rppam.gateway.certificates import (
+    OWN_PREFIX,
+    Shown,
+    State,
+    Trust,
+    new_key,
+    problem,
+    shown,
+    signed,
+)
+from rppam.gateway.errors import AuthorityState, CertificateInvalid
+from rppam.gateway.policy import CERTIFICATES, CertificatePolicy
+from rppam.gateway.ports import Credential
+from rppam.kernel.secret import Secret
+from tests.gateway.places import HOST, Ended, Place, Sshd, sshd
+from tests.gateway.test_register import recorded
+from tests.gateway.test_user_keys import made, signed_in
+from tests.support.served import Served
+
+CA, MINE = "/api/v1/access/ca", "/api/v1/users/me/ssh-certificates"
+NOW = 1_700_000_000
+TRUST = Trust(frozenset({"own"}), frozenset({"other"}), frozenset())
+FINE = Shown(7, "one", (f"{OWN_PREFIX}alice",), NOW - 60, NOW + 60, "own", True, (), "SHA256:key")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"authority": "other", "principals": ("alice",)}, ""),
+        ({"authority": "stranger"}, "its authority stranger is not trusted here"),
+        ({"before_s": NOW}, "it has expired: it counted until 2023-11-14 22:13 UTC"),
+        ({"after_s": NOW + 1}, "it does not count before 2023-11-14 22:13 UTC"),
+        ({"principals": ("alice",)}, "it names alice, and not rppam-user:alice"),
+        ({"principals": ()}, "it names nobody, and not rppam-user:alice"),
+        ({"authority": "other"}, "it names rppam-user:alice, and not alice"),
+        ({"is_user": False}, "it is one of a host"),
+        ({"sources": ("10.0.0.0/8",)}, "it is not for the address 192.0.2.7"),
+        ({"sources": ("10.0.0.0/8", "192.0.2.0/24")}, ""),
+        ({"sources": ("nonsense",)}, "it is not for the address 192.0.2.7"),
+    ],
+)
+def test_what_a_certificate_is_worth(changes: dict[str, Any], why: str) -> None:
+    assert problem(FINE._replace(**changes), "alice", TRUST, "192.0.2.7", NOW) == why
+
+
+@pytest.mark.parametrize("word", ["7", "one", "SHA256:key"])
+def test_one_that_is_revoked_counts_no_more(word: str) -> None:
+    assert problem(FINE, "alice", TRUST._replace(revoked=frozenset({word})), "", NOW) == "it is revoked"
+
+
+def test_what_is_signed_reads_back_and_only_whole() -> None:
+    private, _, fingerprint = new_key()
+    _, public, _ = new_key()
+    made = signed(
+        private, public, serial=9, key_id="one", principal="root", now_s=NOW, minutes=5, extensions=["permit-pty"],
+        source="10.0.0.1",
+    )  # fmt: skip
+    one = shown(made.line.encode())
+    assert one == Shown(9, "one", ("root",), NOW - 60, NOW + 300, fingerprint, True, ("10.0.0.1",), one.fingerprint)
+    for bad in (b"", b"ssh-ed25519 AAAA", public.encode(), made.line.encode()[:-8] + b"AAAAAAA="):
+        with pytest.raises(CertificateInvalid):
+            shown(bad)
+    with pytest.raises(CertificateInvalid):
+        signed(private, "ssh-dss AAAA", serial=1, key_id="", principal="a", now_s=NOW, minutes=5, extensions=[])
+
+
+# ---- real servers and clients ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def policy() -> dict[str, Any]:
+    return {}
+
+
+class Trusting(NamedTuple):
+    """A gateway, its authority, and a target that lets in by that alone."""
+
+    place: Place
+    authority: Authority
+    sshd: Sshd
+    trusted: Path
+
+
+@pytest.fixture
+async def trusting(
+    place: Place, served: Served, tmp_path: Path, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Trusting]:
+    wants(served, monkeypatch, **policy)
+    authority = served.services.get(Authority)
+    trusted = tmp_path / "ca.pub"
+    trusted.write_text((await authority.make()).line + "\n")
+    with sshd(tmp_path / "trusting", f"TrustedUserCAKeys {trusted}") as one:
+        (one.folder / "authorized_keys").write_text("")
+        place.routes.add("ca1", one.port, one.user, Credential(), tags=("ssh-ca",))
+        place.routes.add("plain", one.port, one.user, Credential())
+        yield Trusting(place, authority, one, trusted)
+
+
+def wants(served: Served, monkeypatch: pytest.MonkeyPatch, **policy: Any) -> None:
+    current, wanted = type(served.live).current, CertificatePolicy(**policy)
+    monkeypatch.setattr(
+        type(served.live), "current", lambda live, one: wanted if one is CERTIFICATES else current(live, one)
+    )
+
+
+@pytest.mark.integration
+async def test_a_certificate_for_the_session_opens_a_target_that_trusts_the_authority(trusting: Trusting) -> None:
+    place = trusting.place
+    fine = await place.ssh("echo in", user="admin+ca1")
+    assert (fine.code, fine.out) == (0, b"in\n"), fine
+    (issued,) = await recorded(place, "certificate.issue")
+    (started,) = await recorded(place, "access.start")
+    assert issued["object"]["id"] == started["object"]["id"]
+    key = await trusting.authority.active()
+    assert key is not None
+    assert issued["details"]["authority"] == key.fingerprint
+    assert (issued["details"]["account"], issued["details"]["minutes"]) == (trusting.sshd.user, 5)
+    plain = await place.ssh("echo in", user="admin+plain")
+    assert "RPPAM-8618" in plain.err, "a target without the tag is shown none"
+
+
+@pytest.mark.integration
+async def test_what_the_target_does_not_take_is_told_and_then_the_vault_s_key_is_tried(
+    trusting: Trusting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, one = trusting.place, trusting.sshd
+    told = "with a certificate of this cluster, nor with what the vault has"
+    trusting.trusted.write_text(new_key()[1] + "\n")  # the target trusts another authority
+    other = await place.ssh("echo in", user="admin+ca1")
+    assert other.code == 255
+    assert told in other.err
+    key = await trusting.authority.active()
+    assert key is not None
+    trusting.trusted.write_text(key.line + "\n")
+    with monkeypatch.context() as late:
+        late.setattr(Authority, "now_s", NOW)
+        assert told in (await place.ssh("echo in", user="admin+ca1")).err, "it has expired"
+    place.routes.add("ca2", one.port, "nobody-there", Credential(), tags=("ssh-ca",))
+    assert told in (await place.ssh("echo in", user="admin+ca2")).err, "it names another account"
+    (one.folder / "authorized_keys").write_text((one.folder / "user.pub").read_text())
+    trusting.trusted.write_text(new_key()[1] + "\n")
+    place.routes.add("ca3", one.port, one.user, Credential(private_key=Secret(one.private_key)), tags=("ssh-ca",))
+    assert (await place.ssh("echo in", user="admin+ca3")).out == b"in\n"
+
+
+def signed_by(authority: Path, key: Path, *more: str) -> None:
+    """By ssh-keygen, as any authority does it."""
+    subprocess.run(
+        ["ssh-keygen", "-q", "-s", str(authority), "-I", "made-elsewhere", *more, str(key.with_suffix(".pub"))],
+        check=True,
+    )
+
+
+def read_by_openssh(key: Path) -> str:
+    argv = ["ssh-keygen", "-L", "-f", f"{key}-cert.pub"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+async def by_certificate(place: Place, key: Path, *, options: tuple[str, ...] = ()) -> Ended:
+    chosen = [
+        "-o", "LogLevel=INFO", "-o", "PubkeyAuthentication=yes", "-o", "IdentitiesOnly=yes", "-i", str(key),
+        "-o", f"CertificateFile={key.with_name(key.name + '-cert.pub')}",
+    ]  # fmt: skip
+    return await place.run("ssh", *chosen, *options, *place.options(), HOST, "echo in", answers=("no",))
+
+
+@pytest.fixture
+async def elsewhere(tmp_path: Path) -> Path:
+    """Another authority."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return await made(folder, "-t", "ed25519")
+
+
+@pytest.mark.integration
+async def test_whose_certificate_lets_in_and_what_is_said_of_the_others(
+    place: Place, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await made(tmp_path, "-t", "ed25519")
+    signed_by(elsewhere, key, "-n", "admin", "-z", "77", "-V", "-1m:+5m")
+    refused = await by_certificate(place, key)
+    assert refused.code == 255
+    assert "'made-elsewhere' is not taken: its authority SHA256:" in refused.err
+    assert "is not trusted here" in refused.err
+    assert await recorded(place, "access.refuse") == [], "anybody can make such a one"
+
+    trusted = (elsewhere.with_suffix(".pub").read_text().strip(),)
+    wants(place.served, monkeypatch, trusted=trusted)
+    fine = await by_certificate(place, key)
+    assert (fine.code, fine.out) == (0, b"in\n"), fine
+    (login,) = await recorded(place, "access.login")
+    assert login["details"]["how"] == "certificate 77 made-elsewhere"
+
+    wants(place.served, monkeypatch, trusted=trusted, revoked=("77",))
+    assert "it is revoked" in (await by_certificate(place, key)).err
+    wants(place.served, monkeypatch, trusted=trusted)
+    signed_by(elsewhere, key, "-n", "ursula", "-V", "-1m:+5m")
+    assert "it names ursula, and not admin" in (await by_certificate(place, key)).err
+    signed_by(elsewhere, key, "-n", "admin", "-V", "-2h:-1h")
+    assert "it has expired: it counted until" in (await by_certificate(place, key)).err
+    signed_by(elsewhere, key, "-n", "admin", "-V", "-1m:+5m", "-O", "source-address=10.9.9.9/32")
+    assert "it is not for the address 127.0.0.1" in (await by_certificate(place, key)).err
+    reasons = [one["reason"] for one in await recorded(place, "access.refuse")]
+    assert any("it is revoked" in one for one in reasons), reasons
+    assert len(await recorded(place, "access.login")) == 1
+
+
+@pytest.mark.integration
+async def test_the_commands_make_roll_and_sign(place: Place, tmp_path: Path) -> None:
+    token = place.served.bearer()["Authorization"].removeprefix("Bearer ")
+    key = await made(tmp_path, "-t", "ed25519")
+
+    async def rppam(*words: str, own: str = "") -> Ended:
+        env = {"RPPAM_URL": place.served.url, "RPPAM_TOKEN": own or token}
+        return await place.run(sys.executable, "-m", "rppam", "ca", *words, env=env)
+
+    assert (await rppam("show")).code == 1
+    created = await rppam("create", "--json")
+    assert (created.code, json.loads(created.out)["state"]) == (0, "active"), created
+    headers = await signed_in(place)
+    own = headers["Authorization"].removeprefix("Bearer ")
+    got = await rppam("sign", str(key.with_suffix(".pub")), own=own)
+    assert got.code == 0, got
+    assert "rppam-user:admin" in read_by_openssh(key)
+    fine = await by_certificate(place, key)
+    assert (fine.code, fine.out) == (0, b"in\n"), fine
+    assert (await recorded(place, "certificate.user"))[0]["object"]["name"] == "admin"
+
+    assert json.loads((await rppam("create", "--json")).out)["state"] == "next"
+    assert (await rppam("create")).code == 1, "there is a next one already"
+    lines = (await rppam("show")).out.decode().splitlines()
+    assert [line.split()[2] for line in lines] == ["rppam-ca-1", "rppam-ca-2"]
+    assert (await rppam("retire", "1")).code == 1, "it signs"
+    assert (await rppam("activate", "2")).code == 0
+    assert (await by_certificate(place, key)).code == 0, "what the one before signed still counts"
+    assert (await rppam("retire", "1")).code == 0
+    assert "is not trusted here" in (await by_certificate(place, key)).err
+    states = [line.split()[1] for line in (await rppam("show", "--all")).out.decode().splitlines()]
+    assert states == ["retired", "active"]
+    assert [len(await recorded(place, f"authority.{word}")) for word in ("make", "activate", "retire")] == [2, 1, 1]
+
+
+@pytest.mark.integration
+async def test_the_authority_over_rest(place: Place) -> None:
+    http, admin = place.served.http, place.served.bearer()
+    headers = await signed_in(place)
+    body = {"key": new_key()[1]}
+    assert (await http.post(MINE, json=body, headers=headers)).json()["code"] == "RPPAM-8620"
+    assert (await http.post(CA, headers=admin)).status_code == 201
+    answer = await http.post(MINE, json={**body, "minutes": 9}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    one = shown(answer.json()["certificate"].encode())
+    assert (one.serial, one.before_s - one.after_s) == (answer.json()["serial"], 10 * 60)
+    assert (await http.post(MINE, json=body, headers=admin)).json()["code"] == "RPPAM-8622"
+    assert (await http.post(MINE, json={"key": "ssh-dss " + "A" * 40}, headers=headers)).status_code == 400
+    for method, path, status in (("POST", "9/activate", 404), ("POST", "1/activate", 409), ("DELETE", "1", 409)):
+        assert (await http.request(method, f"{CA}/{path}", headers=admin)).status_code == status
+    found = (await http.get(CA, headers=headers)).json()["items"]
+    assert [(one["number"], one["state"]) for one in found] == [(1, "active")]
+    assert "sealed" not in str(found)
+
+
+@pytest.mark.integration
+async def test_two_processes_make_one_authority(served: Served) -> None:
+    authority = served.services.get(Authority)
+    found = await asyncio.gather(*(authority.make() for _ in range(4)), return_exceptions=True)
+    assert sorted(str(one.state) for one in found if not isinstance(one, BaseException)) == ["active", "next"]
+    assert all(isinstance(one, AuthorityState) for one in found if isinstance(one, BaseException))
+    assert [one.state for one in await authority.keys()] == [State.ACTIVE, State.NEXT]
