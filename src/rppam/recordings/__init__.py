@@ -9,6 +9,7 @@ SLICE = Slice(
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",
+    settings=("policy:STORE",),
     wire="wiring:wire",
     routes=("api:recordings",),
     commands={"recording": Command("cli", "List, play, export and verify recordings of sessions.")},

@@ -59,6 +59,8 @@ class RecordingShape(Shape):
     changed_at: str
     exit: str
     """How the channel ended."""
+    store: str
+    """Where its chunks lie: `sql`, or `dir:` and the path of a folder."""
 
 
 class RecordingPage(Shape):
@@ -229,4 +231,5 @@ def _shape(one: Recording) -> RecordingShape:
         started_at=iso_utc(one.started),
         changed_at=iso_utc(one.changed),
         exit=one.how,
+        store=one.store,
     )

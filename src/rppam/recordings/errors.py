@@ -33,6 +33,14 @@ class RecordingFileBroken(RecordingError, code="RPPAM-8704"):
     fix = "Export it anew, and compare the two."
 
 
+class RecordingStoreFailed(
+    RecordingError, code="RPPAM-8706", fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, status=503, level="error"
+):
+    """The folder that recordings lie in takes nothing, or does not have what it should."""
+
+    fix = "See that the folder of the setting recordings/store is mounted on this node, and has room."
+
+
 class RecordingTaken(RecordingError, code="RPPAM-8705", status=409):
     """Another gateway goes on with the recording: this one was away, and writes to it no more."""
 

@@ -88,6 +88,8 @@ class Recording(NamedTuple):
     """How many gateways have written it, one after the other: only the last one may."""
     output: int = 0
     """Bytes of output that are in it."""
+    store: str = "sql"
+    """Where its chunks lie."""
 
 
 class Chunk(NamedTuple):

@@ -18,7 +18,8 @@ from typing import Final
 
 from rppam.db.errors import DatabaseError
 from rppam.kernel.actor import Actor
-from rppam.recordings.errors import RecordingBroken, RecordingTaken
+from rppam.recordings.errors import RecordingBroken, RecordingStoreFailed, RecordingTaken
+from rppam.recordings.folder import InFolder
 from rppam.recordings.model import Chunk, Record, Recording, Sort, State, packed, sealed_chunk
 from rppam.recordings.store import SqlRecordings
 
@@ -42,7 +43,7 @@ class Recorder:
 
     def __init__(
         self,
-        store: SqlRecordings,
+        store: SqlRecordings | InFolder,
         recording: Recording,
         key: bytes,
         actor: Actor,
@@ -236,7 +237,7 @@ class Recorder:
         while True:
             try:
                 await work()
-            except DatabaseError as error:
+            except (DatabaseError, RecordingStoreFailed) as error:
                 self._pause(True)
                 if self._loop.time() < until:
                     await asyncio.sleep(_RETRY_S)

@@ -13,7 +13,8 @@ from rppam.kernel.actor import Actor
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.recordings.errors import RecordingBroken, RecordingUnavailable
+from rppam.recordings.errors import RecordingBroken, RecordingStoreFailed, RecordingUnavailable
+from rppam.recordings.folder import InFolder, folder_of, name_of
 from rppam.recordings.model import (
     KEY_BYTES,
     Chunk,
@@ -26,6 +27,7 @@ from rppam.recordings.model import (
     opened_chunk,
     unpacked,
 )
+from rppam.recordings.policy import StorePolicy
 from rppam.recordings.recorder import Recorder
 from rppam.recordings.store import SqlRecordings
 
@@ -51,8 +53,17 @@ class Verdict(NamedTuple):
 class Recordings:
     """See the module."""
 
-    def __init__(self, store: SqlRecordings, keys: DataKeys, clock: DatabaseClock, *, node: str) -> None:
+    def __init__(
+        self,
+        store: SqlRecordings,
+        keys: DataKeys,
+        clock: DatabaseClock,
+        policy: Callable[[], StorePolicy],
+        *,
+        node: str,
+    ) -> None:
         self._store, self._keys, self._clock, self._node = store, keys, clock, node
+        self._policy = policy
 
     async def record(
         self, facts: Facts, user_id: str, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool
@@ -65,11 +76,15 @@ class Recordings:
             sealed = await self._keys.seal(Secret(key.hex()), _place(ident))
             head = first_hash(ident, text)
             now = WallMs(0)
-            new = Recording(ident, user_id, facts, text, sealed, State.LIVE, head, 0, 0, now, now, "")
+            new = Recording(
+                ident, user_id, facts, text, sealed, State.LIVE, head, 0, 0, now, now, "", store=name_of(self._policy())
+            )
+            if (folder := folder_of(new.store)) is not None:
+                await folder.prepare(ident)
             await self._store.begin(new, actor)
         except (DatabaseError, RppamError) as error:
             raise RecordingUnavailable(f"this session cannot be recorded: {error}") from error
-        return Recorder(self._store, new, key, actor, on_lost, strict=strict, may_lose=may_lose)
+        return Recorder(self._writer(new), new, key, actor, on_lost, strict=strict, may_lose=may_lose)
 
     async def resume(
         self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool
@@ -83,7 +98,19 @@ class Recordings:
             key = bytes.fromhex((await self._keys.unseal(found.sealed_key, _place(ident))).reveal())
         except (DatabaseError, RppamError) as error:
             raise RecordingUnavailable(f"this session cannot be recorded any further: {error}") from error
-        return Recorder(self._store, found, key, actor, on_lost, strict=strict, may_lose=may_lose, after_ms=after_ms)
+        writer = self._writer(found)
+        return Recorder(writer, found, key, actor, on_lost, strict=strict, may_lose=may_lose, after_ms=after_ms)
+
+    def _writer(self, recording: Recording) -> SqlRecordings | InFolder:
+        folder = folder_of(recording.store)
+        return self._store if folder is None else InFolder(self._store, folder)
+
+    async def _chunks(self, recording: Recording, after: int, count: int) -> list[Chunk]:
+        """As :meth:`SqlRecordings.chunks`, wherever they lie. Raises
+        :class:`~rppam.recordings.errors.RecordingStoreFailed`."""
+        found = await self._store.chunks(recording.id, after, count)
+        folder = folder_of(recording.store)
+        return found if folder is None or not found else await folder.get(recording.id, found)
 
     async def get(self, ident: str) -> Recording:
         """Raises :class:`~rppam.recordings.errors.RecordingUnknown`."""
@@ -100,7 +127,7 @@ class Recordings:
         """Its chunks in order, opened and compared with the chain. Raises :class:`RecordingBroken`."""
         key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
         before, seq = first_hash(recording.id, recording.text), 0
-        while found := await self._store.chunks(recording.id, seq, CHUNKS_AT_ONCE):
+        while found := await self._chunks(recording, seq, CHUNKS_AT_ONCE):
             for chunk in found:
                 seq += 1
                 if chunk.seq != seq:
@@ -126,7 +153,7 @@ class Recordings:
             before = (await self._store.chunks(recording.id, seq - 1, 1))[0].hash
         while True:
             state = (await self._store.get(recording.id)).state
-            found = await self._store.chunks(recording.id, seq, CHUNKS_AT_ONCE)
+            found = await self._chunks(recording, seq, CHUNKS_AT_ONCE)
             for chunk in found:
                 plain = opened_chunk(key, recording.id, before, chunk)
                 seq, before = chunk.seq, chunk.hash
@@ -146,7 +173,7 @@ class Recordings:
         while upto > max(0, recording.chunks - JOINED_CHUNKS) and len(found) < count:
             first = max(0, upto - LAST_CHUNKS)
             start = max(0, first - 1)
-            chunks = await self._store.chunks(ident, start, upto - start)
+            chunks = await self._chunks(recording, start, upto - start)
             if [one.seq for one in chunks] != list(range(start + 1, upto + 1)):
                 raise RecordingBroken(f"a chunk of the recording {ident} is missing")
             before = chunks.pop(0).hash if first else first_hash(ident, recording.text)
@@ -175,7 +202,7 @@ class Recordings:
             for number, hashed in told:
                 if known.get(number) != hashed:
                     raise RecordingBroken(f"the ledger has another hash of chunk {number} of the recording {ident}")
-        except RecordingBroken as error:
+        except (RecordingBroken, RecordingStoreFailed) as error:
             return Verdict(len(known) - 1, size, head, str(error))
         return Verdict(len(known) - 1, size, head, "")
 

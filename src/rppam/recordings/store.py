@@ -46,6 +46,7 @@ class SqlRecordings(SqlStore):
                 started=now,
                 changed=now,
                 how="",
+                store=new.store,
             )
         )
         facts = {"session": new.facts.session, "kind": new.facts.kind, "head": new.head}
@@ -210,4 +211,5 @@ def _recording(row: Row[Any]) -> Recording:
         row.how,
         row.generation,
         row.output,
+        row.store,
     )

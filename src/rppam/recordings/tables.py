@@ -21,12 +21,14 @@ recordings = Table(
     Column("how", String(64), nullable=False),
     Column("generation", BigInteger, nullable=False, server_default="1"),
     Column("output", BigInteger, nullable=False, server_default="0"),
+    Column("store", String(600), nullable=False, server_default="sql"),
     Index("ix_recordings_session", "session"),
     Index("ix_recordings_user", "user_id"),
 )
 """``sealed_key`` opens the chunks, and is sealed itself by a data key. ``head`` is the last hash of the chain, which
 begins with that of ``facts``. ``generation``: only the gateway that has this one may write; ``output``: bytes of
-output that are in it."""
+output that are in it. ``store``: where its chunks lie, ``sql`` or ``dir:`` and a path; then ``sealed`` of a chunk is
+its place there."""
 
 recording_chunks = Table(
     "recording_chunks",

@@ -3,6 +3,7 @@
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services
+from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 
@@ -11,4 +12,5 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer recordings."""
     store = services.add(SqlRecordings, SqlRecordings(base.database))
     keys = data_keys_of(base.config, base.database)
-    services.add(Recordings, Recordings(store, keys, base.session_clock, node=base.node))
+    found = Recordings(store, keys, base.session_clock, lambda: base.hot.current(STORE), node=base.node)
+    services.add(Recordings, found)
