@@ -173,7 +173,7 @@ def read_by_openssh(key: Path) -> str:
 async def by_certificate(place: Place, key: Path, *, options: tuple[str, ...] = ()) -> Ended:
     chosen = [
         "-o", "LogLevel=INFO", "-o", "PubkeyAuthentication=yes", "-o", "IdentitiesOnly=yes", "-i", str(key),
-        "-o", f"CertificateFile={key.with_name(key.name + '-cert.pub')}",
+        "-o", "PreferredAuthentications=publickey", "-o", f"CertificateFile={key.with_name(key.name + '-cert.pub')}",
     ]  # fmt: skip
     return await place.run("ssh", *chosen, *options, *place.options(), HOST, "echo in", answers=("no",))
 
@@ -190,6 +190,7 @@ async def elsewhere(tmp_path: Path) -> Path:
 async def test_whose_certificate_lets_in_and_what_is_said_of_the_others(
     place: Place, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await signed_in(place)
     key = await made(tmp_path, "-t", "ed25519")
     signed_by(elsewhere, key, "-n", "admin", "-z", "77", "-V", "-1m:+5m")
     refused = await by_certificate(place, key)
@@ -238,7 +239,7 @@ async def test_the_commands_make_roll_and_sign(place: Place, tmp_path: Path) -> 
     assert "rppam-user:admin" in read_by_openssh(key)
     fine = await by_certificate(place, key)
     assert (fine.code, fine.out) == (0, b"in\n"), fine
-    assert (await recorded(place, "certificate.user"))[0]["object"]["name"] == "admin"
+    assert (await recorded(place, "certificate.user"))[0]["details"]["keyId"] == "rppam user admin"
 
     assert json.loads((await rppam("create", "--json")).out)["state"] == "next"
     assert (await rppam("create")).code == 1, "there is a next one already"

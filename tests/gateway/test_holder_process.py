@@ -148,7 +148,7 @@ def test_output_waits_for_its_acknowledgement_and_is_shown_again(tmp_path: Path,
 
 def test_what_was_said_before_an_ordered_end_is_kept_until_it_is_acknowledged(tmp_path: Path, attach: Attach) -> None:
     first = attach(NEW)
-    first.type("trap 'echo last-$((40+2)); exit 3' HUP; echo on-$((40+2))\n")
+    first.type("exec sh -c 'trap \"echo last-42; exit 3\" HUP; echo on-$((40+2)); while :; do sleep 1; done'\n")
     first.until(b"on-42\r\n")
     first.send(protocol.END)
     while first.status is None:
@@ -163,6 +163,7 @@ def test_what_was_said_before_an_ordered_end_is_kept_until_it_is_acknowledged(tm
     while second.status is None:
         second.read()
     assert (second.text, second.status) == (first.text, 3)
+    assert b"last-42" in second.text
     second.send(protocol.acknowledged(len(second.text)) + protocol.HEARD)
     until_gone(tmp_path)
 

@@ -3,6 +3,9 @@ event, and over only where nothing is missing."""
 
 import asyncio
 import contextlib
+import os
+import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -38,17 +41,20 @@ def wants(place: Place, monkeypatch: pytest.MonkeyPatch, **policy: Any) -> None:
     )
 
 
-async def left(place: Place, typed: str = "", user: str = "admin+web1") -> None:
-    """A shell whose user was cut off, and what was typed last."""
+async def left(place: Place, typed: str = "", user: str = "admin+web1") -> int:
+    """A shell whose user was cut off, with what was typed last; the process that holds it."""
     async with place.client(user) as client:
         screen = await terminal(client)
-        screen.type("mark=$((40+2)); echo was-$mark\n")
+        screen.type("mark=$((40+2)); echo of-$PPID; echo was-$mark\n")
         await screen.until("was-42\r\n")
         screen.type(typed)
         if typed:
             await asyncio.sleep(0.2)
         cut(client)
     await until_recorded(place, "access.detach")
+    found = re.search(r"of-(\d+)\r\n", screen.text)
+    assert found
+    return int(found.group(1))
 
 
 @contextlib.asynccontextmanager
@@ -153,7 +159,7 @@ async def test_what_was_not_recorded_is_not_acknowledged_and_ends_no_session(
     monkeypatch.setattr("rppam.gateway.ssh.reaper.AGAIN_S", 0.5)
     async with place.client("ursula+web1") as client:
         screen = await terminal(client)
-        screen.type("trap 'echo last-$((40+2)); exit 3' HUP; echo on-$((40+2))\n")
+        screen.type("exec sh -c 'trap \"echo last-42; exit 3\" HUP; echo on-$((40+2)); while :; do sleep 1; done'\n")
         await screen.until("on-42\r\n")
         cut(client)
     await until_recorded(place, "access.detach")
@@ -170,7 +176,7 @@ async def test_what_was_not_recorded_is_not_acknowledged_and_ends_no_session(
     async with reaping(place):
         assert await test_ended.ended(place) == "ended by an administrator while nobody was attached"
     (tape,) = await listed(place)
-    assert b"last-42\r\n" in bytes_of(await exported(place, tape["id"], "ttyrec"))
+    assert bytes_of(await exported(place, tape["id"], "ttyrec")).endswith(b"last-42\r\n")
     (end,) = await recorded(place, "access.end")
     assert end["details"]["claimedBy"] == "target"
 
@@ -178,14 +184,15 @@ async def test_what_was_not_recorded_is_not_acknowledged_and_ends_no_session(
 async def test_an_end_that_was_not_recorded_is_told_and_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await test_ended.set_up(place)
     monkeypatch.setattr("rppam.recordings.recorder.LOSS_S", 0.3)
-    async with place.client("ursula+web1") as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42\r\n")
-        with monkeypatch.context() as broken:
+    with monkeypatch.context() as broken:
+        async with place.client("ursula+web1") as client:
+            screen = await terminal(client)
+            screen.type("echo on-$((40+2))\n")
+            await screen.until("on-42\r\n")
             broken.setattr(SqlRecordings, "append", full)
             screen.type("echo last-$((40+2)); exit 3\n")
-            await until_recorded(place, "access.detach")
+            assert (await asyncio.wait_for(screen.process.wait(), 15)).exit_status == 255
+        await until_recorded(place, "access.detach")
     assert await recorded(place, "access.end") == []
     assert len(place.target.held) == 1
     await looked_for_long_ago(place)
@@ -239,7 +246,7 @@ async def test_that_a_shell_ended_is_recorded_as_what_the_target_says(
     places: list[Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: str, is_end: bool
 ) -> None:
     a, b = places
-    await left(a)
+    holder = await left(a)
     answer = "{**dict.fromkeys(('from', 'off', 'end'), ask['off']), 'in': 0}"
     with monkeypatch.context() as false:
         replace_holder(tmp_path, false, answer, said="")
@@ -261,6 +268,7 @@ async def test_that_a_shell_ended_is_recorded_as_what_the_target_says(
             await screen.process.wait()
         await until(lambda: a.target.held == [])
     for name in a.target.held:  # the real one, which was left out
+        os.kill(holder, signal.SIGKILL)
         (a.target.folder / ".rppam" / name).unlink()
 
 
@@ -289,7 +297,8 @@ async def test_that_a_shell_is_gone_is_what_the_target_says_and_the_order_stands
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await test_ended.set_up(place)
-    ident = await test_ended.cut_off(place)
+    holder = await left(place, user="ursula+web1")
+    ident = (await sessions(place))[0]["id"]
     await test_ended.kill(place, ident)
     replace_holder(tmp_path, monkeypatch, "{'gone': True}", "")
     async with reaping(place):
@@ -297,6 +306,7 @@ async def test_that_a_shell_is_gone_is_what_the_target_says_and_the_order_stands
     (end,) = await recorded(place, "access.end")
     assert end["details"]["why"] == f"ended by an administrator while nobody was attached: {GONE}"
     assert end["details"]["claimedBy"] == "target"
+    os.kill(holder, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("body", [b"", b"\0\0\0", b"\0\0\0\0\0", (256).to_bytes(4, "big"), b"\x80\0\0\0"])

@@ -43,7 +43,7 @@ async def place(
     served: Served, tmp_path: Path, target: Sshd, policy: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Place]:
     current = type(served.live).current
-    wanted = {ACCESS: AccessPolicy(**policy), STORE: StorePolicy("dir", str(folder))}
+    wanted = [(ACCESS, AccessPolicy(**policy)), (STORE, StorePolicy("dir", str(folder)))]
     monkeypatch.setattr(type(served.live), "current", lambda live, one: _wanted(wanted, one) or current(live, one))
     one = Place(served, tmp_path, target, Taping(served.services.get(Recordings), served.live))
     await one.start()
@@ -55,8 +55,8 @@ def moved(one: Path, other: Path) -> None:
     one.rename(other)
 
 
-def _wanted(wanted: dict[Any, Any], one: object) -> Any:
-    return next((value for setting, value in wanted.items() if setting is one), None)
+def _wanted(wanted: list[tuple[Any, Any]], one: object) -> Any:
+    return next((value for setting, value in wanted if setting is one), None)
 
 
 def test_a_folder_has_to_be_named() -> None:
@@ -199,6 +199,6 @@ async def test_who_goes_on_with_a_session_writes_a_part_of_its_own(place: Place,
     (one,) = await listed(place)
     assert sorted(file.name for file in (folder / one["id"]).iterdir()) == ["1.part", "2.part"]
     raw = bytes_of(await exported(place, one["id"], "ttyrec"))
-    assert (raw.count(b"\r\nwas-42\r\n"), raw.count(b"still-42\r\n")) == (1, 1)
+    assert (raw.count(b"was-42\r\n"), raw.count(b"still-42\r\n")) == (1, 1)
     assert (await verified(place, one["id"]))["ok"]
     await test_kept.until(lambda: target.held == [])

@@ -10,8 +10,9 @@ from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
 from rppam.gateway.errors import AccessUnknown
-from rppam.gateway.model import WHY_CHARS, Access
+from rppam.gateway.model import WHY_CHARS, Access, FileNote
 from rppam.gateway.service import AccessSessions
+from rppam.gateway.store import SqlAccess
 from rppam.http.answers import BODY, NO_DATABASE
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.schemas import Shape
@@ -66,6 +67,35 @@ class AccessPage(Shape):
     """What to send as `after` for the next page; null on the last one."""
 
 
+class FileShape(Shape):
+    """What SFTP did with a file."""
+
+    at: str
+    what: str
+    """`transfer`; `remove`, `rename`, `mkdir`, `rmdir`, `symlink`, `link`, `attributes`; `untold`: nothing more is
+    told of this channel."""
+    path: str
+    to: str
+    """The other path, where there are two."""
+    direction: str | None
+    """`up`: to the target, `down`: from it."""
+    bytes: int | None
+    sha256: str | None
+    """Of what was carried, from the file's first byte on; null: see `why`."""
+    why: str
+    """Why there is no hash, or why nothing more is told."""
+    complete: bool
+    """It was closed, or the target has done it."""
+
+
+class FilePage(Shape):
+    """A page of files."""
+
+    items: list[FileShape]
+    next: str | None
+    """What to send as `after` for the next page; null on the last one."""
+
+
 class KillRequest(Shape):
     """Why a session is ended; its user and the ledger are told."""
 
@@ -111,6 +141,23 @@ async def show_access(access_id: AccessId, caller: Caller, services: Here) -> Ac
     return _shape(await _own(access_id, Action.READ, caller, services))
 
 
+@access.get(SESSIONS + "/{accessId}/files", summary="Files that SFTP carried", response_model=FilePage)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 404: _HIDDEN, 503: NO_DATABASE})
+async def list_files(
+    access_id: AccessId,
+    caller: Caller,
+    services: Here,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> FilePage:
+    """In order, as the ledger has it: files of `scp` and SFTP clients. What a command such as rsync or `scp -O` carries
+    is not told."""
+    await _own(access_id, Action.READ, caller, services)
+    found = await services.get(SqlAccess).files(access_id, after, page_size + 1)
+    following = str(found[page_size - 1].seq) if len(found) > page_size else None
+    return FilePage(items=[_file(one) for one in found[:page_size]], next=following)
+
+
 @access.post(SESSIONS + "/{accessId}/kill", summary="End a session with a target", response_model=AccessShape)
 @declare(SIGNED_IN, {**BODY, 403: "The role may see this session and not end it", 404: _HIDDEN, 503: NO_DATABASE})
 async def kill_access(access_id: AccessId, body: KillRequest, caller: Caller, services: Here) -> AccessShape:
@@ -130,6 +177,22 @@ async def _own(session_id: str, action: Action, caller: Caller, services: Here) 
 
 def _plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def _file(one: FileNote) -> FileShape:
+    facts = one.details
+    is_transfer = one.action == "file.transfer"
+    return FileShape(
+        at=iso_utc(one.at),
+        what=str(facts.get("what", one.action.removeprefix("file."))),
+        path=str(facts.get("path", "")),
+        to=str(facts.get("to", "")),
+        direction=facts["direction"] if is_transfer else None,
+        bytes=facts["bytes"] if is_transfer else None,
+        sha256=facts["sha256"] if is_transfer else None,
+        why=str(facts.get("why", "")),
+        complete=bool(facts.get("closed", facts.get("done", False))),
+    )
 
 
 def _shape(one: Access) -> AccessShape:

@@ -1,8 +1,9 @@
 """A session with a target: one connection of a user through the gateway to one account."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rppam.kernel.instant import WallMs
 
@@ -23,6 +24,7 @@ RIGHTS_EVERY_S: Final = 5.0
 RIGHTS_AT_ONCE: Final = 20
 WHY_CHARS: Final = 300
 PAGE_MAX: Final = 200
+FILE_ACTIONS: Final = ("file.transfer", "file.change", "file.untold")
 
 
 class Kind(StrEnum):
@@ -85,6 +87,15 @@ class Alive(NamedTuple):
     generation: int
     up: int
     down: int
+
+
+class FileNote(NamedTuple):
+    """What the ledger has of a file that SFTP carried."""
+
+    seq: int
+    at: WallMs
+    action: str
+    details: Mapping[str, Any]
 
 
 class Order(NamedTuple):

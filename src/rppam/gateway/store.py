@@ -4,6 +4,7 @@ A session is begun and ended in the transaction that records it. Only the gatewa
 leader closes those whose gateway has gone (:meth:`SqlAccess.sweep`).
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -17,18 +18,32 @@ from rppam.cache.model import CacheKey, Change, Kind as Cached
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
 from rppam.gateway.errors import AccessUnknown
-from rppam.gateway.model import LATE_MS, LOST_MS, WHY_CHARS, About, Access, Alive, NewAccess, Order, Tick
+from rppam.gateway.model import (
+    FILE_ACTIONS,
+    LATE_MS,
+    LOST_MS,
+    WHY_CHARS,
+    About,
+    Access,
+    Alive,
+    FileNote,
+    NewAccess,
+    Order,
+    Tick,
+)
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
+from rppam.ledger.tables import audit_events
 from rppam.vault.tables import checkouts, vault_entries
 
 _A: Final = access_sessions.c
 _E: Final = vault_entries.c
 _C: Final = checkouts.c
 _O: Final = session_orders.c
+_L: Final = audit_events.c
 SWEEP_ROWS: Final = 500
 
 
@@ -92,6 +107,22 @@ class SqlAccess(SqlStore):
         """Record something of a session that changes no row; ``refused`` is why it was."""
         outcome = Outcome.FAILURE if refused else Outcome.SUCCESS
         record(connection, action, target, outcome=outcome, reason=refused, details=details, actor=actor)
+
+    @writes
+    def note_all(
+        self, connection: Connection, target: Entity, actor: Actor, notes: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        """Record several things of a session: actions and details."""
+        for action, details in notes:
+            record(connection, action, target, details=details, actor=actor)
+
+    @reads
+    def files(self, connection: Connection, ident: str, after: int, count: int) -> list[FileNote]:
+        """What a session has carried by SFTP, in order, behind place ``after`` of the ledger."""
+        mine = (_L.object_kind == "access-session") & (_L.object_id == ident) & _L.action.in_(FILE_ACTIONS)
+        wanted = select(_L.seq, _L.time, _L.action, _L.body).where(mine & (_L.seq > after))
+        rows = connection.execute(wanted.order_by(_L.seq).limit(count))
+        return [FileNote(row.seq, WallMs(row.time), row.action, json.loads(row.body)["details"]) for row in rows]
 
     @writes
     def tick(self, connection: Connection, live: Mapping[str, Alive]) -> Tick:

@@ -3,9 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -48,6 +48,38 @@ def list_(*, session: str | None, limit: int, as_json: bool, where: Where) -> in
         what = one["title"] or one["kind"]
         click.echo(f"{one['id']}  {one['startedAt']}  {one['user']:<12} {place:<24} {one['state']:<5} {what[:60]}")
     return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording files 01998f...")
+@click.argument("session")
+@_json
+@target_options(_TOKEN)
+def files(*, session: str, as_json: bool, where: Where) -> int:
+    """Show which files SFTP carried in SESSION, which way, how large, and their SHA-256.
+
+    Exit code 0: shown; 2: could not look.
+    """
+    after: str | None = "0"
+    while after is not None:
+        path = f"/api/v1/access/sessions/{session}/files?pageSize=200&after={after}"
+        found, problem = asked(where, HOST, "GET", path, timeout_s=60.0)
+        if problem:
+            click.echo(problem, err=True)
+            return Exit.ERRORS
+        for one in found["items"]:
+            click.echo(json.dumps(one) if as_json else _file_line(one))
+        after = found["next"]
+    return Exit.DONE
+
+
+def _file_line(one: Mapping[str, Any]) -> str:
+    if one["what"] == "transfer":
+        end = "" if one["complete"] else "  (cut off)"
+        return (
+            f"{one['at']}  {one['direction']:<4} {one['bytes']:>12}  {one['sha256'] or one['why']}  {one['path']}{end}"
+        )
+    words = " -> ".join(path for path in (one["path"], one["to"]) if path) or one["why"]
+    return f"{one['at']}  {one['what']}  {words}" + ("" if one["complete"] else "  (not done)")
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam recording export 01998f... --output login.cast")

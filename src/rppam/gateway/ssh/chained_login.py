@@ -54,7 +54,7 @@ class _Key(auth._ServerPublicKeyAuth):
             await super().send_success()
 
 
-async def _certificate(conn: Any, username: str, cert: asyncssh.SSHOpenSSHCertificate) -> asyncssh.SSHKey | None:
+async def _certificate(conn: Any, username: str, cert: Any) -> Any:
     del username  # it names a target as well
     if not await cast("Owner", conn.get_owner()).certificate_shown(cert.export_certificate()):
         return None
@@ -65,6 +65,6 @@ async def _certificate(conn: Any, username: str, cert: asyncssh.SSHOpenSSHCertif
 
 def install() -> None:
     """Use these handlers in this process."""
-    asyncssh.SSHServerConnection._validate_openssh_certificate = _certificate  # type: ignore[method-assign]
+    asyncssh.SSHServerConnection._validate_openssh_certificate = _certificate  # type: ignore[assignment]
     auth._server_auth_handlers[b"password"] = _Password
     auth._server_auth_handlers[b"publickey"] = _Key

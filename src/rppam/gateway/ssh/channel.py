@@ -17,6 +17,7 @@ from rppam.gateway.holder.shell import HeldShell
 from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Tape
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
+from rppam.gateway.ssh.files import FileTape
 from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
 from rppam.kernel.errors import RppamError
@@ -120,6 +121,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
             return
         if self.kind in {Kind.SHELL, Kind.EXEC}:
             self.tape = await self._begin_tape(access)
+        elif self.kind is Kind.SFTP:
+            self.tape = FileTape(access)
         environment: dict[bytes | str, bytes | str] = {}
         environment.update(self._channel.get_environment_bytes().items())
         held = await self._server.hold(access, self, environment) if self.may_be_kept else None

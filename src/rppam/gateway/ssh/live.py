@@ -64,7 +64,7 @@ class LiveAccess:
         self.ended = asyncio.Event()
         """Its end stands in the register."""
         self.still_may, self.asked_at = still_may, asyncio.get_running_loop().time()
-        self._store, self._held, self._close_user = store, held, close_user
+        self.store, self._held, self._close_user = store, held, close_user
         self._fronts: set[Front] = set()
         self._touched = asyncio.get_running_loop().time()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -124,7 +124,7 @@ class LiveAccess:
         """Record something of this session; what cannot be recorded is logged."""
         target = Entity("access-session", self.new.id, self.new.target)
         try:
-            await self._store.note(action, target, self.actor, facts, refused)
+            await self.store.note(action, target, self.actor, facts, refused)
         except DatabaseError as error:
             log.error("%s of the session %s could not be recorded: %s", action, self.new.id, error)  # noqa: TRY400
 
@@ -173,7 +173,7 @@ class LiveAccess:
         while True:
             try:
                 if self.why and has_ended:
-                    await self._store.end(
+                    await self.store.end(
                         mine[0], self.why, self.up, self.down, self.actor, mine[1], claimed=self.shell is not None
                     )
                 else:

@@ -1,0 +1,292 @@
+"""What SFTP carries, told from a copy of its bytes: which files went which way, how large, with which SHA-256. Pure.
+
+Both directions are read as they pass, and nothing is held back or changed. A hash is over the file from its first byte
+on, as it was read or written: what comes out of order waits, up to :data:`AHEAD_BYTES` of a file and
+:data:`WAITING_BYTES` in all; what is written twice, leaves a hole or begins in the middle has none, and says why. What
+is no SFTP ends the telling, and no transfer.
+
+It does not see what a program at the other end does with a file, nor what is carried by commands: ``scp -O``, rsync.
+"""
+
+import hashlib
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+AHEAD_BYTES: Final = 16 * 1024 * 1024
+WAITING_BYTES: Final = 64 * 1024 * 1024
+"""Of all files of a channel together."""
+PACKET_MAX: Final = 1024 * 1024
+ASKED_MAX: Final = 16_384
+HANDLES_MAX: Final = 4_096
+PATH_CHARS: Final = 1_000
+_U32: Final = struct.Struct(">I")
+_U64: Final = struct.Struct(">Q")
+
+
+class Type(IntEnum):
+    """Kinds of packets of version 3."""
+
+    INIT = 1
+    VERSION = 2
+    OPEN = 3
+    CLOSE = 4
+    READ = 5
+    WRITE = 6
+    SETSTAT = 9
+    REMOVE = 13
+    MKDIR = 14
+    RMDIR = 15
+    RENAME = 18
+    SYMLINK = 20
+    STATUS = 101
+    HANDLE = 102
+    DATA = 103
+    EXTENDED = 200
+
+
+_ONE_PATH: Final = {Type.SETSTAT: "attributes", Type.REMOVE: "remove", Type.MKDIR: "mkdir", Type.RMDIR: "rmdir"}
+_TWO_PATHS: Final = {Type.RENAME: "rename", Type.SYMLINK: "symlink"}
+_EXTENDED: Final = {b"posix-rename@openssh.com": "rename", b"hardlink@openssh.com": "link"}
+_STATUS_OK: Final = 0
+VERSION_MAX: Final = 3
+_CHANGE_WORDS: Final = 2
+
+
+class Transfer(NamedTuple):
+    """A file that was read or written."""
+
+    path: str
+    direction: str
+    """``up``: to the target; ``down``: from it."""
+    bytes: int
+    sha256: str
+    """Empty where there is none."""
+    why: str
+    """Why there is none."""
+    closed: bool
+    """False: the channel ended before the file was closed."""
+
+
+class Change(NamedTuple):
+    """Something else that was done to a file, and whether the target did it."""
+
+    what: str
+    path: str
+    to: str
+    done: bool
+
+
+class SftpError(ValueError):
+    """What passes is no SFTP."""
+
+
+class _Stream:
+    """One direction of a file."""
+
+    def __init__(self) -> None:
+        self.bytes = self.ahead_bytes = 0
+        self._at = 0
+        self._ahead: dict[int, bytes] = {}
+        self._sum = hashlib.sha256()
+        self.why = ""
+
+    def took(self, off: int, data: bytes, room: int) -> int:
+        """Hear of a piece; by how many bytes more, or less, wait for others."""
+        self.bytes += len(data)
+        before = self.ahead_bytes
+        if self.why or not data:
+            return 0
+        if off < self._at or off in self._ahead:
+            self._give_up("a part of it was carried twice")
+        elif off > self._at:
+            self._ahead[off] = data
+            self.ahead_bytes += len(data)
+            if self.ahead_bytes > min(AHEAD_BYTES, room + before):
+                late = "its parts came too far out of order"
+                self._give_up(late if self._at else "its beginning was not carried, or came too late")
+        else:
+            self._hashed(data)
+            while (following := self._ahead.pop(self._at, None)) is not None:
+                self.ahead_bytes -= len(following)
+                self._hashed(following)
+        return self.ahead_bytes - before
+
+    def refused(self) -> None:
+        """Hear that the target did not take a piece."""
+        self._give_up("the target did not take all of it")
+
+    def over(self) -> tuple[str, str]:
+        """Its hash, or why there is none."""
+        if self._ahead:
+            self._give_up("a part of it is missing" if self._at else "its beginning was not carried")
+        return ("", self.why) if self.why else (self._sum.hexdigest(), "")
+
+    def _hashed(self, data: bytes) -> None:
+        self._sum.update(data)
+        self._at += len(data)
+
+    def _give_up(self, why: str) -> None:
+        self.why, self._ahead, self.ahead_bytes = why, {}, 0
+
+
+class _File:
+    """A file that is open."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.up, self.down = _Stream(), _Stream()
+
+    def transfers(self, *, closed: bool) -> Iterator[Transfer]:
+        """What was carried."""
+        for direction, stream in (("up", self.up), ("down", self.down)):
+            if stream.bytes:
+                yield Transfer(self.path, direction, stream.bytes, *stream.over(), closed)
+
+
+class _Packets:
+    """Cuts bytes into packets."""
+
+    def __init__(self) -> None:
+        self._part = bytearray()
+
+    def take(self, data: bytes) -> Iterator[memoryview]:
+        """Whole packets. Raises :class:`SftpError`."""
+        self._part += data
+        place, found = 0, bytes(self._part)
+        while len(found) - place >= 4:
+            (size,) = _U32.unpack_from(found, place)
+            if not 1 <= size <= PACKET_MAX:
+                raise SftpError("a packet of this size is none")
+            if len(found) - place < 4 + size:
+                break
+            yield memoryview(found)[place + 4 : place + 4 + size]
+            place += 4 + size
+        del self._part[:place]
+
+
+class SftpAudit:
+    """Hears both directions of a channel, and tells of files as they are closed."""
+
+    def __init__(self, tell: Callable[[Transfer | Change], None], lose: Callable[[str], None]) -> None:
+        """``lose`` hears why nothing more is told."""
+        self._tell, self._lose = tell, lose
+        self._up, self._down = _Packets(), _Packets()
+        self._asked: OrderedDict[int, tuple[str, tuple[str, ...], int]] = OrderedDict()
+        """What waits for its answer, by number: what, its paths or its handle, an offset."""
+        self._open: dict[str, _File] = {}
+        self._waiting = 0
+        self._is_over = False
+
+    def up(self, data: bytes) -> None:
+        """What the user sends."""
+        self._heard(self._up, data, self._request)
+
+    def down(self, data: bytes) -> None:
+        """What the target sends."""
+        self._heard(self._down, data, self._answer)
+
+    def close(self) -> None:
+        """The channel is over: tell of what is still open."""
+        files, self._open = self._open, {}
+        for file in files.values():
+            for one in file.transfers(closed=False):
+                self._tell(one)
+
+    def _heard(self, packets: _Packets, data: bytes, each: Callable[[memoryview], None]) -> None:
+        if self._is_over:
+            return
+        try:
+            for packet in packets.take(data):
+                each(packet)
+        except (SftpError, struct.error, ValueError) as error:
+            self._is_over = True
+            self._lose(str(error) or "a packet cannot be read")
+
+    def _request(self, packet: memoryview) -> None:
+        kind = packet[0]
+        if kind == Type.INIT:
+            return
+        (number,) = _U32.unpack_from(packet, 1)
+        if kind == Type.OPEN:
+            path, _ = _text(packet, 5)
+            self._ask(number, "open", (_path(path),))
+        elif kind == Type.CLOSE:
+            handle, _ = _text(packet, 5)
+            self._ask(number, "close", (handle.hex(),))
+        elif kind == Type.READ:
+            handle, place = _text(packet, 5)
+            self._ask(number, "read", (handle.hex(),), _U64.unpack_from(packet, place)[0])
+        elif kind == Type.WRITE:
+            handle, place = _text(packet, 5)
+            data, _ = _text(packet, place + 8)
+            self._ask(number, "write", (handle.hex(),))
+            self._carried(handle.hex(), _U64.unpack_from(packet, place)[0], data, is_up=True)
+        elif kind in _ONE_PATH:
+            path, _ = _text(packet, 5)
+            self._ask(number, _ONE_PATH[Type(kind)], (_path(path), ""))
+        elif kind in _TWO_PATHS:
+            self._ask_two(number, _TWO_PATHS[Type(kind)], packet, 5)
+        elif kind == Type.EXTENDED:
+            name, place = _text(packet, 5)
+            if name in _EXTENDED:
+                self._ask_two(number, _EXTENDED[name], packet, place)
+
+    def _answer(self, packet: memoryview) -> None:
+        kind = packet[0]
+        if kind == Type.VERSION and _U32.unpack_from(packet, 1)[0] > VERSION_MAX:
+            raise SftpError("this version of SFTP is not told of")
+        if kind not in {Type.STATUS, Type.HANDLE, Type.DATA}:
+            return
+        (number,) = _U32.unpack_from(packet, 1)
+        what, words, off = self._asked.pop(number, ("", (), 0))
+        if what == "open" and kind == Type.HANDLE:
+            handle, _ = _text(packet, 5)
+            if len(self._open) >= HANDLES_MAX:
+                raise SftpError("more files are open than are told of")
+            self._open[handle.hex()] = _File(words[0])
+        elif what == "read" and kind == Type.DATA:
+            data, _ = _text(packet, 5)
+            self._carried(words[0], off, data, is_up=False)
+        elif what == "close" and (file := self._open.pop(words[0], None)) is not None:
+            self._waiting -= file.up.ahead_bytes + file.down.ahead_bytes
+            for one in file.transfers(closed=True):
+                self._tell(one)
+        elif kind == Type.STATUS:
+            self._said(what, words, is_done=_U32.unpack_from(packet, 5)[0] == _STATUS_OK)
+
+    def _said(self, what: str, words: tuple[str, ...], *, is_done: bool) -> None:
+        if what == "write" and not is_done and (file := self._open.get(words[0])) is not None:
+            self._waiting -= file.up.ahead_bytes
+            file.up.refused()
+        elif len(words) == _CHANGE_WORDS:
+            self._tell(Change(what, words[0], words[1], is_done))
+
+    def _carried(self, handle: str, off: int, data: bytes, *, is_up: bool) -> None:
+        if (file := self._open.get(handle)) is not None:
+            stream = file.up if is_up else file.down
+            self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
+
+    def _ask(self, number: int, what: str, words: tuple[str, ...], off: int = 0) -> None:
+        self._asked[number] = (what, words, off)
+        if len(self._asked) > ASKED_MAX:
+            raise SftpError("more is asked for than is answered")
+
+    def _ask_two(self, number: int, what: str, packet: memoryview, place: int) -> None:
+        one, place = _text(packet, place)
+        other, _ = _text(packet, place)
+        self._ask(number, what, (_path(one), _path(other)))
+
+
+def _text(packet: memoryview, place: int) -> tuple[bytes, int]:
+    (size,) = _U32.unpack_from(packet, place)
+    if place + 4 + size > len(packet):
+        raise SftpError("a packet ends before what it holds")
+    return bytes(packet[place + 4 : place + 4 + size]), place + 4 + size
+
+
+def _path(raw: bytes) -> str:
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)[:PATH_CHARS]
