@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from rppam.gateway.ssh_cli import Keys
+from rppam.gateway.ssh_cli import Keys, SignedIn
 from rppam.gateway.ssh_config_cli import blocks
 from rppam.gateway.terminal_client import WINDOW_BYTES, Books
+from rppam.http.trust import Trust
+from rppam.kernel.secret import Secret
 from tests.gateway.places import Place
 from tests.gateway.test_kept import until
 from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
-from tests.support.served import PASSWORD
+from tests.support.served import PASSWORD, Served
 
 
 class Terminal:
@@ -178,3 +180,20 @@ def test_no_more_is_typed_ahead_than_the_window() -> None:
     assert books.hello(0, 5000) == (5000).to_bytes(8, "big") + paste[5000 : 5000 + WINDOW_BYTES], "sent again"
     books.taken(len(paste))
     assert books.more() == b""
+
+
+@pytest.mark.integration
+async def test_a_log_in_that_is_used_is_kept_for_the_next_connection(served: Served) -> None:  # noqa: F811
+    answer = await served.http.post("/api/v1/auth/login", json={"username": "admin", "password": PASSWORD})
+    first = answer.json()["accessToken"]
+    signed_in = SignedIn(("http://127.0.0.1:9", served.url), Secret(first), Trust(None))
+    running = asyncio.create_task(signed_in.run(0.05))
+    await asyncio.sleep(0.3)
+    assert signed_in.headers == {"Authorization": f"Bearer {first}"}, "nobody has typed"
+    signed_in.is_used = True
+    await until(lambda: not signed_in.is_used, 10)
+    me = await served.http.get("/api/v1/users/me/ssh-keys", headers=signed_in.headers)
+    assert me.status_code == 200
+    assert (await served.http.post("/api/v1/auth/logout", headers=signed_in.headers)).status_code == 204
+    signed_in.is_used = True
+    await asyncio.wait_for(running, 10)

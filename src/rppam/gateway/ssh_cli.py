@@ -18,6 +18,9 @@ from rppam.kernel.secret import Secret
 TERMINALS: Final = "/api/v1/access/terminals"
 LOGIN: Final = "/api/v1/auth/login"
 CODE: Final = "/api/v1/auth/mfa/challenge"
+REFRESH: Final = "/api/v1/auth/refresh"
+REFRESH_S: Final = 240.0
+"""So often the token is renewed while its user types: a log-in ends that nobody uses, and takes its terminals along."""
 REFUSED: Final = 254
 LOST: Final = 255
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
@@ -113,10 +116,11 @@ async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -
             with contextlib.suppress(BlockingIOError):
                 place += os.write(1, data[place:])
 
+    signed_in = SignedIn(urls, token, trust)
     client = TerminalClient(
         [url.rstrip("/").replace("http", "ws", 1) for url in urls],
         ident,
-        {"Authorization": f"Bearer {token.reveal()}"},
+        signed_in.headers,
         show,
         lambda text: click.echo(f"rppam: {text}\r", err=True),
         size=(size.columns, size.lines),
@@ -132,6 +136,7 @@ async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -
             return
         typed, wish = keys.read(data)
         if typed:
+            signed_in.is_used = True
             client.type(typed)
         if wish == "end":
             client.close()
@@ -148,7 +153,9 @@ async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -
         if sys.platform != "win32":
             loop.add_signal_handler(signal.SIGWINCH, resized)
         running, leaving = asyncio.create_task(client.run()), asyncio.create_task(left.wait())
+        renewing = asyncio.create_task(signed_in.run(REFRESH_S))
         await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        renewing.cancel()
         loop.remove_reader(0)
         leaving.cancel()
         if running.done():
@@ -158,6 +165,40 @@ async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -
     if keys.is_left:
         click.echo(f"\r\nleft; go on with: rppam ssh --attach {ident}", err=True)
     return Ended(0, None, "")
+
+
+class SignedIn:
+    """Keeps a log-in that is used, for the connections that are to come."""
+
+    def __init__(self, urls: tuple[str, ...], token: Secret, trust: Any) -> None:
+        self._urls, self._token, self._trust = urls, token, trust
+        self.headers = {"Authorization": f"Bearer {token.reveal()}"}
+        """With the newest token."""
+        self.is_used = False
+        """Its user has done something since the token was renewed."""
+
+    async def run(self, every_s: float) -> None:
+        """Renew the token now and then; ends where that is refused, as for one that was made on a host."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self.is_used and await self._renewed() is False:
+                return
+
+    async def _renewed(self) -> bool | None:
+        """``None``: no node has said."""
+        from rppam.http.client import NoAnswerError, ask_json
+
+        for url in self._urls:
+            with contextlib.suppress(NoAnswerError):
+                path = url.rstrip("/") + REFRESH
+                answer = await ask_json("POST", path, None, token=self._token, timeout_s=20, trust=self._trust)
+                if answer.status == 200 and isinstance(answer.body, Mapping):
+                    self._token, self.is_used = Secret(str(answer.body["accessToken"])), False
+                    self.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+                    return True
+                if 400 <= answer.status < 500 and answer.status != 429:
+                    return False
+        return None
 
 
 class Keys:

@@ -23,7 +23,7 @@ class StorePolicy(NamedTuple):
 def _together(value: StorePolicy) -> Sequence[FieldFlaw]:
     if value.store == DIR and value.folder == NONE:
         text = "expected the path of a folder where the store is 'dir', found none. Write it such as /srv/recordings."
-        return [FieldFlaw("folder", TOGETHER, text)]
+        return [FieldFlaw("folder", text, TOGETHER)]
     return ()
 
 
