@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rppam.kernel.errors import Exit, RppamError
 from rppam.process.control_channel import ControlChannel, Message
 from rppam.process.linux import TEMPLATE_NAME, call_this_process, die_with_parent
+from rppam.process.private_memory import keep_from_dumps
 from rppam.process.shared_state import SharedState
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def main() -> NoReturn:
         sys.exit("the processes of a node need Linux")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor hears for all
+    keep_from_dumps()
     die_with_parent(arguments.parent)
     call_this_process(TEMPLATE_NAME)
     line, page, words, *sockets = (int(number) for number in arguments.descriptors.split(","))

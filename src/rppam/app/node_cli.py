@@ -49,7 +49,9 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     """
     from rppam.config.places import config_path
     from rppam.process.open_files import ensure_files
+    from rppam.process.private_memory import keep_from_dumps
 
+    keep_from_dumps()
     ensure_files()
     path = config_path(config)
     if sys.platform == "linux" and not single_process:

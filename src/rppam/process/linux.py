@@ -18,6 +18,7 @@ TEMPLATE_NAME: Final = "rppam-template"
 """What the processes of a node are called in ``ps``."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ADOPTED_WITHIN_S: Final = 5.0
@@ -37,6 +38,11 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it was asked for
         os._exit(1)
+
+
+def make_undumpable() -> None:
+    """Have no core dump of this process, and no debugger of the same account. Lasts until it executes a program."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> None:

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from rppam.kernel.secret import REDACTED
+from rppam.process.private_memory import keep_from_dumps
 from rppam.rotation.requests import Answer, Request
 
 TRY_S: Final = 16.0
@@ -45,6 +46,7 @@ async def _done(request: Request) -> Answer:
 
 def main() -> int:
     """Answer until nobody asks any more."""
+    keep_from_dumps()
     for line in sys.stdin.buffer:
         found: Mapping[str, Any] = json.loads(line)
         came = asyncio.run(answer(Request.of(found)))

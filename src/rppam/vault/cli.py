@@ -13,6 +13,7 @@ import click
 
 from rppam.access.tokens.target import Where, target_options
 from rppam.kernel.errors import Exit
+from rppam.process.private_memory import keep_from_dumps
 from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
 from rppam.vault.ceremony_cli import ceremony, seal, unseal
 from rppam.vault.key_cli import key
@@ -30,6 +31,7 @@ _reason: Final = click.option("--reason", required=True, help="Why; it is record
 @click.group("vault", context_settings=HELP, epilog='Example: rppam vault reveal servers/root --reason "CHG123456"')
 def command() -> None:
     """Keep secrets of privileged accounts, show them, and check them out."""
+    keep_from_dumps()
 
 
 for _one in (key, rotate, rotation, rotations, ceremony, unseal, seal):
