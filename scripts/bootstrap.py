@@ -254,6 +254,7 @@ def missing_packages() -> list[str]:
         "chromium": absent("chromium"),
         "nodejs": absent("node"),
         "npm": absent("npm"),
+        "softhsm2": absent("softhsm2-util"),
         "gcc": absent("gcc"),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),
     }

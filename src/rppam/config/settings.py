@@ -112,6 +112,8 @@ _Folder = Annotated[Path, FilePath("the path of a folder")]
 _Host = Annotated[str, HostName("an IP address or a host name")]
 _OptionalHost = Annotated[str | None, HostName("an IP address or a host name")]
 _Claim = Annotated[str, Text("1 to 200 characters")]
+_Label = Annotated[str, Text("1 to 32 characters", r".{1,32}")]
+_KEY_SOURCES: Final = ("sealing-key", "file", "systemd", "env", "shares", "pkcs11")
 _Password = Annotated[Secret | None, SecretText('a text, "encrypted:...", {"file": PATH} or {"env": NAME}')]
 
 
@@ -323,17 +325,29 @@ class AccessSettings(Section):
 class VaultSettings(Section):
     """The vault: its master key, and what revealing a secret takes. The same on every node."""
 
-    key_source: Annotated[str, _one_of("sealing-key", "file", "systemd", "env", "shares")] = _key(
+    key_source: Annotated[str, _one_of(*_KEY_SOURCES)] = _key(
         "sealing-key",
         "Where the master key is from. sealing-key: derived from auth.sealingKeyPath; file: keyPath; systemd: the "
         "credential rppam-vault-key of the unit; env: the variable RPPAM_VAULT_KEY; shares: what people bring together "
-        "(rppam vault ceremony).",
+        "(rppam vault ceremony); pkcs11: it stays in a token (HSM).",
     )
-    key_source_before: Annotated[str, _one_of("none", "sealing-key", "file", "systemd", "env", "shares")] = _key(
+    key_source_next: Annotated[str, _one_of("none", *_KEY_SOURCES)] = _key(
+        "none", "Where the master key will be from: read already, so that nodes can be changed one after another."
+    )
+    key_source_before: Annotated[str, _one_of("none", *_KEY_SOURCES)] = _key(
         "none", "Where the master key was from, while it is changed: what it wraps is wrapped anew."
     )
     key_path: _File = _key(
         ByPlace("<dataDir>/keys/vault.key"), "The master key for keySource file: 32 bytes in base64, mode 0600."
+    )
+    pkcs11_module: _OptionalFile = _key(
+        None, "For keySource pkcs11: the library of the token's maker, such as /usr/lib/softhsm/libsofthsm2.so."
+    )
+    pkcs11_token: _Label = _key("rppam", "The label of the token that has the master key.")
+    pkcs11_key: _Label = _key("rppam-vault", "The label of the master key in the token: an AES key of 256 bits.")
+    pkcs11_pin_path: _File = _key(
+        ByPlace("<dataDir>/keys/pkcs11.pin"),
+        "The PIN of the token, mode 0600; the credential rppam-vault-pin of the unit comes first where there is one.",
     )
     unsealed_path: _File = _key(
         ByPlace("/run/rppam/vault.key"),

@@ -130,6 +130,30 @@ class MasterKeySealed(MasterKeyMissing, code="RPPAM-8425"):
     fix = "Run 'rppam vault unseal' on this node, or on another: this one then gets the key from it (vault.peerUnseal)."
 
 
+class TokenAway(MasterKeyMissing, code="RPPAM-8428"):
+    """The token (HSM) that has the vault's master key cannot be reached, or its library does not load."""
+
+    fix = (
+        "Look whether the token is there and vault.pkcs11Module and pkcs11Token name it ('rppam vault key token' on "
+        "this node tries, and lists those that are); the node goes on within a second once it is back."
+    )
+
+
+class TokenPinWrong(MasterKeyMissing, code="RPPAM-8429"):
+    """The token (HSM) that has the vault's master key refused the PIN, or there is no PIN to try."""
+
+    fix = (
+        "Write the right PIN to vault.pkcs11PinPath (mode 0600), or touch the file to have it tried once more; a token "
+        "that has locked itself is unlocked with the tools of its maker."
+    )
+
+
+class TokenKeyMissing(MasterKeyMissing, code="RPPAM-8430"):
+    """The token (HSM) has no key of the name that vault.pkcs11Key says, or several."""
+
+    fix = "Correct vault.pkcs11Key, copy the key to this token, or make a first one: rppam vault key token --new."
+
+
 class MasterKeyDiffers(VaultKeyError, code="RPPAM-8421"):
     """The master key of this node is not the one that the vault's keys are wrapped with, so it refuses vault work."""
 

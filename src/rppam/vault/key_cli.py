@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Rest
 
@@ -53,6 +54,31 @@ def new(*, file: Path) -> None:
 
     create_key(file)
     click.echo(f"{file} has a new master key; copy it to every node, then set vault.keySource to file", err=True)
+
+
+@key.command("token", context_settings=HELP, epilog="Example: rppam vault key token --config /etc/rppam/rppam.config")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
+@click.option("--new", "is_new", is_flag=True, help="Make the key in the token, which must have none of this name.")
+def token(*, config: Path | None, is_new: bool) -> int:
+    """Open the token (HSM) of vault.pkcs11Module as this node does, and show the fingerprint of its master key.
+
+    This is a try of the PIN, also where the node itself tries it no more. A key that is made here never leaves the
+    token: copy it to other tokens with the tools of their maker.
+    """
+    from rppam.config.load import load_settings
+
+    try:
+        from rppam.vault.hsm import Token, place_of
+    except ImportError:
+        from rppam.vault.errors import TokenAway
+        from rppam.vault.keys import NO_PACKAGE
+
+        raise TokenAway(NO_PACKAGE) from None
+    place = place_of(load_settings(config), by_person=True)
+    if is_new:
+        Token(place).generate()
+    click.echo(Token(place).fingerprint())
+    return Exit.DONE
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -30,11 +30,7 @@ class KeyWatch(NodeTask):
 
     async def look(self) -> str:
         """Look once. Raises :class:`VaultClosed` where the vault is in use and this node cannot open it."""
-        needed, problem = await self._database.read(self._seen)
-        try:
-            held = self._keyring.fingerprints
-        except VaultKeyError:
-            held = (NO_KEY,)
+        held, needed, lacking, problem = await self._database.read(self._seen)
         self.master_keys = HeldKeys(held, needed)
         self._wrong = self._wrong + 1 if problem is not None and needed else 0
         if self._wrong == 0 or self._leads_without or isinstance(problem, MasterKeySealed):
@@ -42,16 +38,21 @@ class KeyWatch(NodeTask):
         elif self._wrong >= LOOKS:
             self.unfit = f"{problem} (vault.leadWithoutKey would let it)"
         if problem is None:
-            return ""
+            return f"this node has nothing of vault.keySourceNext: {lacking}" if lacking else ""
         if not needed:
             return f"this node refuses vault work: {problem.row.code}: {problem}. {problem.row.remedy}"
         raise VaultClosed(f"this node refuses vault work: {problem.row.code}: {problem}")
 
-    def _seen(self, connection: Connection) -> tuple[str, VaultKeyError | None]:
-        """Which master key the vault needs, and what keeps this node from working with it."""
+    def _seen(self, connection: Connection) -> tuple[tuple[str, ...], str, str, VaultKeyError | None]:
+        """Which master keys are here, which one the vault needs, what the next source lacks, and what keeps this node
+        from vault work. On a thread, as a token may take its time."""
         needed = self._keyring.needed(connection)
+        try:
+            held, lacking = self._keyring.fingerprints, self._keyring.lacking
+        except VaultKeyError as error:
+            return (NO_KEY,), needed, "", error
         try:
             self._keyring.check(connection)
         except VaultKeyError as error:
-            return needed, error
-        return needed, None
+            return held, needed, lacking, error
+        return held, needed, lacking, None

@@ -22,7 +22,7 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.vault.errors import MasterKeyDiffers, SecretBroken, VaultKeyError, VaultKeyGone
-from rppam.vault.keys import MasterKeys
+from rppam.vault.keys import Master, MasterKeys
 from rppam.vault.tables import vault_deks, vault_keks
 
 TENANT: Final = "default"
@@ -52,6 +52,11 @@ class Keyring:
         """Of all master keys that this node has, its own first."""
         masters = self._masters()
         return tuple(one.fingerprint for one in (masters.own, *masters.coming, *masters.gone))
+
+    @property
+    def lacking(self) -> str:
+        """Why this node has nothing of the master key's next source; empty where it has, or where none comes."""
+        return self._masters().lacking
 
     def needed(self, connection: Connection) -> str:
         """The fingerprint of the master key that the key which seals now is wrapped with; empty where there is none."""
@@ -98,8 +103,10 @@ class Keyring:
         if before is not None:
             self._unwrapped(before)  # only a node that can open what is there
         version = 1 if before is None else int(before.version) + 1
+        # While the master key changes, nodes that have not got the new one go on: the leader wraps all keys at once.
+        master = None if before is None else self._masters().find(before.master)
         with suppress(IntegrityError), connection.begin_nested():  # somebody else rotates at this moment
-            self._make(connection, version)
+            self._make(connection, version, master)
         return version
 
     def rewrap(self, connection: Connection, after: str, count: int = BATCH) -> str:
@@ -153,7 +160,7 @@ class Keyring:
         wanted = select(vault_keks).where(_K.master.in_(going), _K.state != "retired")
         done = 0
         for row in connection.execute(wanted).all():
-            wrapped = seal(masters.own.key, self._unwrapped(row), _kek_place(row.id, row.version))
+            wrapped = masters.own.wrap(self._unwrapped(row), _kek_place(row.id, row.version))
             mine = (_K.id == row.id) & (_K.master == row.master)
             change = update(vault_keks).where(mine).values(master=masters.own.fingerprint, wrapped=wrapped)
             done += rows_changed(connection, change)
@@ -183,8 +190,8 @@ class Keyring:
             row = connection.execute(held).one()
         return row.id, self._unwrapped(row)
 
-    def _make(self, connection: Connection, version: int) -> int:
-        master = self._masters().own
+    def _make(self, connection: Connection, version: int, master: Master | None = None) -> int:
+        master = self._masters().own if master is None else master
         ident, key = str(uuid.uuid4()), secrets.token_bytes(KEY_BYTES)
         connection.execute(
             insert(vault_keks).values(
@@ -192,7 +199,7 @@ class Keyring:
                 tenant=TENANT,
                 version=version,
                 master=master.fingerprint,
-                wrapped=seal(master.key, key, _kek_place(ident, version)),
+                wrapped=master.wrap(key, _kek_place(ident, version)),
                 state="active",
                 created_at=NowMs(),
             )
@@ -217,7 +224,7 @@ class Keyring:
         if row.state == "retired":
             raise VaultKeyGone(f"the vault's key {row.version} was retired")
         try:
-            key = unseal(master.key, row.wrapped, _kek_place(row.id, row.version))
+            key = master.unwrap(row.wrapped, _kek_place(row.id, row.version))
         except SealRefused:
             raise SecretBroken(f"the vault's key {row.version} does not open: it was changed") from None
         self._keks[row.id, row.master] = key
