@@ -20,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -123,6 +123,28 @@ fault-table: dev servers ## play every fault of Redis to a real node and write d
 
 hostile: dev servers ## a Redis that lies to all nodes of a cluster, SECONDS for each of its lies; memory, /live, leader
 	HOSTILE_S=$(SECONDS) $(BIN)/pytest tests/redis/hostile $(ARGS)
+
+vault-checkouts: dev servers ## 10,000 racing check-outs over three nodes that are killed and frozen: no double grant
+	$(BIN)/python benchmarks/checkouts.py $(ARGS)
+
+vault-keys: dev servers ## the key of 100,000 entries rotated under readers, killed 10 times: no failed read; some minutes
+	$(BIN)/python benchmarks/vault_keys.py $(ARGS)
+
+vault-canaries: dev servers ## secrets planted along every way of the vault, and searched for wherever anything is written
+	$(BIN)/python -m benchmarks.vault_canaries $(ARGS)
+
+vault-expiry: dev servers ## how soon a check-out is over on every node, with Redis and without
+	$(BIN)/python -m benchmarks.vault_expiry $(ARGS)
+
+vault-sql-away: dev servers ## both databases cut at each commit of each act of the vault and of requests
+	RPPAM_SQL_AWAY=all $(BIN)/pytest tests/vault/test_sql_away.py -q -n0 -s $(ARGS)
+
+vault-to-token: dev servers ## the master key from a file into a token, node by node, under readers: no failed read
+	$(BIN)/python -m benchmarks.vault_to_token $(ARGS)
+
+vault-beside: servers ## secrets shown a second, beside OpenBao's KV on this machine
+	@$(SETUP) bench
+	$(BIN)/python -m benchmarks.vault_beside $(ARGS)
 
 hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the article asks: one leader, nothing denied
 	$(BIN)/python benchmarks/hardened_run.py --minutes $(MINUTES) $(ARGS)

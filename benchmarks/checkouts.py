@@ -1,6 +1,6 @@
 """Racing check-outs over three nodes that are killed and frozen: whether two ever hold one exclusive entry.
 
-    python benchmarks/checkouts.py [--tries 10000] [--entries 3] [--sqlite] [--faults 20]
+    python benchmarks/checkouts.py [--tries 10000] [--entries 3] [--sqlite] [--faults 20] [--write]
 
 Three processes stand for three nodes, each with a database connection pool of its own, and check entries out and in as
 fast as they can; whoever cannot get one tries another. Meanwhile processes are killed (SIGKILL) and started again, or
@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sqlalchemy import Connection, text
 
 import rppam.app.slices  # noqa: F401 - the tables of all slices
+from benchmarks.machine import facts, machine, write_section
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError
@@ -183,16 +184,40 @@ def database_url(*, sqlite: bool) -> Iterator[str]:
         yield f"postgresql://postgres:{quote(PASSWORD, safe='')}@{server.host}:{server.port}/postgres"
 
 
+def page(found: dict[str, Any], before: dict[str, str], *, sqlite: bool) -> str:
+    """The section of the measurements."""
+    ends = ", ".join(f"{why} {count}" for why, count in sorted(found["ends"].items()))
+    kind = "SQLite" if sqlite else "PostgreSQL"
+    words = f"--tries {found['wanted']} --faults {found['faults']}{' --sqlite' if sqlite else ''}"
+    return f"""## Racing check-outs, {kind}
+
+`python benchmarks/checkouts.py {words} --write`
+
+{facts(before)}
+
+{NODES} nodes with {RACERS} racers each tried {found["tries"]:,} times in {found["seconds"]:,.0f} s to have one of
+{found["entries"]} exclusive entries, while nodes were killed {found["killed"]} times, frozen {found["frozen"]} times;
+{found["granted"]:,} times somebody got one ({ends}). **Double grants: {found["doubleGrants"]}. Gaps in generations:
+{found["gaps"]}.**
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tries", type=int, default=10_000)
     parser.add_argument("--entries", type=int, default=3)
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--write", action="store_true", help="Put the result into docs/reference/measurements.md.")
     options = parser.parse_args()
+    before = machine()
     with database_url(sqlite=options.sqlite) as url:
         found = run(url, options.tries, options.entries, options.faults)
+    found |= {"wanted": options.tries, "faults": options.faults, "entries": options.entries}
     print(json.dumps(found))
+    if options.write:
+        kind = "SQLite" if options.sqlite else "PostgreSQL"
+        write_section(f"checkouts {kind}", page(found, before, sqlite=options.sqlite))
     return 1 if found["doubleGrants"] or found["gaps"] else 0
 
 

@@ -1,6 +1,6 @@
 """Reading secrets while the vault's key is rotated by a process that is killed again and again.
 
-    python benchmarks/vault_keys.py [--entries 100000] [--kills 10] [--sqlite]
+    python benchmarks/vault_keys.py [--entries 100000] [--kills 10] [--sqlite] [--write]
 
 Entries are made, then a new KEK. One process wraps data keys anew, as the leader does, and is killed (SIGKILL) in the
 middle of its work, again and again, until it is through; meanwhile readers open secrets all the time and count what
@@ -25,6 +25,7 @@ from sqlalchemy import Connection, func, insert, select
 
 import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.checkouts import database_url, identity, vault_on
+from benchmarks.machine import facts, load, machine, write_section
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
 from rppam.kernel.secret import Secret
@@ -115,7 +116,7 @@ async def rotated(url: str, names: list[str], kills: int) -> dict[str, Any]:
         while worker.is_alive() and (  # noqa: ASYNC110 - no event tells how far another process is
             done["killed"] >= kills or await stale(database) > before - len(names) // (kills + 2)
         ):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         if not worker.is_alive():
             break
         worker.kill()
@@ -153,17 +154,45 @@ async def reveals(url: str) -> dict[str, float]:
     return {"p50ms": round(statistics.median(taken), 1), "p99ms": round(taken[int(0.99 * len(taken))], 1)}
 
 
+def page(found: dict[str, Any], before: dict[str, str], *, sqlite: bool) -> str:
+    """The section of the measurements."""
+    kind = "SQLite" if sqlite else "PostgreSQL"
+    words = f"--entries {found['entries']}{' --sqlite' if sqlite else ''}"
+    shown = found["reveal"]
+    return f"""## Rotation of the vault's key, and reveals, {kind}
+
+`python benchmarks/vault_keys.py {words} --write`
+
+{facts(before)}
+
+A new key was made for {found["entries"]:,} entries, and the process that wraps their data keys anew was killed
+{found["killed"]} times on its way. In {found["seconds"]:,.0f} s all were wrapped anew ({found["stillOld"]} left);
+{found["reads"]:,} secrets were read meanwhile, **{found["failedReads"]} reads failed**.
+
+{REVEALS:,} reveals one after another, each with its record in its transaction, beside {found["entries"]:,} entries:
+**p50 {shown["p50ms"]} ms, p99 {shown["p99ms"]} ms** (asked of PostgreSQL: p99 under 30 ms; load at that time:
+{found["load"]}).
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--write", action="store_true", help="Put the result into docs/reference/measurements.md.")
     options = parser.parse_args()
+    before = machine()
     with database_url(sqlite=options.sqlite) as url:
         names = asyncio.run(prepare(url, options.entries))
         found = asyncio.run(rotated(url, names, options.kills))
+        found["load"] = load()
         found["reveal"] = asyncio.run(reveals(url))
-    print(json.dumps({"entries": options.entries, **found}))
+    found["entries"] = options.entries
+    print(json.dumps(found))
+    if options.write:
+        kind = "SQLite" if options.sqlite else "PostgreSQL"
+        write_section(f"vault keys {kind}", page(found, before, sqlite=options.sqlite))
     return 1 if found["failedReads"] or found["stillOld"] else 0
 
 
