@@ -133,10 +133,8 @@ def planted(place: Place, scan: Scan, processes: Processes) -> dict[str, bool]:
         found[name] = any(f"/{child.pid}/" in leak.place for leak in processes.look())
         child.kill()
         child.wait()
-    core = subprocess.Popen(
-        [sys.executable, "-c", f"import os; x = {word!r} * 2; os.abort()"], cwd=place.folder / "tmp"
-    )
-    core.wait()
+    program = f"import os; x = {word!r} * 2; os.abort()"
+    subprocess.run([sys.executable, "-c", program], cwd=place.folder / "tmp", check=False)
     is_seen("a core dump", "core")
     return found
 

@@ -27,7 +27,9 @@ def imported() -> set[str]:
 
 
 def test_every_package_that_is_imported_is_asked_for() -> None:
-    declared = {re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0].lower() for one in PROJECT["project"]["dependencies"]}
+    extras = [one for some in PROJECT["project"]["optional-dependencies"].values() for one in some]
+    asked = [*PROJECT["project"]["dependencies"], *extras]
+    declared = {re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0].lower() for one in asked}
     owners = packages_distributions()
     strange = {
         name: sorted(map(str.lower, owners.get(name, ["?"])))

@@ -216,8 +216,6 @@ def test_the_command_makes_the_key_and_shows_what_it_is_told_by(softhsm: SoftHsm
     environment = prefork.clean(**softhsm.environment)
     made = prefork.run("vault", "key", "token", "--new", "--config", str(file), environment=environment)
     assert made.returncode == 0, made.stderr
-    again = prefork.run("vault", "key", "token", "--config", str(file), environment=environment)
-    assert again.stdout == made.stdout
     assert read_masters(given).own.fingerprint == made.stdout.strip()
     softhsm.write_pin("wrong")
     refused = prefork.run("vault", "key", "token", "--config", str(file), environment=environment)
