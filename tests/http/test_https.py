@@ -91,13 +91,15 @@ async def test_tls_1_2_and_1_3_are_spoken_and_nothing_older(tls: Tls) -> None:
         await tls.open(old)
 
 
-async def test_whoever_speaks_plain_http_there_is_cut_off_without_noise(
+async def test_whoever_speaks_plain_http_there_is_answered_in_plain_and_without_noise(
     tls: Tls, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", tls.server.port)
     writer.write(REQUEST)
-    assert b"HTTP" not in await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"unencrypted.\n"), 20)
     writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"node" not in answer, "nothing of the application"
     assert await tls.ping(tls.trusting()) == 200
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 

@@ -7,6 +7,7 @@ on purpose and in this one place; ``tests/http/test_server.py`` holds it to its 
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -21,9 +22,13 @@ from rppam.http.connection_limiter import ConnectionLimiter
 from rppam.http.errors import HeadersTooLargeError, HttpVersionError, RequestError, UnreadableRequestError
 from rppam.http.grammar import VERSION_HINT, StrictConnection
 from rppam.http.problems import problem
+from rppam.http.refusal_log import RefusalLog
 from rppam.http.request_slots import RequestSlots
 
 _WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
+_TLS_HELLO: Final = b"\x16\x03"
+"""With this begins every TLS connection."""
+_log: Final = logging.getLogger("rppam.api")
 
 
 def _loop_s() -> float:
@@ -37,6 +42,7 @@ class Wire(H11Protocol):
     limits: ClassVar[ApiLimits] = ApiLimits()
     has_socket: Callable[[str], bool] = staticmethod(lambda _path: False)
     """Whether a WebSocket may be opened at a path."""
+    tls_log: ClassVar[RefusalLog] = RefusalLog(_log)
     crowd: ClassVar[ConnectionLimiter] = ConnectionLimiter(ApiLimits().connections, _loop_s)
 
     def __init__(
@@ -53,6 +59,7 @@ class Wire(H11Protocol):
         self._header_deadline: asyncio.TimerHandle | None = None
         self._address = ""
         self._is_upgraded = False
+        self._has_begun = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has come."""
@@ -63,6 +70,11 @@ class Wire(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        if not self._has_begun:
+            self._has_begun = True
+            if data.startswith(_TLS_HELLO) and self.scheme == "http":
+                self._refuse_tls()
+                return
         super().data_received(data)
         if self._answering() is not None:
             self._disarm()
@@ -86,13 +98,29 @@ class Wire(H11Protocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's signature
         """Answer what is not HTTP/1.1; ``msg`` is the server's own text and is not sent."""
         broken = sys.exception()
-        error: RequestError
         if isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == 431:
-            error = HeadersTooLargeError(f"more than {self.limits.header_bytes} bytes of request line and headers")
+            self._refuse(
+                HeadersTooLargeError(f"more than {self.limits.header_bytes} bytes of request line and headers")
+            )
         elif isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == VERSION_HINT:
-            error = HttpVersionError("the request is of another version")
+            self._refuse(HttpVersionError("the request is of another version"))
         else:
-            error = UnreadableRequestError("the request is not valid HTTP/1.1")
+            self._refuse(UnreadableRequestError("the request is not valid HTTP/1.1"))
+
+    def _refuse_tls(self) -> None:
+        """Name a caller that speaks TLS here, for whoever wonders why it gets no connection."""
+        port = (self.server or ("", 0))[1]
+        self.tls_log.write(
+            logging.WARNING,
+            "TLS",
+            "%s speaks TLS at port %s, which is plain HTTP here: let it ask http://, or set api.tlsCertPath",
+            self._address or "a caller",
+            port,
+        )
+        self._refuse(UnreadableRequestError(f"this is TLS, and port {port} is plain HTTP: ask http://"))
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer with the error, where an answer may begin, and close."""
         cycle = self._answering()
         begun = cycle is not None and cycle.response_started
         if cycle is not None:
@@ -150,5 +178,6 @@ def wire_with(limits: ApiLimits, has_socket: Callable[[str], bool] = lambda _pat
             "limits": limits,
             "crowd": ConnectionLimiter(limits.connections, _loop_s),
             "has_socket": staticmethod(has_socket),
+            "tls_log": RefusalLog(_log),
         },
     )

@@ -27,6 +27,7 @@ from rppam.config.errors import ConfigValueError, Problem
 from rppam.config.settings import ApiSettings
 from rppam.crypto.certificate_expiry import expiry_warning, out_of_date, shown_date
 from rppam.crypto.pfx import CertificateDates, dates_of, load_pair, read_pfx
+from rppam.http.plain_at_tls import TlsContext
 from rppam.kernel.clock import Clock
 from rppam.kernel.files import FileStamp, file_stamp, why_not
 from rppam.kernel.instant import WallMs
@@ -152,7 +153,7 @@ class ServedCertificate:
 
     def _build(self) -> tuple[Held, ssl.SSLContext]:
         held = read_held(self._path, self._api.tls_key_path, self._api.tls_cert_password)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = TlsContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         held.load_into(context)
