@@ -1,8 +1,8 @@
 """Versions of Redis and Valkey with security holes that matter where strangers can reach the server or scripts run.
 
 From the projects' release notes as of May 2026: per branch the first release that mends each hole. An older branch that
-is not listed is not mended any more. It knows neither distributions that mend without changing the number nor anything
-found later.
+is not listed is not mended any more. It knows nothing that was found later; distributions that mend without
+changing the number are the affair of :mod:`rppam.doctor.packages`.
 """
 
 from typing import Final, NamedTuple
@@ -45,15 +45,15 @@ _HOLES: Final = (
 )
 
 
-def holes_of(server: str, version: Version) -> list[str]:
-    """The holes of this version, each with a word about it. Empty when the version is not known."""
+def holes_of(server: str, version: Version) -> dict[str, str]:
+    """The holes of this version by name, each with a word about it. Empty when the version is not known."""
     if not version:
-        return []
-    return [
-        f"{hole.name} ({hole.about}; mended in {'.'.join(map(str, fix))})"
+        return {}
+    return {
+        hole.name: f"{hole.name} ({hole.about}; mended in {'.'.join(map(str, fix))})"
         for hole in _HOLES
         if (fix := _fix_for(hole, server, version)) is not None and version < fix
-    ]
+    }
 
 
 def _fix_for(hole: _Advisory, server: str, version: Version) -> Version | None:

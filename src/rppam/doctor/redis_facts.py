@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from rppam.doctor.packages import Package
+
 DANGEROUS: Final = ("FLUSHALL", "FLUSHDB", "CONFIG", "DEBUG", "SHUTDOWN", "KEYS", "REPLICAOF", "ACL")
 """Looked for by name and never executed. The first four are the article's."""
 
@@ -42,6 +44,8 @@ class RedisFacts:
     write_refusal: str | None = None
     """Why a write under our prefix failed, in the server's words; the code is in ``write_code``."""
     write_code: str = ""
+    package: Package | str | None = None
+    """This host's package of the same server, or why there is none to ask; ``None``: not looked."""
     certificate_days_left: float | None = None
     certificate_shown: str = ""
 

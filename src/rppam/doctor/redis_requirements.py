@@ -5,7 +5,7 @@ our own measurements (evicting policies, min-replicas, renamed CONFIG behind Sen
 give a note that says so, never a silent pass. It does not collect the facts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Final
@@ -14,6 +14,7 @@ from rppam.catalogue.fixes import Fix
 from rppam.catalogue.redis import AT_SENTINELS
 from rppam.catalogue.table import ROWS, finding
 from rppam.doctor.advisories import holes_of
+from rppam.doctor.packages import Package
 from rppam.doctor.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts, SentinelMode
 from rppam.kernel.finding import Finding, Severity
 
@@ -69,11 +70,38 @@ def _version(facts: RedisFacts) -> Iterator[Finding]:
     if told and told < (6, 2):
         yield finding("RD-301", shown)
         return
-    holes = holes_of(facts.server, _numbers(facts.version))
+    holes = known_holes(facts)
     if holes:
-        yield finding("RD-302", f"{shown}: {'; '.join(holes)}")
+        yield _holes(facts, holes, shown)
     if told and told < (7,):
         yield finding("RD-315", shown)
+
+
+def known_holes(facts: RedisFacts) -> dict[str, str]:
+    """The holes that a server of this number has, unless a distribution has mended them."""
+    return holes_of(facts.server, _numbers(facts.version))
+
+
+def _holes(facts: RedisFacts, holes: Mapping[str, str], shown: str) -> Finding:
+    """The holes of a version, less those that its distribution has mended under the same number."""
+    build, package = facts.info.get("redis_build_id", ""), facts.package
+    if not isinstance(package, Package) or not build or package.build != build:
+        return finding("RD-302", f"{shown}: {'; '.join(holes.values())}; {_why_not_asked(package, build)}")
+    of_package = f"{shown} is the build of the package {package.version} on this host"
+    left = [text for name, text in holes.items() if name not in package.mended]
+    if left:
+        return finding("RD-302", f"{of_package}, whose changelog does not name {'; '.join(left)}")
+    mended = f"{of_package}, whose changelog says that it mends {', '.join(holes)}"
+    what = "This version of Redis has known vulnerabilities, and the distribution has mended them under this number."
+    return finding("RD-302", mended, severity=Severity.NOTE, what=what)
+
+
+def _why_not_asked(package: Package | str | None, build: str) -> str:
+    unasked = "whether a distribution has mended them under this number could not be asked"
+    if isinstance(package, Package):
+        which = f"it is the build {build}" if build else "it does not say which build it is"
+        return f"{unasked}: {which}, and this host's package {package.version} is the build {package.build}"
+    return f"{unasked}: {package}" if package else unasked
 
 
 def _access(facts: RedisFacts) -> Iterator[Finding]:
