@@ -72,6 +72,9 @@ def start(unit):
     for folder in values.get("StateDirectory", []):
         os.makedirs(f"/var/lib/{folder}", exist_ok=True)
         os.chown(f"/var/lib/{folder}", account.pw_uid, account.pw_gid)
+    for folder in " ".join(values.get("RuntimeDirectory", [])).split():
+        os.makedirs(f"/run/{folder}", mode=0o755, exist_ok=True)
+        os.chown(f"/run/{folder}", account.pw_uid, account.pw_gid)
     place = f"/run/{unit}.notify"
     if os.path.exists(place):
         os.unlink(place)
@@ -96,6 +99,9 @@ def start(unit):
             sys.exit(open(f"/var/log/{unit}.log").read()[-3000:])
         try:
             if b"READY=1" in ready.recv(4096):
+                for post in values.get("ExecStartPost", []):
+                    as_account = [] if "+" in post[:2] else words
+                    subprocess.run([*as_account, *shlex.split(post.lstrip("+-"))], stdout=log, stderr=log)
                 return
         except TimeoutError:
             pass

@@ -5,7 +5,6 @@ lets us in, each address is looked at a second time with a bare socket, to name 
 """
 
 import asyncio
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from rppam.doctor.member_rules import Shown
 from rppam.doctor.redis_checkup import RedisPipeline
 from rppam.doctor.redis_facts import RedisFacts, SentinelFacts
 from rppam.doctor.report import Report
+from rppam.doctor.sentinel_conf import told_in
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Severity
 from rppam.redis.connection import Connection
@@ -38,7 +38,6 @@ REPLICAS_MAX: Final = 8
 LIVE_HEARTBEAT_MS: Final = 5_000
 """A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
 LIVE_BEATS: Final = 3
-SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
 NAMES_MAX: Final = 256
 """Names that the exchange script leaves in place."""
 NAMES_TOLD: Final = 8
@@ -268,28 +267,6 @@ def store_mac_of(settings: Settings) -> StoreMac | None:
     except (ClusterKeyUnusable, OSError):  # the check of the member reports it
         return None
     return None if keys is None else StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
-
-
-def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:
-    """Return whether a sentinel.conf of this host has the new name of CONFIG, and which file was read.
-
-    With ``named`` only that one is read; else the usual places, where a file counts only if it is about this service.
-    ``None``: none could be read.
-    """
-    of_service = rf"\s+\"?{re.escape(service)}\"?\s"
-    telling = re.compile(rf"^\s*sentinel\s+rename-command{of_service}+\"?CONFIG\"?\s+\S", re.IGNORECASE | re.MULTILINE)
-    watching = re.compile(rf"^\s*sentinel\s+monitor{of_service}", re.IGNORECASE | re.MULTILINE)
-    answer: tuple[bool | None, str] = None, ""
-    for path in (named,) if named is not None else SENTINEL_CONF:
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        if telling.search(text):
-            return True, str(path)
-        if named is not None or watching.search(text):
-            answer = False, str(path)
-    return answer
 
 
 def is_fresh(left_ms: int, timing: Timing) -> bool:

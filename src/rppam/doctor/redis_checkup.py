@@ -12,10 +12,12 @@ from typing import Final
 
 from rppam.config.settings import Settings
 from rppam.doctor.diagnosis import failure_finding, second_look
+from rppam.doctor.packages import package_of
 from rppam.doctor.redis_facts import RedisFacts, SentinelFacts, SentinelMode
 from rppam.doctor.redis_probe import Probe, ask_sentinel, lets_strangers_in
-from rppam.doctor.redis_requirements import prefix_findings, sentinel_findings, server_findings
+from rppam.doctor.redis_requirements import known_holes, prefix_findings, sentinel_findings, server_findings
 from rppam.doctor.report import Report
+from rppam.doctor.sentinel_conf import told_in
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Finding
 from rppam.kernel.secret import Secret
@@ -95,6 +97,8 @@ class RedisPipeline:
     async def _facts(self, connection: Connection, probe: Probe) -> RedisFacts:
         facts = await probe.server(prefix=self.prefix, is_behind_sentinel=self.service_name is not None)
         facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self.clock))
+        if known_holes(facts):
+            facts = replace(facts, package=await asyncio.to_thread(package_of, facts.server))
         until = connection.certificate.get("notAfter")
         if not isinstance(until, str):
             return facts
@@ -180,7 +184,9 @@ class RedisCheckup:
         asked = await self._pipeline.ask_sentinels(
             replace(target, client_name=self._name(target)) for target in targets
         )
-        self._sentinels = tuple(self._pipeline.sentinels(asked, primary))
+        service = self._pipeline.service_name
+        told = (None, "") if service is None else await asyncio.to_thread(told_in, None, service)
+        self._sentinels = tuple(self._pipeline.sentinels(asked, primary, conf=told))
 
     @staticmethod
     def _name(target: Target) -> str:

@@ -107,7 +107,8 @@ def _drop_in(unit: str, values: Mapping[str, Any]) -> str:
     """For the unit ``redis-server`` (Debian; RHEL calls it redis) or ``redis-sentinel``."""
     is_redis = unit == "redis-server"
     conf, rhel = ("redis.conf", " (RHEL family: redis.service.d)") if is_redis else ("sentinel.conf", "")
-    return filled("drop-in.conf", {**values, "unit": unit, "conf": conf, "rhel": rhel})
+    at_unit = {"unit": unit, "conf": conf, "rhel": rhel, "sentinel": not is_redis}
+    return filled("drop-in.conf", {**values, **at_unit})
 
 
 def _firewall_sheet(wishes: Wishes) -> str:
