@@ -1,8 +1,10 @@
 """One row of the table of codes, and how its fix is told: a line for everybody, then one for each platform.
 
 Platforms and their places follow the vendor article on Redis for HA: Debian/Ubuntu packages, the RHEL family, Docker
-(container ``rppam-redis``, volume ``rppam-redis-data``), and Windows with Docker Desktop or Memurai. Passwords are
-never part of a command line: ``REDISCLI_AUTH`` carries them, since arguments can be read by every account of a host.
+(container ``rppam-redis``, volume ``rppam-redis-data``), and Windows with Docker Desktop or Memurai. The product makes
+no container and no Windows service for a node: NODE-CONTAINER and NODE-SERVICE stand for what people called theirs.
+Passwords are never part of a command line: ``REDISCLI_AUTH`` carries them, since arguments can be read by every account
+of a host.
 """
 
 from functools import partial
@@ -65,7 +67,7 @@ def linux(common: str, both: str, docker: str = "", windows: str = "") -> Fix:
 
 def here(common: str, both: str, windows: str = "") -> Fix:
     """Something on the node's own host."""
-    return linux(common, both, "the same on the mounted folders of the container rppam", windows)
+    return linux(common, both, "the same on the mounted folders of the container of this node", windows)
 
 
 def config(common: str, key: str) -> Fix:
@@ -73,8 +75,8 @@ def config(common: str, key: str) -> Fix:
     return linux(
         common,
         f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
-        f"edit {key} in the mounted /app/config/rppam.config; docker restart rppam",
-        rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service RpPam",
+        f"edit {key} in the mounted /app/config/rppam.config; docker restart NODE-CONTAINER",
+        rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service NODE-SERVICE",
     )
 
 

@@ -48,7 +48,7 @@ HOST: Final = (
         "RPPAM-2906; a warning in health; some requests are refused with 503",
         here("Run one release on all nodes. Where the tables are newer, update this node; where they are older (a "
             "backup was restored), restart this node: it brings them to its release.",
-            "rppam --version; sudo systemctl restart rppam", "rppam --version; Restart-Service RpPam")),
+            "rppam --version; sudo systemctl restart rppam", "rppam --version; Restart-Service NODE-SERVICE")),
     error("RD-623", "The database takes no writes.",
         "RPPAM-2905; log-ins and changes are refused with 503",
         config("Let database.url name the PostgreSQL that takes writes (target_session_attrs=read-write finds it), or "
@@ -115,9 +115,10 @@ HOST: Final = (
             "node, run rppam cluster adopt. A copy beside the original would make two leaders in a partition.",
             "sudo systemctl stop rppam; sudo -u rppam rppam cluster adopt --config /etc/rppam/rppam.config; sudo "
             "systemctl start rppam",
-            "docker stop rppam; docker run --rm (mounts as before) rppam rppam cluster adopt --config "
-            "/app/config/rppam.config; docker start rppam", "Stop-Service RpPam; rppam cluster adopt --config "
-            r"C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Start-Service RpPam")),
+            "docker stop NODE-CONTAINER; docker run --rm (image and mounts as before) rppam cluster adopt --config "
+            "/app/config/rppam.config; docker start NODE-CONTAINER",
+            "Stop-Service NODE-SERVICE; rppam cluster adopt --config "
+            r"C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Start-Service NODE-SERVICE")),
     error("RD-619",
         "Promises cannot be written to node.dataDir, so this member gives none: it cannot vote or take over.",
         "RPPAM-5109 in log and health; a switchover is refused with 409",
@@ -150,8 +151,8 @@ HOST: Final = (
             "rppam status; ip -brief address; there: sudo ip address del ADDRESS dev INTERFACE")),
     note("RD-701", "No node runs on this host now.",
         "curl: connection refused at port 7101",
-        linux("Start it once everything here is right.", "sudo systemctl start rppam", "docker start rppam",
-            "Start-Service RpPam")),
+        linux("Start it once everything here is right.", "sudo systemctl start rppam", "docker start NODE-CONTAINER",
+            "Start-Service NODE-SERVICE")),
     error("RD-702", "The running node says that it has no connection to Redis.",
         "redisConnected: false in cluster health",
         service("See the findings about Redis above; when there is none, the node runs with an older config: restart "
@@ -159,7 +160,7 @@ HOST: Final = (
     warning("RD-703", "The running node says that its cluster is not healthy.",
         "clusterHealthy: false",
         linux("See who is missing with rppam status.", "rppam status; journalctl -u rppam -n 50",
-            "docker logs --tail 50 rppam", "rppam status")),
+            "docker logs --tail 50 NODE-CONTAINER", "rppam status")),
     warning("RD-704", "The node's API answers, and does not give its view.",
         "401 or another status for /system/health/cluster",
         Fix("Run this as the account of the node, with the config it runs with.")),

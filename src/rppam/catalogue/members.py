@@ -20,7 +20,7 @@ MEMBERS: Final = (
         linux("Nothing, where a leader runs and this node reaches it: it asks to be taken in by itself, also after it "
             "was forgotten. Nobody leads, on the first node of a new cluster: rppam cluster found.",
             "sudo -u rppam rppam cluster found --config /etc/rppam/rppam.config",
-            "docker exec rppam rppam cluster found --config /app/config/rppam.config",
+            "docker exec NODE-CONTAINER rppam cluster found --config /app/config/rppam.config",
             r"rppam cluster found --config C:\ProgramData\Ravenphyre\RP-PAM\rppam.config")),
     warning("RD-903", "The list of members on this node's disk is not the one that the others show.",
         "in the log: answers as a member of another cluster",
@@ -34,7 +34,7 @@ MEMBERS: Final = (
     error("RD-905", "The node runs, and does not listen for the other members.",
         "the others: no connection to this node",
         here("The node runs with an older config or without the cluster key; restart it and read its log.",
-            "sudo systemctl restart rppam; sudo journalctl -u rppam -n 50", "Restart-Service RpPam")),
+            "sudo systemctl restart rppam; sudo journalctl -u rppam -n 50", "Restart-Service NODE-SERVICE")),
     warning("RD-906", "A live node of this cluster takes no part in the votes.",
         "in its log: members do not vote here",
         linux("Copy the cluster key to that node (rppam init --bundle) and restart it; the record alone decides for "
@@ -75,7 +75,8 @@ MEMBERS: Final = (
     error("RD-915", "Another member accepts the connection, and then sends nothing.",
         "in the log: did not answer the handshake in time",
         here("See on that host whether rppam hangs or a proxy stands in between.",
-            "there: sudo systemctl restart rppam; sudo journalctl -u rppam -n 50", "there: Restart-Service RpPam")),
+            "there: sudo systemctl restart rppam; sudo journalctl -u rppam -n 50",
+            "there: Restart-Service NODE-SERVICE")),
     error("RD-916", "At another member's address something answers that is no member.",
         "in the log: does not hold the key of this cluster (WRONG_VERSION_NUMBER)",
         config("On that member give cluster.memberPort a port that no other program has, and make "
@@ -156,7 +157,7 @@ MEMBERS: Final = (
     note("RD-937", "No witness runs on this host now.",
         "nobody listens at the member port",
         linux("Start it once everything here is right.", "sudo systemctl start rppam-witness",
-            "docker start rppam-witness", "Start-Service RpPamWitness")),
+            "docker start NODE-CONTAINER", "Start-Service NODE-SERVICE")),
     warning("RD-947", "Redis holds heartbeats that no holder of this cluster's key wrote; nothing in them is believed.",
         "in health and log: unauthenticated heartbeats stand in Redis under ...",
         linux("If a node of that name runs, copy the cluster key to it (rppam init --bundle) or update it; else "

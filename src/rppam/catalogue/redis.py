@@ -58,13 +58,13 @@ REDIS: Final = (
         here("Raise LimitNOFILE (ls /proc/PID/fd shows what is open), or name Redis by a kind of address that this "
             "host has.", "sudo ls /proc/$(pgrep -of 'rppam node')/fd | wc -l; raise LimitNOFILE in rppam.service; "
             "sudo systemctl daemon-reload; sudo systemctl restart rppam",
-            "Get-Process rppam* | Select-Object Handles; Restart-Service RpPam")),
+            "Get-Process rppam* | Select-Object Handles; Restart-Service NODE-SERVICE")),
     error("RD-113", "A fault of this program keeps the node from Redis.",
         "a traceback in the log of the node",
         linux("Read the node's log, restart the node, and report the traceback to the makers of this program.",
             "sudo journalctl -u rppam -n 100; sudo systemctl restart rppam",
-            "docker logs --tail 100 rppam; docker restart rppam",
-            "read the log of the service; Restart-Service RpPam")),
+            "docker logs --tail 100 NODE-CONTAINER; docker restart NODE-CONTAINER",
+            "read the log of the service; Restart-Service NODE-SERVICE")),
     error("RD-114", "Redis, or what answers as it, sends a reply that is larger than any a node asks for.",
         "sent a reply of 2147483647 elements, and takes 16384 at most; the connection was dropped",
         service("Find out what answers at that address: a proxy, another program, or a Redis that somebody else "
@@ -172,7 +172,8 @@ REDIS: Final = (
     warning("RD-302", "This version of Redis has known vulnerabilities, unless the distribution has patched it under "
         "the same number.",
         "nothing",
-        Fix("Update Redis.", "sudo apt update && sudo apt install --only-upgrade redis-server; apt changelog "
+        Fix("Update Redis. What has to stay for a while: rppam settings acknowledge RD-302.",
+            "sudo apt update && sudo apt install --only-upgrade redis-server; apt changelog "
             "redis-server | grep CVE shows what is patched",
             "sudo dnf update redis; rpm -q --changelog redis | grep CVE shows what is patched",
             "docker pull redis:7; docker compose up -d --force-recreate",
@@ -264,7 +265,8 @@ REDIS: Final = (
         "CONFIG is renamed on the Redis servers: Sentinel elects and then hangs, unless each sentinel knows the name.",
         "+failover-state-wait-promotion in the log of Sentinel, and no failover",
         linux("Tell every sentinel the name: 'sentinel rename-command SERVICENAME CONFIG THE-NAME', or use a Redis "
-            "user without CONFIG instead of renaming it.",
+            "user without CONFIG instead of renaming it. A node sees that its host's sentinel knows the name by what "
+            "rppam redis setup writes for the unit: place that file, too.",
             "add the line to /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel",
             "add the line to each sentinel.conf (with our Compose file /data/sentinel.conf in the container); docker "
             "restart each sentinel", "Docker Desktop: as Docker")),

@@ -206,8 +206,8 @@ def explain(target: Target, error: Exception) -> StoreError:
             return _explain_tls(at, error)
         case ConnectionRefusedError():
             return StoreRefused(
-                f"connection refused by {at}; check that Redis runs there and that 'bind' in redis.conf "
-                "is 0.0.0.0 or that address",
+                f"connection refused by {at}; check that Redis runs there and, where that is another host, that 'bind' "
+                "in redis.conf is 0.0.0.0 or that address",
                 raw=raw,
             )
         case TimeoutError():

@@ -158,6 +158,8 @@ async def test_a_session_that_is_newer_than_the_copy_of_its_account_is_not_refus
 async def test_an_account_that_changed_ends_its_sessions(scene: Scene, change: dict[str, Any]) -> None:
     bearer = scene.session("one")
     scene.change(**change)
+    with pytest.raises(SessionEndedError, match=r"by an administrator, by a new password, or because it was disabled"):
+        await scene.check.identify(bearer)
     for _ in range(2):
         with pytest.raises(SessionEndedError):
             await scene.check.identify(bearer)
