@@ -105,7 +105,10 @@ def cells_of(state: State, well: Told) -> list[str]:
 
 
 def _health(told: Told, well: Told) -> str:
-    findings = [f"finding {one.code} ({one.severity.value})" for one in told.snapshot.findings]
+    findings = [
+        f"finding {one.code} ({one.severity.value}{'' if one.counts else ', acknowledged'})"
+        for one in told.snapshot.findings
+    ]
     warnings = [f"warning: {one}" for one in told.snapshot.warnings]
     names = [
         field

@@ -5,14 +5,31 @@ that speaks there. Only what the log says stands here, as its beginning; a test 
 """
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from rppam.app.gateway_watch import gone
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, VoterKind, VoteView
+from rppam.cluster.driver.node_tasks import told_of
+from rppam.cluster.health.model import (
+    CertificateView,
+    ClusterSnapshot,
+    DiskRoom,
+    GaugeView,
+    MemberView,
+    VoterKind,
+    VoteView,
+)
 from rppam.db.condition import Condition, DatabaseState, state_of
+from rppam.doctor.acknowledged import Entry, acknowledged
+from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
+from rppam.kernel.instant import WallMs
+from rppam.rotation.machine import Phase
+from rppam.rotation.model import Cause, Rotation
+from rppam.rotation.watch import warning as rotation_warning
 
 Change = Callable[[ClusterSnapshot], ClusterSnapshot]
 
@@ -93,6 +110,10 @@ def _found(code: str, evidence: str) -> Change:
 
 def _warned(*sentences: str) -> Change:
     return lambda seen: replace(seen, warnings=(*seen.warnings, *sentences))
+
+
+def _gauge(name: str, value: float, label: str = "", labelled: str = "") -> Change:
+    return lambda seen: replace(seen, gauges=(*seen.gauges, GaugeView(name, "", value, label, labelled)))
 
 
 def _database(code: str, evidence: str) -> Change:
@@ -199,8 +220,69 @@ def _stores() -> Iterable[State]:
     yield State("Ledger", "events are not integrated", _warned(late), "events wait for their place in the ledger")
     kept = "RPPAM-8005: /var/lib/rppam/ledger.json cannot be written: No space left on device"
     yield State("Ledger", "what was seen of it cannot be kept", _warned(kept), "cannot be written")
-    siem = "the SIEM target splunk has not taken events for 70 s"
-    yield State("SIEM", "a target does not take its events", _warned(siem), "the watch over SIEM targets")
+    doubted = "RPPAM-8002: the ledger is not the one that was seen by pam-3 (it has 7 events; pam-3 has seen 9)"
+    yield State("Ledger", "another node does not believe it", _warned(doubted), "the ledger")
+    yield from _features()
+
+
+def _known() -> Iterable[State]:
+    """Findings that somebody answers for, and one whose time is over."""
+    for name, today in (("is acknowledged", date(2027, 1, 10)), ("was acknowledged until yesterday", date(2027, 2, 1))):
+        known = Entry("RD-305", "a trial", "alice", "2027-01-31")
+        found = acknowledged([finding("RD-305", "INFO memory: maxmemory:209715200 (200 MB)")], [known], "pam-1", today)
+        yield State("Settings", f"a finding {name}", _with(findings=found), FINDING)
+
+
+def _features() -> Iterable[State]:
+    closed = "this node refuses vault work: RPPAM-8421: the vault needs 5d41402abc4b2a76, and this node has another one"
+    change = _all(_with(knows_vault_key=True), _found("RD-956", closed))
+    yield State("Vault", "this node has another master key, or none", change, "the watch over the vault's keys")
+    sealed = "this node refuses vault work: RPPAM-8425: nobody has brought the shares together"
+    change = _all(_with(knows_vault_key=True), _found("RD-956", sealed))
+    yield State("Vault", "it is sealed on this node", change, "the watch over the vault's keys")
+    empty = "this node refuses vault work: RPPAM-8420: /var/lib/rppam/keys/sealing.key is not there"
+    yield State("Vault", "no master key, and nothing in it yet", _warned(empty), "the watch over the vault's keys")
+    stuck = Rotation("r1", "e1", "root", "web1", Cause.SCHEDULE, Phase.UNCERTAIN, 3, "connection lost", "pam-1",
+                     WallMs(0), WallMs(0), None, None)  # fmt: skip
+    change = _all(_warned(rotation_warning([stuck])), _gauge("rppam_rotations", 1, "phase", "uncertain"))
+    yield State("Vault", "a secret cannot be changed on its target", change, "the watch over rotations")
+    late = "SIEM targets take no events: splunk for 70 s (503); they wait and are sent in order"
+    change = _all(_warned(late), _gauge("rppam_siem_failing_seconds", 70, "target", "1f0c"))
+    yield State("SIEM", "a target does not take its events", change, "the watch over SIEM targets")
+    unsent = "notifications are not taken: mail has 3 waiting (connection refused); they are sent again"
+    yield State("Notifications", "a channel does not take them", _warned(unsent), "the watch over notifications")
+    change = _all(_warned(gone(0, 1)), _gauge("rppam_gateways", 0))
+    yield State("SSH gateway", "none runs here", change, "the watch over the gateways")
+    broken = told_of(ScheduledTestBroken("the scheduled failover test 4f1a broke a promise: 1. nobody led for 17 s"))
+    yield State("Failover test", "the last one by schedule broke a promise", _warned(broken), "is tried again every")
+    impossible = told_of(ScheduleImpossible("the node that leads runs as a single process"))
+    yield State("Failover test", "none can be started by schedule", _warned(impossible), "is tried again every")
+    failed = "the expiry of grants and requests failed: KeyError"
+    yield State("Work of the leader", "it fails", _warned(failed), "is tried again every")
+
+
+TASKS: Final = {
+    "the expiry of grants and requests": "it fails",
+    "the forgetting of old names": "it fails",
+    "the sweep of check-outs": "it fails",
+    "the change of the vault's keys": "it fails",
+    "the sweep of old sessions": "it fails",
+    "the sweep of sessions without a gateway": "it fails",
+    "the rotation of secrets": "a secret cannot be changed on its target",
+    "the watch over rotations": "a secret cannot be changed on its target",
+    "the integration of the ledger": "events are not integrated",
+    "the cosignatures of witnesses": "another node does not believe it",
+    "the delivery of notifications": "a channel does not take them",
+    "the watch over notifications": "a channel does not take them",
+    "the watch over SIEM targets": "a target does not take its events",
+    "the delivery to SIEM targets": "a target does not take its events",
+    "the schedule of failover tests": "the last one by schedule broke a promise",
+    "the watch over the vault's keys": "this node has another master key, or none",
+    "the opening of the vault": "it is sealed on this node",
+    "the watch over the gateways": "none runs here",
+    "the list of acknowledged findings": "a finding is acknowledged",
+}
+"""What nodes and leaders do beside, and the state that says when it does not work. A test finds each in the code."""
 
 
 def _node() -> Iterable[State]:
@@ -228,6 +310,7 @@ def _node() -> Iterable[State]:
     yield State("Keys", "keys of members differ", change, "does not hold the key of this cluster")
     change = _warned("api.host: the API is reached from other hosts without TLS")
     yield State("Settings", "the config should be put right", change, "nothing: health and rppam config check say it")
+    yield from _known()
     why = "the control process of this node is restarting"
     change = _all(
         _with(role=Role.STANDBY, leader=None, redis_connected=False, redis_reason=why, quorum_met=False),

@@ -9,7 +9,7 @@ from rppam.catalogue.table import ROWS
 from rppam.cluster.health.model import UNHEALTHY
 from rppam.kernel.finding import Severity
 from scripts.health_page import Told, cells_of
-from scripts.health_states import FINDING, WELL, State, states
+from scripts.health_states import FINDING, TASKS, WELL, State, states
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "rppam"
 STATES = list(states())
@@ -44,6 +44,13 @@ def test_every_finding_that_a_node_makes_of_itself_has_its_line() -> None:
             made |= set(re.findall(r'"(RD-\d+)"', path.read_text(encoding="utf-8")))
     shown = {one.code for state in STATES for one in state.change(WELL).findings}
     assert {code for code in made if code[3] not in OF_REDIS} - OF_THE_POLICY - OF_THE_START <= shown
+
+
+def test_each_thing_that_a_node_does_beside_has_a_line_that_says_when_it_fails() -> None:
+    named = re.compile(r'(?:RepeatedTask|NodeTask|super\(\).__init__)\(\s*"(the [^"]+)"')
+    tasks = {name for path in SOURCE.rglob("*.py") for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert tasks == TASKS.keys()
+    assert set(TASKS.values()) <= {state.name for state in STATES}
 
 
 def test_a_state_that_takes_something_from_people_is_not_healthy() -> None:

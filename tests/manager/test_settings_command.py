@@ -67,6 +67,22 @@ async def test_mistakes_are_named(typed: Typed, words: tuple[str, ...], said: st
     assert said in str(result.exception)
 
 
+async def test_a_finding_is_acknowledged_and_counts_again(typed: Typed) -> None:
+    why = ("--reason", "a trial", "--until", "2030-01-31", "--by", "alice")
+    assert (await typed("acknowledge", "rd-306", *why, role="pam_admin")).return_value == 0
+    done = await typed("acknowledge", "RD-305", *why, "--on", "node1", "--json", role="pam_admin")
+    alice = {"reason": "a trial", "by": "alice", "until": "2030-01-31"}
+    both = [{"code": "RD-306", **alice, "node": ""}, {"code": "RD-305", **alice, "node": "node1"}]
+    assert [one["to"] for one in json.loads(done.stdout)["changes"]] == [both]
+    wrong = await typed("acknowledge", "RD-303", *why, role="pam_admin")
+    assert (wrong.return_value, "may not be acknowledged" in wrong.stderr) == (2, True), wrong.output
+    assert "--until" in str((await typed("acknowledge", "RD-306", "--reason", "x")).exception)
+    assert "not acknowledged on all nodes" in str((await typed("acknowledge", "RD-305", "--end")).exception)
+    end = await typed("acknowledge", "RD-306", "--end", "--json", role="pam_admin")
+    assert [one["to"] for one in json.loads(end.stdout)["changes"]] == [both[1:]]
+    assert (await typed("acknowledge", "RD-305", "--on", "node1", "--end")).return_value == 2, "pam_admin's alone"
+
+
 async def test_refusals_have_their_exit_codes(typed: Typed) -> None:
     wrong = await typed("set", NAME, "idleMinutes=0")
     assert (wrong.return_value, "idleMinutes" in wrong.stderr) == (2, True), wrong.output

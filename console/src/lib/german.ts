@@ -14,6 +14,7 @@ export const german: Record<string, string> = {
   "Access for at most (minutes)": "Zugang für höchstens (Minuten)",
   "Account": "Konto",
   "Accounts": "Konten",
+  "Acknowledged by {0} until {1}: {2}": "Zur Kenntnis genommen von {0} bis {1}: {2}",
   "Action": "Aktion",
   "Acts": "Handlungen",
   "Add a passkey": "Passkey hinzufügen",

@@ -1,5 +1,6 @@
 /** What the page knows of the cluster right now, and how old that is. */
 import { Feed, type Said } from "./feed";
+import type { Finding } from "./findings";
 
 export interface Cluster {
   clusterId: string;
@@ -7,7 +8,7 @@ export interface Cluster {
   leader: { leaderNode: string | null; epoch: number; noLeaderReason: string };
   members: Record<string, { nodeName: string; role: string; status: string | null; redisConnected: boolean; version: string }>;
   cluster: { clusterHealthy: boolean; quorumMet: boolean; quorumReason: string; redisConnected: boolean; redisReason: string; paused: boolean; warnings: string[] };
-  findings: { code: string; severity: string; what: string; evidence: string; fix: string }[];
+  findings: Finding[];
   time: string;
 }
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rppam.app.database_watch import NodeDatabase
+from rppam.app.gateway_watch import GatewayWatch
 from rppam.app.offers import leader_tasks, node_tasks
 from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
 from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
 from rppam.cluster.health.model import GaugeView
 from rppam.db.condition import Condition
+from rppam.doctor.acknowledging import Acknowledging
 from rppam.foundation import ControlFoundation
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding
@@ -18,10 +20,14 @@ class Beside:
     """See the module."""
 
     def __init__(self, control: ControlFoundation, worker_databases: Callable[[], Mapping[str, Condition]]) -> None:
+        """``worker_databases``: what living workers and gateways say of theirs."""
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
         self.leading: Final = tuple(leader_tasks(control))
         """What only the leader runs."""
-        self.tasks: Final[Sequence[SideTask]] = (self.database, *node_tasks(control))
+        self.acknowledging: Final = Acknowledging(control.database, control.clock, control.node)
+        access = control.config.access
+        gateways = (GatewayWatch(worker_databases, access.gateways),) if access.enabled else ()
+        self.tasks: Final[Sequence[SideTask]] = (self.database, self.acknowledging, *gateways, *node_tasks(control))
 
     def warnings(self) -> tuple[str, ...]:
         """What is wrong and is no finding. Takes no time."""

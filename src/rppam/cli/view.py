@@ -16,7 +16,7 @@ from msgspec.structs import fields, replace
 
 from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.health.model import ClusterHealth
-from rppam.kernel.finding import Finding
+from rppam.kernel.finding import Acknowledgement, Finding
 from rppam.kernel.logging import one_line
 
 TEXT_CHARS_MAX: Final = 1_000
@@ -73,7 +73,7 @@ def _read(kind: Any, found: object) -> Any:
         return {_text(str(name)): value for name, value in entries.items() if _is_number(value)}
     if options:
         return None if found is None and NoneType in get_args(kind) else _read(options[0], found)
-    if issubclass(kind, Struct) or kind is Finding:
+    if issubclass(kind, Struct) or kind in (Finding, Acknowledgement):
         return _struct(kind, found)
     if isinstance(found, str) and issubclass(kind, str):
         return kind(found) if kind is not str and found in list(kind) else _text(found)

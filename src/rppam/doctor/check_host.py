@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rppam.access.tokens.key_files import load_signing_keys
 from rppam.catalogue.table import finding
@@ -32,6 +32,8 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.licence.model import Tier, warning_of
 from rppam.licence.service import read_licence
+
+T = TypeVar("T")
 
 DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
@@ -122,7 +124,10 @@ async def check_database(settings: Settings, report: Report) -> None:
     if url.drivername == SQLITE:
         problem = _sqlite_problem(Path(url.database or ""))
     else:
-        problem = await _in_time(lambda: _server_problem(settings), DATABASE_S)
+        try:
+            problem = await in_time(lambda: _server_problem(settings), DATABASE_S)
+        except TimeoutError:
+            problem = f"no answer within {DATABASE_S:g} s"
     if problem:
         report.add(finding("RD-607", problem))
 
@@ -165,12 +170,12 @@ def _server_problem(settings: Settings) -> str:
     return ""
 
 
-async def _in_time(work: Callable[[], str], seconds: float) -> str:
-    """The result of ``work``, on a thread that is left behind when it does not end in time."""
+async def in_time(work: Callable[[], T], seconds: float) -> T:
+    """The result of ``work``, on a thread that is left behind when it does not end in time: TimeoutError then."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
+    answer: asyncio.Future[T] = loop.create_future()
 
-    def keep(result: str) -> None:
+    def keep(result: T) -> None:
         if not answer.done():
             answer.set_result(result)
 
@@ -180,10 +185,7 @@ async def _in_time(work: Callable[[], str], seconds: float) -> str:
             loop.call_soon_threadsafe(keep, result)
 
     threading.Thread(target=run, daemon=True).start()
-    try:
-        return await asyncio.wait_for(answer, seconds)
-    except TimeoutError:
-        return f"no answer within {seconds:g} s"
+    return await asyncio.wait_for(answer, seconds)
 
 
 def port_problem(host: str | None, port: int, setting: str) -> str:

@@ -21,6 +21,7 @@ from rppam.kernel.finding import Finding, Severity, Verdict, verdict_of
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
     from rppam.doctor.report import Report
+    from rppam.kernel.clock import Clock
 
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
 
@@ -50,7 +51,8 @@ def command(
     """Check everything a node needs, or a witness, from this host, and say what to do.
 
     Works while it is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
-    lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
+    lists them. What is acknowledged (rppam settings acknowledge) is shown and counts no more. Exit code 0: fine; 1:
+    warnings; 2: errors; 78: the configuration cannot be read.
     """
     from rppam.catalogue.table import finding
     from rppam.config.load import load_settings
@@ -126,6 +128,29 @@ async def _check(
             await steps.do("name", store.name_in_use, unmade=store.why_not_asked)
         await store.close()
     await steps.do("container of Redis", lambda: container.check_container(report))
+    if is_node and any(one.severity is Severity.WARNING for one in report.findings):
+        await _acknowledge(settings, report, clock)
+
+
+async def _acknowledge(settings: "Settings", report: "Report", clock: "Clock") -> None:
+    """Say of each finding whether it is acknowledged, where the list can be read; without it all count."""
+    from rppam.doctor.acknowledged import Entry, acknowledged, day_of
+    from rppam.doctor.acknowledging import entries_in
+    from rppam.doctor.check_host import DATABASE_S, in_time
+
+    click.echo("  acknowledged findings ...", err=True, nl=False)
+    entries: tuple[Entry, ...] | str
+    try:
+        entries = await in_time(lambda: entries_in(settings), DATABASE_S)
+    except TimeoutError:
+        entries = f"no answer within {DATABASE_S:g} s"
+    if isinstance(entries, str):
+        click.echo(f" skipped (the list cannot be read, so all findings count: {report.clean(entries)})", err=True)
+        return
+    today = day_of(clock.wall_ms())
+    report.findings = list(acknowledged(report.findings, entries, settings.node.node_name, today))
+    known = sum(not one.counts for one in report.findings)
+    click.echo(f" {known}" if known else " none", err=True)
 
 
 class _Steps:
@@ -158,13 +183,15 @@ class _Steps:
 
 
 def _counts(findings: list[Finding]) -> str:
-    """``2 errors, 1 note``; empty without findings."""
-    found = Counter(finding.severity for finding in findings)
-    return ", ".join(
+    """``2 errors, 1 note, 1 acknowledged``; empty without findings."""
+    found = Counter(finding.severity for finding in findings if finding.counts)
+    counted = [
         f"{found[severity]} {severity.value}{'s' if found[severity] > 1 else ''}"
         for severity in Severity
         if found[severity]
-    )
+    ]
+    known = sum(not finding.counts for finding in findings)
+    return ", ".join([*counted, f"{known} acknowledged"] if known else counted)
 
 
 def _show(findings: list[Finding], platform: str, *, as_json: bool) -> None:
@@ -176,11 +203,16 @@ def _show(findings: list[Finding], platform: str, *, as_json: bool) -> None:
         body = {"verdict": verdict.value, "findings": [finding.as_json() for finding in findings]}
         click.echo(json.dumps(body, ensure_ascii=False))
         return
-    for finding in sorted(findings, key=lambda one: list(Severity).index(one.severity)):
-        click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
+    for finding in sorted(findings, key=lambda one: (not one.counts, list(Severity).index(one.severity))):
+        tint = _COLOURS[finding.severity] if finding.counts else None
+        click.secho(f"{finding.code} {finding.severity.value}", fg=tint, bold=True, nl=False)
         click.echo(f"  {finding.what}")
-        for label, text in (("seen: ", finding.evidence), ("fix:  ", fix_on(finding.fix, platform))):
-            click.echo(f"  {label}" + "\n        ".join(text.splitlines()))
+        known = finding.acknowledged
+        said = f"by {known.by} until {known.until}: {known.reason}" if known is not None and not finding.counts else ""
+        told = (("known: ", said), ("seen: ", finding.evidence), ("fix:  ", fix_on(finding.fix, platform)))
+        for label, text in told:
+            if text:
+                click.echo(f"  {label}" + "\n        ".join(text.splitlines()))
         click.echo()
     colour = {Verdict.OK: "green", Verdict.WARNINGS: "yellow", Verdict.ERRORS: "red"}[verdict]
     counts = _counts(findings)

@@ -104,7 +104,7 @@ def _check_view(view: ClusterHealth) -> None:
         *([] if view.redis_connected else [f"Redis is away: {view.redis_reason}"]),
         *([] if view.quorum_met else [f"no quorum: {view.quorum_reason}"]),
         *([f"the database is away: {view.database_reason}"] if view.database_connected is False else []),
-        *(f"{one.code}: {one.what}" for one in view.findings),
+        *(f"{one.code}: {one.what}" for one in view.findings if one.counts),
     ]
     raise CannotTestError(
         f"the cluster is not healthy, so a failover test is refused: {'; '.join(why) or 'see rppam status'}. Mend that "

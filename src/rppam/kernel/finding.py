@@ -7,7 +7,7 @@ nobody may put a secret into one, since findings are printed, sent and kept.
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rppam.kernel.errors import Exit
 
@@ -24,6 +24,17 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who answers for a finding that stays for a while, why, and until when."""
+
+    schema_name: ClassVar[str] = "AcknowledgementShape"
+    by: str
+    reason: str
+    until: str
+    """The last day, by UTC, such as `2027-01-31`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with Redis, or worth knowing: see docs/reference/doctor.md."""
 
@@ -36,15 +47,22 @@ class Finding:
     """What was seen, as it was seen."""
     fix: str
     """What to do: the first line for all platforms, then one line for each."""
+    acknowledged: Acknowledgement | None = None
+    """Shown all the same, and no reason for an exit code or an alert; null: nobody has acknowledged it."""
 
     @property
     def advice(self) -> str:
         """What to do, on all platforms, in one line."""
         return self.fix.split("\n", 1)[0]
 
-    def as_json(self) -> dict[str, str]:
-        """Its five parts, for machines."""
-        return asdict(self)
+    @property
+    def counts(self) -> bool:
+        """Whether it is counted: an error always is."""
+        return self.acknowledged is None or self.severity is Severity.ERROR
+
+    def as_json(self) -> dict[str, Any]:
+        """Its five parts, for machines; and who has acknowledged it, where somebody has."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Verdict(StrEnum):
@@ -61,8 +79,8 @@ class Verdict(StrEnum):
 
 
 def verdict_of(findings: Iterable[Finding]) -> Verdict:
-    """The worst of them; notes alone are fine."""
-    seen = {finding.severity for finding in findings}
+    """The worst of those that count; notes alone are fine."""
+    seen = {finding.severity for finding in findings if finding.counts}
     if Severity.ERROR in seen:
         return Verdict.ERRORS
     return Verdict.WARNINGS if Severity.WARNING in seen else Verdict.OK

@@ -74,7 +74,6 @@ def _is_here(scope: Scope) -> bool:
 def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> list[Metric]:
     """``epoch``: at which this node may lead now; ``None``: it may not."""
     statuses = {status.value: 0 for status in MemberStatus} | Counter(one.status.value for one in snapshot.members)
-    severities = Counter(finding.severity.value for finding in snapshot.findings)
     witnesses = sum(member.role is Role.WITNESS for member in snapshot.members)
     found = [
         _one("rppam_info", "The release that runs.", 1, version=__version__),
@@ -89,12 +88,7 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
         _one("rppam_virtual_ip", "1 while the virtual address is on this node's host.", snapshot.virtual_ip_here),
         _by("rppam_members", "Members by status, as this node sees them.", "status", statuses),
         _one("rppam_witnesses", "Members that vote and never lead.", witnesses),
-        _by(
-            "rppam_findings",
-            "Findings about Redis and the other members, by severity.",
-            "severity",
-            dict(sorted(severities.items())),
-        ),
+        *_findings(snapshot),
         _one("rppam_warnings", "Sentences in the warnings of health.", len(snapshot.warnings)),
         _by(
             "rppam_member_messages_refused_total",
@@ -153,6 +147,20 @@ def _of_features(gauges: Iterable[GaugeView]) -> list[Metric]:
         labels = ((one.label, one.labelled),) if one.label else ()
         found.setdefault((one.name, one.meaning), []).append((labels, one.value))
     return [Metric(name, meaning, samples) for (name, meaning), samples in found.items()]
+
+
+def _findings(snapshot: ClusterSnapshot) -> list[Metric]:
+    """Those that count, and those that somebody answers for, by severity."""
+    counted: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    for one in snapshot.findings:
+        (counted if one.counts else known)[one.severity.value] += 1
+    about = "Findings about Redis and the other members, by severity."
+    answered = "Findings that an administrator has acknowledged for now, by severity; not among the others."
+    return [
+        _by("rppam_findings", about, "severity", dict(sorted(counted.items()))),
+        _by("rppam_findings_acknowledged", answered, "severity", dict(sorted(known.items()))),
+    ]
 
 
 def _votes(snapshot: ClusterSnapshot) -> list[Metric]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rppam.manager.orders_command import Orders
 
 PATH: Final = "/api/v1/settings"
+ACKNOWLEDGED: Final = "doctor/acknowledged"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _COLUMN: Final = 24
 Work = Callable[..., Coroutine[Any, Any, Any]]
@@ -119,6 +120,12 @@ async def set_(orders: "Orders", name: str, fields: tuple[str, ...]) -> Any:
     found = await _one(orders, name)
     if unknown := sorted(set(wanted) - set(found["value"])):
         raise click.UsageError(f"{name} has no field {unknown[0]}; it has {', '.join(found['value'])}")
+    return await _changed(orders, found, wanted)
+
+
+async def _changed(orders: "Orders", found: Any, wanted: Mapping[str, Any]) -> Any:
+    """Change these fields of the setting that was found, while its revision is in force."""
+    name = found["name"]
     changes = [
         {"field": field, "from": found["value"][field], "to": value}
         for field, value in wanted.items()
@@ -128,6 +135,35 @@ async def set_(orders: "Orders", name: str, fields: tuple[str, ...]) -> Any:
     if changes:
         revision = _revision(await orders.write(f"{PATH}/{name}", {**found["value"], **wanted}, f'"{revision}"'))
     return {"name": name, "revision": revision, "changes": changes}
+
+
+@command.command(
+    context_settings=_HELP,
+    epilog="Example: rppam settings acknowledge RD-306 --until 2027-01-31 --reason 'a trial'",
+)
+@click.argument("code")
+@click.option("--reason", default="", help="Why it stays.")
+@click.option("--until", default="", metavar="DAY", help="The last day, by UTC, such as 2027-01-31.")
+@click.option("--by", default="", help="Who answers for it. Default: you, by the name of your account.")
+@click.option("--on", default="", metavar="NAME", help="On the node of this name alone. Default: on all.")
+@click.option("--end", is_flag=True, help="Take it off the list: it counts again.")
+@_ask(_changed_lines)
+async def acknowledge(orders: "Orders", code: str, reason: str, until: str, by: str, on: str, end: bool) -> Any:
+    """Acknowledge the finding CODE of rppam doctor for a time: it is shown as before, and counts no more.
+
+    Errors, and what stops service, cannot be acknowledged. The list is the setting doctor/acknowledged.
+    """
+    from rppam.manager.cli import operator
+
+    found = await _one(orders, ACKNOWLEDGED)
+    listed, code = found["value"]["findings"], code.upper()
+    others = [one for one in listed if (one["code"], one["node"]) != (code, on)]
+    if end and len(others) == len(listed):
+        raise click.UsageError(f"{code} is not acknowledged {f'on {on}' if on else 'on all nodes'}")
+    if not end and not (reason and until):
+        raise click.UsageError("say why it stays (--reason) and until when (--until)")
+    new = {"code": code, "reason": reason, "by": by or operator(), "until": until, "node": on}
+    return await _changed(orders, found, {"findings": others if end else [*others, new]})
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam settings history security/mfa")

@@ -40,7 +40,7 @@ def status_picture(view: ClusterHealth, url: str) -> Group:
         parts += [Text(), _vote_table(view)]
     if view.warnings:
         parts += [Text(), *_warnings(view.warnings)]
-    if grave := [one for one in view.findings if one.severity in STYLE_OF]:
+    if grave := sorted((one for one in view.findings if one.severity in STYLE_OF), key=lambda one: not one.counts):
         parts += [Text(), *(_finding(one) for one in grave)]
     if view.note and view.note.text:
         parts += [Text(), Text.assemble(("Note  ", "dim"), view.note.text)]
@@ -196,6 +196,9 @@ def _table(*titles: str, last: str, right: Set[str]) -> Table:
 
 
 def _finding(one: Finding) -> Text:
+    if one.acknowledged is not None and not one.counts:
+        known = f"acknowledged by {one.acknowledged.by} until {one.acknowledged.until}: {one.acknowledged.reason}"
+        return Text.assemble((f"{one.code}  ", "dim"), (f"{one.what} ", "dim"), known)
     return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {one.advice}")
 
 

@@ -77,6 +77,8 @@ class NodeProbes:
     """Numbers of features, for monitoring."""
     master_keys: Callable[[], HeldKeys] = HeldKeys
     """Which master keys of the vault this node has."""
+    acknowledge: Callable[[tuple[Finding, ...]], tuple[Finding, ...]] = tuple
+    """The same findings, with who has acknowledged which."""
 
 
 class NodeView:
@@ -172,12 +174,14 @@ class NodeView:
             time=iso_utc(wall_ms),
             store_clock_offset_ms=self._driver.store.view.offset_ms,
             warnings=self._all_warnings(votes),
-            findings=(
-                *database.findings,
-                *self._voteless.findings(members, refusals, now),
-                *self._agreement.findings(members, self._said(now), leader[0] if leader else None, now),
-                *self._ask.findings(),
-                *self._unable_findings(),
+            findings=self._ask.acknowledge(
+                (
+                    *database.findings,
+                    *self._voteless.findings(members, refusals, now),
+                    *self._agreement.findings(members, self._said(now), leader[0] if leader else None, now),
+                    *self._ask.findings(),
+                    *self._unable_findings(),
+                )
             ),
             certificates=tuple(_certificate(one, wall_ms) for one in self._ask.certificates()),
             redis_password_since=None if password_since is None else iso_utc(password_since),
