@@ -146,3 +146,28 @@ def test_a_hundred_thousand_accounts_are_paged_and_searched_by_the_server(open_p
     page.get_by_role("button", name="Next").click()
     page.get_by_role("cell", name="many000026").first.wait_for(timeout=10_000)
     assert page.locator("tbody tr").count() == 25
+
+
+def test_a_failover_test_is_begun_watched_and_kept(open_page: OpenPage, lab: Lab) -> None:
+    lab.wait_until_healthy()
+    before = lab.wait_for_leader().name
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("cluster")
+    page.get_by_role("button", name="Failover test").click()
+    page.get_by_label("How the leader is lost").select_option("kill")
+    page.get_by_label("Reason").fill("before the audit")
+    page.get_by_role("button", name="Begin the test").click()
+    page.get_by_text("RPPAM-7202").first.wait_for()
+    page.get_by_label("How the leader is lost").select_option("switchover")
+    page.get_by_role("button", name="Begin the test").click()
+    panel = page.locator("section").filter(has_text="are open, and writes are under way").first
+    panel.wait_for(timeout=60_000)
+    watched.shot("light-failover-test")
+    page.locator("section h2 .badge").filter(has_text="passed").wait_for(timeout=120_000)
+    assert page.get_by_role("heading", name="Failover tests").is_visible()
+    kept = told(lab, "/api/v1/admin/cluster/failover-tests")["items"][0]
+    assert (kept["by"], kept["method"], kept["leader"], kept["passed"]) == ("sue", "switchover", before, True)
+    assert watched.axe() == []
+    assert watched.flaws == []

@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from rppam.access.accounts.model import AccountRole
+from rppam.failover_test.model import BY_ITSELF, Method
 from rppam.failover_test.policy import ALLOWED, AllowedMethods
 from rppam.failover_test.report import digest_of
+from rppam.failover_test.store import SqlFailoverTests
+from rppam.failover_test.tables import failover_tests
 from rppam.ledger.tables import audit_events
 from tests.support.served import Served
 
@@ -58,6 +61,56 @@ async def test_a_test_is_begun_writes_and_is_kept_with_its_digest_in_the_ledger(
     assert [(one["id"], one["state"]) for one in listed] == [(ident, "finished")]
     late = await served.http.put(f"{TESTS}/{ident}/writes/5", headers=headers)
     assert (late.status_code, late.json()["code"]) == (409, "RPPAM-7204")
+
+
+async def test_what_somebody_asked_for_is_begun_once_and_tells_how_far_it_is(served: Served) -> None:
+    headers = served.bearer(AccountRole.ADMIN)
+    asked = await served.http.post(f"{TESTS}/asked", json={"method": "switchover"}, headers=headers)
+    assert (asked.status_code, asked.json()["state"], asked.json()["by"]) == (202, "asked", "admin"), asked.text
+    ident = asked.json()["id"]
+    for place in (TESTS, f"{TESTS}/asked"):
+        second = await served.http.post(place, json={"method": "switchover"}, headers=headers)
+        assert (second.status_code, second.json()["code"]) == (409, "RPPAM-7203"), second.text
+        assert "admin asked for one 0 s ago" in second.json()["detail"]
+    early = await served.http.post(f"{TESTS}/{ident}/steps", json={"said": "?"}, headers=headers)
+    assert (early.status_code, early.json()["code"]) == (409, "RPPAM-7204"), "it has not begun"
+    tests = SqlFailoverTests(served.database)
+    assert [one.id for one in [await tests.asked()] if one] == [ident]
+    itself = served.bearer(AccountRole.ADMIN, subject=BY_ITSELF)
+    begins = {"method": "switchover", "asked": ident}
+    assert (await served.http.post(TESTS, json=begins, headers=itself)).json()["state"] == "running"
+    assert (await served.http.post(TESTS, json=begins, headers=itself)).json()["code"] == "RPPAM-7204", "once"
+    assert await tests.asked() is None
+    for said in ("two sessions are open", "node2 leads"):
+        assert (
+            await served.http.post(f"{TESTS}/{ident}/steps", json={"said": said}, headers=itself)
+        ).status_code == 204
+    shown = (await served.http.get(f"{TESTS}/{ident}", headers=headers)).json()
+    assert [one["said"] for one in shown["steps"]] == ["two sessions are open", "node2 leads"]
+    assert (shown["report"], shown["by"]) == (None, "admin")
+    report = {"format": 1, "method": "switchover", "verdicts": VERDICTS}
+    body = {"verdicts": VERDICTS, "report": report}
+    ended = await served.http.put(f"{TESTS}/{ident}/report", json=body, headers=itself)
+    assert (ended.status_code, ended.json()["passed"]) == (200, True), ended.text
+    shown = (await served.http.get(f"{TESTS}/{ident}", headers=headers)).json()
+    assert (shown["steps"], shown["report"]) == ([], report)
+    assert [one["actor"]["name"] != "" for one in await recorded(served, "failover.ask")] == [True]
+
+
+async def test_what_nobody_could_start_says_why(served: Served) -> None:
+    headers, tests = served.bearer(AccountRole.ADMIN), SqlFailoverTests(served.database)
+    refused = await tests.ask(Method.SWITCHOVER, "node1", "admin")
+    body = {"verdicts": [], "why": "node2 is in maintenance"}
+    over = await served.http.put(f"{TESTS}/{refused.id}/report", json=body, headers=headers)
+    assert over.json()["state"] == "interrupted"
+    late = await tests.ask(Method.SWITCHOVER, "node1", "admin")
+    earlier = update(failover_tests).where(failover_tests.c.id == late.id).values(started_at=1)
+    await served.database.write(lambda connection: connection.execute(earlier).close())
+    assert await tests.asked() is None
+    for ident, why in ((refused.id, "node2 is in maintenance"), (late.id, "no leader could start it within 60 s")):
+        shown = (await served.http.get(f"{TESTS}/{ident}", headers=headers)).json()
+        assert (shown["state"], shown["report"]) == ("interrupted", None)
+        assert why in shown["steps"][-1]["said"]
 
 
 async def test_one_test_at_a_time_until_it_is_over(served: Served) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from rppam.cluster.health.ports import Authority
 from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
-from rppam.failover_test.model import Method, Verdict
-from rppam.failover_test.schedule import BY, SCHEDULE, Schedule, ScheduledTests, is_due
+from rppam.failover_test.model import BY_ITSELF as BY, Method, Verdict
+from rppam.failover_test.schedule import SCHEDULE, Schedule, ScheduledTests, is_due
 from rppam.failover_test.store import SqlFailoverTests
 from rppam.foundation import ControlFoundation
 from rppam.kernel.instant import WallMs
@@ -58,10 +58,10 @@ class Stopped:
 
 @pytest.mark.integration
 async def test_the_leader_starts_it_once_and_says_what_it_found(served: Served, tmp_path: Path) -> None:
-    started: list[Path] = []
+    started: list[tuple[Path, Method, str]] = []
 
-    def start(config: Path, folder: Path) -> "subprocess.Popen[bytes]":
-        started.append(config)
+    def start(config: Path, folder: Path, method: Method, asked: str) -> "subprocess.Popen[bytes]":
+        started.append((config, method, asked))
         ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
         return ended
@@ -75,10 +75,17 @@ async def test_the_leader_starts_it_once_and_says_what_it_found(served: Served, 
     await SqlSettingsStore(served.database).write(Authority(7, "boot"), "node1", SCHEDULE.name, value, "admin", None)
     await scheduled.look(7)
     await scheduled.look(7)
-    assert started == [file], "once"
+    assert started == [(file, Method.SWITCHOVER, "")], "once"
+    tests = SqlFailoverTests(served.database)
+    await scheduled.look_for_asked(7)
+    asked = await tests.ask(Method.KILL, "node1", "admin")
+    await scheduled.look_for_asked(7)
+    assert started[1:] == [(file, Method.KILL, asked.id)]
+    await tests.interrupt(asked.id, "over")
+    await scheduled.look_for_asked(7)
+    assert len(started) == 2
     with pytest.raises(ScheduleImpossible):
         await ScheduledTests(base._replace(config_file=None), start).look(7)
-    tests = SqlFailoverTests(served.database)
     kept = await tests.begin(Method.SWITCHOVER, "node1", BY)
     late = Verdict(2, "It leads within 15 seconds", False, "it took 16000 ms")
     await tests.finish(kept.id, BY, (late,), "d" * 64, "{}")

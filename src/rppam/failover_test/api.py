@@ -9,7 +9,7 @@ import math
 from itertools import pairwise
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from rppam.access.rbac.policy import Caller
 from rppam.cluster.admin.errors import NodeSilent
@@ -24,6 +24,7 @@ from rppam.failover_test.schemas import (
     NUMBER_MAX,
     REPORT_CHARS_MAX,
     AllWritten,
+    AskedTest,
     FailoverReport,
     FailoverTestList,
     FailoverTestShape,
@@ -31,7 +32,9 @@ from rppam.failover_test.schemas import (
     FaultRequest,
     FaultTaken,
     NewFailoverTest,
+    NewStep,
     RedisPlacesShape,
+    StepShape,
     VerdictShape,
     Written,
 )
@@ -71,8 +74,29 @@ async def list_tests(services: Here, limit: Annotated[int, Query(ge=1, le=200)] 
 async def begin(body: NewFailoverTest, caller: Caller, services: Here) -> FailoverTestShape:
     """Nothing happens to the cluster yet. `rppam failover-test` does it all."""
     await _check(body.method, services)
+    leader, tests = services.get(NodeStatus).snapshot().leader or "", services.get(SqlFailoverTests)
+    if body.asked is not None:
+        return _shape(await tests.begin_asked(body.asked, leader, caller.subject))
+    return _shape(await tests.begin(body.method, leader, caller.subject))
+
+
+@failover_tests.post(
+    f"{TESTS}/asked", summary="Have the cluster test itself", status_code=202, response_model=FailoverTestShape
+)
+@declare(
+    ADMIN,
+    {
+        **BODY,
+        403: "The account is not `pam_admin`, or the method is not allowed",
+        409: "Another one is under way",
+        503: NO_DATABASE,
+    },
+)
+async def ask(body: AskedTest, caller: Caller, services: Here) -> FailoverTestShape:
+    """The leader starts `rppam failover-test` within seconds; the test's `steps` tell how far it has come."""
+    await _check(body.method, services)
     leader = services.get(NodeStatus).snapshot().leader or ""
-    return _shape(await services.get(SqlFailoverTests).begin(body.method, leader, caller.subject))
+    return _shape(await services.get(SqlFailoverTests).ask(body.method, leader, caller.subject))
 
 
 @failover_tests.get(f"{TESTS}/redis", summary="Redis, as Sentinel sees it", response_model=RedisPlacesShape)
@@ -88,7 +112,16 @@ async def redis_places(services: Here) -> RedisPlacesShape:
 async def show(test_id: TestId, services: Here) -> FailoverTestWithReport:
     """With its report."""
     kept = await services.get(SqlFailoverTests).get(test_id)
-    return FailoverTestWithReport(**_shape(kept).model_dump(), report=json.loads(kept.report) if kept.report else None)
+    steps = [StepShape(at=iso_utc_ms(one.at), said=one.said) for one in kept.steps]
+    report = json.loads(kept.report) if kept.report else None
+    return FailoverTestWithReport(**_shape(kept).model_dump(), report=report, steps=steps)
+
+
+@failover_tests.post(f"{ONE}/steps", summary="Say how far a test has come", status_code=204, response_class=Response)
+@declare(ADMIN, {**BODY, **_RUNNING})
+async def say(test_id: TestId, body: NewStep, caller: Caller, services: Here) -> None:
+    """For those who watch it; said by the test itself."""
+    await services.get(SqlFailoverTests).add_step(test_id, caller.subject, body.said)
 
 
 @failover_tests.post(f"{ONE}/fault", summary="Take the leader away", response_model=FaultTaken)

@@ -4,6 +4,7 @@ Asks, decides whom to ask, shows; the test stands in :mod:`rppam.failover_test.t
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -23,7 +24,7 @@ METHODS: Final = ("switchover", "stop", "kill", "isolate", "redis-failover")
 """As :class:`rppam.failover_test.model.Method`, which is not loaded for the help."""
 PERSON: Final = "failover-test@host"
 SCHEDULED: Final = "schedule@cluster"
-"""As :data:`rppam.failover_test.schedule.BY`."""
+"""As :data:`rppam.failover_test.model.BY_ITSELF`."""
 
 
 @click.command(
@@ -48,6 +49,7 @@ SCHEDULED: Final = "schedule@cluster"
 )
 @click.option("--seconds", type=click.IntRange(5, 300), help="For how long it is. Default: what the lease needs.")
 @click.option("--scheduled", is_flag=True, hidden=True, help="Begun by the leader, by failoverTest/schedule.")
+@click.option("--asked", hidden=True, help="The id of a test that somebody asked the cluster for.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object on stdout.")
@@ -125,13 +127,24 @@ async def _main(target: Target, urls: tuple[str, ...], others: tuple[str, ...], 
     task = asyncio.current_task()
     if sys.platform != "win32" and task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cluster = Cluster(target, urls, others)
     try:
-        return await _test(Cluster(target, urls, others), options)
+        return await _test(cluster, options)
     except CannotTestError as error:
+        await _refuse(cluster, options.get("asked"), str(error))
         if options["as_json"]:
             click.echo(json.dumps({"error": str(error), "verdicts": []}))
         click.echo(f"rppam failover-test: {error}", err=True)
         return Exit.ERRORS
+
+
+async def _refuse(cluster: "Cluster", asked: str | None, why: str) -> None:
+    """Tell who asked for the test why there is none."""
+    from rppam.failover_test.client import TESTS, CannotTestError
+
+    if asked:
+        with contextlib.suppress(CannotTestError):  # it says so itself when nothing has come of it for a while
+            await cluster.order("PUT", f"{TESTS}/{asked}/report", {"verdicts": [], "why": why[:500]})
 
 
 async def _test(cluster: "Cluster", options: dict[str, Any]) -> int:
@@ -157,7 +170,7 @@ async def _test(cluster: "Cluster", options: dict[str, Any]) -> int:
             click.echo(json.dumps({"dryRun": True, "nodes": plan.nodes, "leader": plan.leader, "verdicts": []}))
         return Exit.DONE
     _confirm(plan, yes=options["yes"])
-    report = await Tester(cluster, plan, tell, file, options["seconds"]).run()
+    report = await Tester(cluster, plan, tell, file, options["seconds"], options.get("asked")).run()
     _write(options["report"], report)
     if as_json:
         click.echo(json.dumps(report))

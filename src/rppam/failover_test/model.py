@@ -9,6 +9,10 @@ LIMIT_MS: Final = 15_000
 """Within so long a standby has to lead."""
 
 
+BY_ITSELF: Final = "schedule@cluster"
+"""Who runs the tests that the cluster runs itself: by schedule, or because somebody asked for one."""
+
+
 class Method(StrEnum):
     """How the leader is lost."""
 
@@ -40,9 +44,18 @@ class Verdict(NamedTuple):
 class State(StrEnum):
     """How far a test has come."""
 
+    ASKED = "asked"
+    """Somebody wants it; the leader starts it."""
     RUNNING = "running"
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
+
+
+class Step(NamedTuple):
+    """What a test said while it ran."""
+
+    at: WallMs
+    said: str
 
 
 class KeptTest(NamedTuple):
@@ -64,3 +77,5 @@ class KeptTest(NamedTuple):
     """The event of the ledger that holds verdicts and digest."""
     report: str
     """JSON; empty where there is none, and in lists."""
+    steps: tuple[Step, ...] = ()
+    """What it has said so far, and why it was interrupted; empty once there is a report, and in lists."""

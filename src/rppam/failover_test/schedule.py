@@ -1,7 +1,8 @@
-"""Failover tests by schedule: the leader starts a switchover test in a window, every so many days.
+"""Failover tests that the leader starts: a switchover in a window, every so many days, and what somebody asked for.
 
-Off by default. The test is the same command that people run, as a process of its own: it has to outlive the leadership
-of the node that starts it. That a promise was broken stands in the leader's health until a scheduled test keeps all.
+The schedule is off by default. The test is the same command that people run, as a process of its own: it has to outlive
+the leadership of the node that starts it. That a promise was broken stands in the leader's health until a scheduled
+test keeps all.
 
 What it does not promise: a test in every window. Where the cluster is not healthy the command refuses, and the next
 window is tried.
@@ -19,7 +20,7 @@ from typing import Final, NamedTuple
 
 from rppam.config.kinds import Flag, Whole
 from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
-from rppam.failover_test.model import KeptTest, Method
+from rppam.failover_test.model import BY_ITSELF, KeptTest, Method
 from rppam.failover_test.store import SqlFailoverTests
 from rppam.foundation import ControlFoundation
 from rppam.kernel.instant import WallMs
@@ -28,8 +29,7 @@ from rppam.settings.model import setting
 from rppam.settings.store import SqlSettingsStore
 
 LOOK_EVERY_S: Final = 60.0
-BY: Final = "schedule@cluster"
-"""Who begins scheduled tests."""
+ASKED_EVERY_S: Final = 2.0
 _DAY_MS: Final = 86_400_000
 _AGAIN_MS: Final = 3_600_000
 """After a try that began no test."""
@@ -72,9 +72,11 @@ class ScheduledTests:
     """What the leader does about it."""
 
     def __init__(
-        self, base: ControlFoundation, start: Callable[[Path, Path], "subprocess.Popen[bytes]"] | None = None
+        self,
+        base: ControlFoundation,
+        start: Callable[[Path, Path, Method, str], "subprocess.Popen[bytes]"] | None = None,
     ) -> None:
-        """``start`` starts the command, for the config and with its state in a folder."""
+        """``start`` starts the command, for the config, with its state in a folder, by a method, for what was asked."""
         self._base = base
         self._tests = SqlFailoverTests(base.database)
         self._settings = SqlSettingsStore(base.database)
@@ -84,18 +86,30 @@ class ScheduledTests:
 
     async def look(self, _epoch: int) -> None:
         """Start a test where one is due. Raises what stands in health then."""
-        last = await self._tests.newest_by(BY)
+        last = await self._tests.newest_by(BY_ITSELF)
         now = self._base.clock.wall_ms()
-        ended = self._running is None or self._running.poll() is not None
         fresh = self._tried is not None and now - self._tried < _AGAIN_MS
-        if ended and not fresh and is_due(await self._schedule(), now, last.started_at if last else None):
-            if self._base.config_file is None:
-                raise ScheduleImpossible("the node that leads runs as a single process")
+        if not self._runs and not fresh and is_due(await self._schedule(), now, last.started_at if last else None):
             self._tried = now
-            folder = self._base.config.node.data_dir
-            self._running = await asyncio.to_thread(self._start, self._base.config_file, folder)
+            await self._begin(Method.SWITCHOVER)
         if last is not None and last.passed is False:
             raise ScheduledTestBroken(_broken(last))
+
+    async def look_for_asked(self, _epoch: int) -> None:
+        """Start a test that somebody asked for; one that could not be started for too long is given up."""
+        asked = await self._tests.asked()
+        if asked is not None and not self._runs:
+            await self._begin(asked.method, asked.id)
+
+    @property
+    def _runs(self) -> bool:
+        return self._running is not None and self._running.poll() is None
+
+    async def _begin(self, method: Method, asked: str = "") -> None:
+        if self._base.config_file is None:
+            raise ScheduleImpossible("the node that leads runs as a single process")
+        folder = self._base.config.node.data_dir
+        self._running = await asyncio.to_thread(self._start, self._base.config_file, folder, method, asked)
 
     async def _schedule(self) -> Schedule:
         stored = await self._settings.read(SCHEDULE.name)
@@ -105,11 +119,11 @@ class ScheduledTests:
             return Schedule()
 
 
-def start_command(config: Path, folder: Path) -> "subprocess.Popen[bytes]":
-    """Start the test on this host, as a process that outlives this one."""
+def start_command(config: Path, folder: Path, method: Method, asked: str = "") -> "subprocess.Popen[bytes]":
+    """Start the test on this host, as a process that outlives this one; ``asked``: the id of one that was asked for."""
     words = [sys.executable, "-m", "rppam", "failover-test", "--config", str(config), "--scheduled", "--yes", "--json"]
     return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-        [*words, "--method", Method.SWITCHOVER.value],
+        [*words, "--method", method.value, *(("--asked", asked) if asked else ())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -16,6 +16,27 @@ class NewFailoverTest(Shape):
     """A test that is to begin."""
 
     method: Method
+    asked: Annotated[str, Field(pattern="^[0-9a-f-]{36}$")] | None = None
+    """The id of a test that was asked for, which begins now."""
+
+
+class AskedTest(Shape):
+    """A test that the cluster is to run itself."""
+
+    method: Method
+
+
+class StepShape(Shape):
+    """What a test said of itself while it ran."""
+
+    at: str
+    said: str
+
+
+class NewStep(Shape):
+    """What a running test says of itself."""
+
+    said: Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class VerdictShape(Shape):
@@ -53,6 +74,8 @@ class FailoverTestWithReport(FailoverTestShape):
 
     report: dict[str, Any] | None
     """null: it has none."""
+    steps: list[StepShape]
+    """What it has said so far, and why it was interrupted; empty once there is a report."""
 
 
 class FailoverTestList(Shape):

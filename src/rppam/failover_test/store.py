@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from rppam.db.database import Database
 from rppam.db.engine import insert_into, now_ms
 from rppam.failover_test.errors import FailoverTestOver, FailoverTestUnderWay, FailoverTestUnknown
-from rppam.failover_test.model import KeptTest, Method, State, Verdict
+from rppam.failover_test.model import BY_ITSELF, KeptTest, Method, State, Step, Verdict
 from rppam.failover_test.tables import failover_test_writes, failover_tests
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Outcome
@@ -20,7 +20,12 @@ from rppam.ledger.record import record
 
 _T: Final = failover_tests.c
 _W: Final = failover_test_writes.c
+_STEPS: Final = "steps"
 STALE_MS: Final = 15 * 60_000
+ASKED_MS: Final = 60_000
+"""For so long a test that was asked for waits for a leader that starts it."""
+STEPS_MAX: Final = 100
+"""More are not kept; a test says some ten."""
 KEPT_MAX: Final = 200
 """Older ones are forgotten; the ledger keeps their verdicts."""
 
@@ -35,7 +40,7 @@ class SqlFailoverTests:
         """The newest tests first, without their reports."""
         wanted = select(failover_tests).order_by(_T.started_at.desc(), _T.id).limit(limit)
         rows = await self._database.read(lambda connection: list(connection.execute(wanted)))
-        return [_test(row)._replace(report="") for row in rows]
+        return [_test(row)._replace(report="", steps=()) for row in rows]
 
     async def newest_by(self, by: str) -> KeptTest | None:
         """The newest test that ``by`` began and that came to verdicts."""
@@ -50,30 +55,52 @@ class SqlFailoverTests:
 
     async def begin(self, method: Method, leader: str, by: str) -> KeptTest:
         """Begin a test. Raises :class:`FailoverTestUnderWay`."""
+        return await self._database.write(lambda it: _made(it, State.RUNNING, "failover.begin", method, leader, by))
+
+    async def ask(self, method: Method, leader: str, by: str) -> KeptTest:
+        """Ask for a test, which the leader starts. Raises :class:`FailoverTestUnderWay`."""
+        return await self._database.write(lambda it: _made(it, State.ASKED, "failover.ask", method, leader, by))
+
+    async def asked(self) -> KeptTest | None:
+        """The test that is to be started; one that has waited for too long ends."""
+
+        def look(connection: Connection) -> KeptTest | None:
+            row = connection.execute(select(failover_tests).where(_T.state == State.ASKED.value)).first()
+            return None if row is None else _test(row)
+
+        def late(connection: Connection) -> KeptTest | None:
+            found = look(connection)
+            if found is None or now_ms(connection) - found.started_at < ASKED_MS:
+                return found
+            _interrupt(connection, found, f"no leader could start it within {ASKED_MS // 1000} s; its log says why")
+            return None
+
+        # Asked every other second: most of the time this is all.
+        return None if await self._database.read(look) is None else await self._database.write(late)
+
+    async def begin_asked(self, ident: str, leader: str, by: str) -> KeptTest:
+        """Begin the test that was asked for, once. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
 
         def work(connection: Connection) -> KeptTest:
-            now = now_ms(connection)
-            running = connection.execute(select(failover_tests).where(_T.state == State.RUNNING.value)).all()
-            for row in running:
-                if now - row.started_at < STALE_MS:
-                    raise FailoverTestUnderWay(
-                        f"{row.by} began one {(now - row.started_at) // 1000} s ago, '{row.method}'"
-                    )
-                _end(connection, row.id, State.INTERRUPTED, now)
-            ident = str(uuid.uuid4())
-            connection.execute(
-                insert(failover_tests).values(
-                    id=ident, method=method.value, leader=leader, state=State.RUNNING.value, by=by, started_at=now,
-                    verdicts="[]", digest="", event="", report="",
-                )
-            )  # fmt: skip
-            record(connection, "failover.begin", _entity(ident), details={"method": method.value, "leader": leader})
-            old = connection.scalars(select(_T.id).order_by(_T.started_at.desc(), _T.id).offset(KEPT_MAX)).all()
-            if old:
-                connection.execute(delete(failover_tests).where(_T.id.in_(old)))
+            found = _test(_row(connection, ident))
+            if found.state is not State.ASKED:
+                raise FailoverTestOver(f"nobody waits for it to begin ({found.state})")
+            _check_own(found, by)
+            details = {"method": found.method.value, "leader": leader}
+            record(connection, "failover.begin", _entity(ident), details=details)
+            values = {"state": State.RUNNING.value, "leader": leader, "started_at": now_ms(connection)}
+            connection.execute(update(failover_tests).where(_T.id == ident).values(**values))
             return _test(_row(connection, ident))
 
         return await self._database.write(work)
+
+    async def add_step(self, ident: str, by: str, said: str) -> None:
+        """Keep what a running test says of itself, for who watches it. Raises as :meth:`running`."""
+
+        def work(connection: Connection) -> None:
+            _say(connection, _own(connection, ident, by), said)
+
+        await self._database.write(work)
 
     async def running(self, ident: str) -> KeptTest:
         """The test, which is under way. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
@@ -146,12 +173,49 @@ class SqlFailoverTests:
         """End a test that came to no verdicts; one that is over stays as it is. Raises :class:`FailoverTestUnknown`."""
 
         def work(connection: Connection) -> KeptTest:
-            if _row(connection, ident).state == State.RUNNING.value:
-                record(connection, "failover.test", _entity(ident), outcome=Outcome.FAILURE, reason=why)
-                _end(connection, ident, State.INTERRUPTED, now_ms(connection))
+            found = _test(_row(connection, ident))
+            if found.state in {State.ASKED, State.RUNNING}:
+                _interrupt(connection, found, why)
             return _test(_row(connection, ident))
 
         return await self._database.write(work)
+
+
+def _made(connection: Connection, state: State, action: str, method: Method, leader: str, by: str) -> KeptTest:
+    """A new test, where no other is under way."""
+    now = now_ms(connection)
+    open_ = select(failover_tests).where(_T.state.in_([State.RUNNING.value, State.ASKED.value]))
+    for row in connection.execute(open_).all():
+        age_ms = now - row.started_at
+        if age_ms < (STALE_MS if row.state == State.RUNNING.value else ASKED_MS):
+            verb = "began" if row.state == State.RUNNING.value else "asked for"
+            raise FailoverTestUnderWay(f"{row.by} {verb} one {age_ms // 1000} s ago, '{row.method}'")
+        _end(connection, row.id, State.INTERRUPTED, now)
+    ident = str(uuid.uuid4())
+    connection.execute(
+        insert(failover_tests).values(
+            id=ident, method=method.value, leader=leader, state=state.value, by=by, started_at=now,
+            verdicts="[]", digest="", event="", report="",
+        )
+    )  # fmt: skip
+    record(connection, action, _entity(ident), details={"method": method.value, "leader": leader})
+    old = connection.scalars(select(_T.id).order_by(_T.started_at.desc(), _T.id).offset(KEPT_MAX)).all()
+    if old:
+        connection.execute(delete(failover_tests).where(_T.id.in_(old)))
+    return _test(_row(connection, ident))
+
+
+def _interrupt(connection: Connection, test: KeptTest, why: str) -> None:
+    record(connection, "failover.test", _entity(test.id), outcome=Outcome.FAILURE, reason=why)
+    _say(connection, test, why)
+    _end(connection, test.id, State.INTERRUPTED, now_ms(connection))
+
+
+def _say(connection: Connection, test: KeptTest, said: str) -> None:
+    """Steps stand where the report will stand."""
+    steps = [*test.steps, Step(WallMs(now_ms(connection)), said)][:STEPS_MAX]
+    text = json.dumps({_STEPS: [[one.at, one.said] for one in steps]})
+    connection.execute(update(failover_tests).where(_T.id == test.id).values(report=text))
 
 
 def _end(connection: Connection, ident: str, state: State, now: int) -> None:
@@ -187,12 +251,19 @@ def _running(connection: Connection, ident: str) -> KeptTest:
 
 def _own(connection: Connection, ident: str, by: str) -> KeptTest:
     found = _running(connection, ident)
-    if found.by != by:
-        raise FailoverTestUnderWay(f"{found.by} began it; nobody else goes on with it")
+    _check_own(found, by)
     return found
 
 
+def _check_own(found: KeptTest, by: str) -> None:
+    """What somebody asked for is run by the cluster itself; all else by who began it."""
+    if by not in {found.by, BY_ITSELF}:
+        raise FailoverTestUnderWay(f"{found.by} began it; nobody else goes on with it")
+
+
 def _test(row: Row[Any]) -> KeptTest:
+    is_report = row.state == State.FINISHED.value
+    steps = json.loads(row.report)[_STEPS] if row.report and not is_report else []
     return KeptTest(
         id=row.id,
         method=Method(row.method),
@@ -205,5 +276,6 @@ def _test(row: Row[Any]) -> KeptTest:
         verdicts=tuple(Verdict(**one) for one in json.loads(row.verdicts)),
         digest=row.digest,
         event=row.event,
-        report=row.report,
+        report=row.report if is_report else "",
+        steps=tuple(Step(WallMs(at), said) for at, said in steps),
     )

@@ -18,6 +18,7 @@ from rppam.failover_test.observed import Failure, Observed, judge
 from rppam.failover_test.preflight import Plan
 from rppam.failover_test.report import Report, made
 from rppam.failover_test.sessions import Person, remove
+from rppam.failover_test.steps import Steps
 from rppam.failover_test.traffic import ME, Traffic
 from rppam.failover_test.unfinished import StateFile, Unfinished
 from rppam.http.client import NoAnswerError
@@ -43,10 +44,23 @@ Tell = Callable[[str], None]
 class Tester:
     """Runs one test. Raises CannotTestError where it comes to no verdict."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, tell: Tell, file: StateFile, seconds: int | None = None) -> None:
-        """``tell`` hears what happens, in sentences; ``seconds``: how long the fault lasts, else the cluster says."""
-        self._cluster, self._plan, self._tell, self._file = cluster, plan, tell, file
-        self._seconds = seconds
+    def __init__(
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        tell: Tell,
+        file: StateFile,
+        seconds: int | None = None,
+        asked: str | None = None,
+    ) -> None:
+        """``tell`` hears what happens, in sentences; ``seconds``: how long the fault lasts, else the cluster says.
+
+        ``asked``: the id of a test that somebody asked the cluster for, which this one is.
+        """
+        self._cluster, self._plan, self._file = cluster, plan, file
+        self._steps = Steps(cluster, tell)
+        self._tell: Tell = self._steps.add
+        self._seconds, self._wanted = seconds, asked
         self._watch = _Timeline()
         self._seen = Observed(plan.method, plan.primary or plan.leader, plan.nodes, 0)
         self._test = ""
@@ -55,8 +69,10 @@ class Tester:
 
     async def run(self) -> Report:
         """The report, which the cluster has, too."""
-        begun = await self._cluster.order("POST", TESTS, {"method": self._plan.method.value}, again=False)
+        asked = {"asked": self._wanted} if self._wanted else {}
+        begun = await self._cluster.order("POST", TESTS, {"method": self._plan.method.value, **asked}, again=False)
         self._test = str(begun.get("id"))
+        self._steps.begin(self._test)
         state = Unfinished(os.getpid(), self._test, self._plan.method.value, self._cluster.urls[0])
         self._file.write(state)
         person = Person(self._cluster, self._test)
@@ -66,6 +82,7 @@ class Tester:
             state = state._replace(user=person.id)
             self._file.write(state)
             report = await self._measured(person, state, begun)
+            await self._steps.end()
             verdicts = {"verdicts": report["verdicts"], "report": report}
             kept = await self._cluster.order("PUT", f"{TESTS}/{self._test}/report", verdicts)
             self._tell(f"kept with the history; the ledger has it as event {kept.get('event')}")
@@ -79,6 +96,7 @@ class Tester:
 
     async def _clean(self, person: Person, why: str) -> None:
         try:
+            await self._steps.end()
             if why:
                 await self._cluster.order("PUT", f"{TESTS}/{self._test}/report", {"verdicts": [], "why": why[:500]})
             if person.id:
