@@ -24,6 +24,7 @@ from tests.gateway.places import Place, SomeRoutes, Sshd
 from tests.gateway.test_kept import until, until_recorded
 from tests.gateway.test_recorded import bytes_of, exported, listed, verified
 from tests.gateway.test_register import recorded
+from tests.gateway.test_second_person import as_approver, watched
 from tests.support.served import PASSWORD, Served
 
 pytestmark = [pytest.mark.integration]
@@ -225,3 +226,19 @@ async def test_without_a_gateway_it_is_for_another_node(served: Served, monkeypa
 
 def tmp_of(served: Served) -> Path:
     return Path(served.base.config.node.data_dir)
+
+
+async def test_a_terminal_waits_for_the_second_person_that_its_target_wants(places: list[Place]) -> None:
+    a, _ = places
+    for place in places:
+        place.routes.add("two", a.target.port, a.target.user, a.key, tags=("two-person",))
+    answer = await a.served.http.post(URL, json={"target": "two"}, headers=await bearer(a.served))
+    user = await shown(a, answer.json()["id"])
+    user.type("echo on-$((40+2)); exit 7\n")
+    await until(lambda: any("begins once somebody else watches it" in text for text in user.told))
+    (one,) = await listed(a)
+    assert b"on-42" not in user.out
+    async with watched(a, one["id"], await as_approver(a)):
+        assert await user.ended() == Ended(7, None, "")
+    assert b"on-42" in user.out
+    assert any("watches this session" in text for text in user.told)

@@ -100,6 +100,12 @@ class CertificateRefused(GatewayError, code="RPPAM-8623", status=403):
     fix = "Get a new one, for this user, from an authority that is trusted here; or log in otherwise."
 
 
+class SecondPersonNeeded(GatewayError, code="RPPAM-8624", status=403):
+    """The target's sessions begin only while somebody else watches, and nobody did, or nobody can."""
+
+    fix = "Ask an approver to run `rppam session watch ID` while the session waits; it can be a shell or a command."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

@@ -14,6 +14,7 @@ ACTIONS: Final = (
     Action("file.transfer", "access-session", "SFTP carried a file", _A, "path, direction, bytes, SHA-256"),
     Action("file.change", "access-session", "SFTP changed a file otherwise", _A, "what, path, whether it was done"),
     Action("file.untold", "access-session", "What SFTP carries cannot be told any further", _A, "why"),
+    Action("access.second", "access-session", "A session began, as somebody watches it", _A, "who watches"),
     Action("access.detach", "access-session", "A session lost its user or its gateway, and is kept", _A, "why, bytes"),
     Action("access.reattach", "access-session", "A kept session goes on", _A, "node, how often, how long it was kept"),
     Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration, who says so"),

@@ -35,11 +35,14 @@ class AccessPolicy(NamedTuple):
     """``off``; ``bounded``: shown at once, at most a second of it not yet durable; ``strict``: durable before shown."""
     recording_loss: str = "refuse"
     """Where nothing can be recorded: ``refuse`` starts no session and ends running ones; ``allow`` goes on without."""
+    two_person_tag: str = "two-person"
+    """Resources with this tag: a session with them begins only once somebody else who may watches it."""
 
 
 RECORDING_MODES: Final = ("off", "bounded", "strict")
 RESUME: Final = ("auto", "ask", "never")
 ON_LOSS: Final = ("refuse", "allow")
+_TAG: Final = "[a-z0-9._:=/-]{1,64}"
 
 ACCESS: Final = setting(
     "access/ssh",
@@ -59,6 +62,7 @@ ACCESS: Final = setting(
         "resumeMinutes": Whole("whole minutes from 1 to 1440", 1, 1440),
         "recording": Choice(f"one of {', '.join(RECORDING_MODES)}", RECORDING_MODES),
         "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
+        "twoPersonTag": Text("a tag of resources", _TAG, "Write a tag such as two-person."),
     },
 )
 
@@ -87,7 +91,7 @@ CERTIFICATES: Final = setting(
     "Which SSH certificates are signed, and whose are taken",
     CertificatePolicy(),
     {
-        "targetTag": Text("a tag of resources", "[a-z0-9._:=/-]{1,64}", "Write a tag such as ssh-ca."),
+        "targetTag": Text("a tag of resources", _TAG, "Write a tag such as ssh-ca."),
         "minutes": Whole("whole minutes from 2 to 60", 2, 60),
         "sourceAddress": Flag(),
         "userMinutes": Whole("whole minutes from 0 to 10080", 0, 10_080),

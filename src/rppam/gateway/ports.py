@@ -145,6 +145,14 @@ class Recordings(Protocol):
         """The last ``count`` bytes of output that the recording ``ident`` has, or fewer; none from before a gap."""
         ...
 
+    async def wait(self, ident: str, *, on: bool) -> None:
+        """Say that the session of the recording ``ident`` waits to be watched, or that it does no more."""
+        ...
+
+    async def second(self, ident: str, user_id: str) -> tuple[str, str]:
+        """Id and name of somebody else than ``user_id`` who watches the recording ``ident``; empty: nobody does."""
+        ...
+
 
 class Recorded(NamedTuple):
     """What is recorded."""
@@ -216,6 +224,13 @@ class NoRecordings:
     async def last(self, ident: str, count: int) -> bytes:
         """See :class:`Recordings`."""
         return b""
+
+    async def wait(self, ident: str, *, on: bool) -> None:
+        """See :class:`Recordings`."""
+
+    async def second(self, ident: str, user_id: str) -> tuple[str, str]:
+        """See :class:`Recordings`."""
+        return ("", "")
 
 
 class Ways(NamedTuple):

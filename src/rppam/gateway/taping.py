@@ -59,3 +59,12 @@ class Taping:
     async def last(self, ident: str, count: int) -> bytes:
         """See :class:`~rppam.gateway.ports.Recordings`. Raises as :meth:`~rppam.recordings.service.Recordings.last`."""
         return await self._recordings.last(ident, count)
+
+    async def wait(self, ident: str, *, on: bool) -> None:
+        """See :class:`~rppam.gateway.ports.Recordings`."""
+        watchers = self._recordings.watchers
+        await (watchers.wait(ident) if on else watchers.begun(ident))
+
+    async def second(self, ident: str, user_id: str) -> tuple[str, str]:
+        """See :class:`~rppam.gateway.ports.Recordings`."""
+        return await self._recordings.watchers.other(ident, user_id)

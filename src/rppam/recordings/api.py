@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Final, NamedTuple
 
@@ -17,11 +18,13 @@ from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.streams import Event, EventStream
 from rppam.http.times import iso_utc
+from rppam.kernel.errors import RppamError
 from rppam.recordings.errors import RecordingUnknown
 from rppam.recordings.formats import ENDINGS, MEDIA, Format, Writer
 from rppam.recordings.model import Recording, Sort
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
+from rppam.recordings.watchers import SqlWatchers
 
 RECORDINGS: Final = "/api/v1/recordings"
 recordings = APIRouter(tags=["recordings"])
@@ -30,6 +33,8 @@ RecordingId = Annotated[str, Path(alias="recordingId", pattern=_ID)]
 _LAST_WORD_S: Final = 0.2
 ALIVE_S: Final = 4.0
 """How often a stream that has nothing to show says so: a page sees events alone, and takes silence for a dead node."""
+_SECONDS: Final = frozenset({AccountRole.APPROVER, AccountRole.ADMIN, AccountRole.SECURITY_ADMIN})
+"""Roles whose watching has a session begin that waits for that."""
 _HIDDEN: Final = "No recording of this id, or somebody else's"
 
 
@@ -108,6 +113,9 @@ async def list_recordings(
     """The newest first: all for administrators and auditors, else the caller's own. `session=...`: of one session."""
     user_id = None if allows(caller, Action.READ, RecordingsOf(None)) else caller.user_id or "-"
     found, following = await services.get(Recordings).page(user_id, session, after, page_size)
+    if not found and session is not None and _may_second(caller):
+        every, _ = await services.get(Recordings).page(None, session, None, page_size)
+        found = [one for one in every if await services.get(SqlWatchers).waits(one.id)]
     return RecordingPage(items=[_shape(one) for one in found], next=following)
 
 
@@ -161,15 +169,45 @@ async def verify_recording(recording_id: RecordingId, caller: Caller, services: 
 async def watch_recording(recording_id: RecordingId, caller: Caller, services: Here) -> EventStream:
     """Server-sent events: `begin` says what it is, `o` is what the target said with its `text`, `r` another `size`, `x`
     how the channel ended, `alive` that there is nothing new, and `over` comes last. Any node can be asked; the session
-    is not slowed, and the ledger says who watched.
+    is not slowed, and the ledger says who watched. A session that waits to be watched begins by that; approvers may
+    watch such a one as well.
     """
-    found = await _readable(recording_id, caller, services)
+    found = await services.get(Recordings).get(recording_id)
+    seconds = services.get(SqlWatchers)
+    is_second = _may_second(caller) and await seconds.waits(found.id)
+    if not is_second:
+        found = await _readable(recording_id, caller, services)
     await services.get(SqlRecordings).note("recording.watch", found.id, {"session": found.facts.session})
 
     def still_may(now: Identity) -> None:
+        if is_second and _may_second(now):
+            return
         check(now, Action.READ, RecordingsOf(found.user_id), RecordingUnknown("no recording has this id"))
 
-    return EventStream(_watched(found, services.get(Recordings)), still_may)
+    watched = _watched(found, services.get(Recordings))
+    return EventStream(_told(watched, found.id, seconds, caller) if _may_second(caller) else watched, still_may)
+
+
+def _may_second(caller: Identity) -> bool:
+    """Whether a session that waits to be watched begins when this account does."""
+    return caller.user_id is not None and bool(caller.roles & _SECONDS)
+
+
+async def _told(
+    events: AsyncIterator[Event | None], recording: str, seconds: SqlWatchers, caller: Identity
+) -> AsyncIterator[Event | None]:
+    """The events, and every few seconds the word that they are watched."""
+    loop, said_s = asyncio.get_running_loop(), 0.0
+    user_id = caller.user_id or ""
+    try:
+        async for event in events:
+            if loop.time() - said_s >= ALIVE_S:
+                said_s = loop.time()
+                await seconds.watches(recording, user_id, caller.subject)
+            yield event
+    finally:
+        with contextlib.suppress(RppamError, asyncio.CancelledError):
+            await seconds.leaves(recording, user_id)
 
 
 async def _watched(recording: Recording, service: Recordings) -> AsyncIterator[Event | None]:

@@ -30,6 +30,7 @@ from rppam.recordings.model import (
 from rppam.recordings.policy import StorePolicy
 from rppam.recordings.recorder import Recorder
 from rppam.recordings.store import SqlRecordings
+from rppam.recordings.watchers import SqlWatchers
 
 CHUNKS_AT_ONCE: Final = 8
 JOINED_CHUNKS: Final = 500
@@ -59,11 +60,12 @@ class Recordings:
         keys: DataKeys,
         clock: DatabaseClock,
         policy: Callable[[], StorePolicy],
+        watchers: SqlWatchers,
         *,
         node: str,
     ) -> None:
         self._store, self._keys, self._clock, self._node = store, keys, clock, node
-        self._policy = policy
+        self._policy, self.watchers = policy, watchers
 
     async def record(
         self, facts: Facts, user_id: str, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool

@@ -38,3 +38,14 @@ recording_chunks = Table(
     Column("hash", String(64), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+recording_watchers = Table(
+    "recording_watchers",
+    metadata,
+    Column("recording", String(36), primary_key=True),
+    Column("user_id", String(36), primary_key=True),
+    Column("user_name", String(64), nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+"""Who watches a recording as it goes on, and when that was last so. A row without a user: its session waits to be
+watched before it begins."""

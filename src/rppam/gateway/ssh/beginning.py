@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from rppam.access.accounts.model import Account
+from rppam.gateway.errors import ChannelRefused
 from rppam.gateway.held_store import Kept
-from rppam.gateway.model import NewAccess
+from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, began, terminal_of
@@ -54,3 +55,8 @@ def new_access(gate: Gate, ident: str, route: Route, account: Account, client: s
         gate.node,
         gate.boot_id,
     )
+
+
+def refused_kind(kind: Kind) -> ChannelRefused:
+    """The refusal of a channel that the policy does not allow."""
+    return ChannelRefused(f"{kind.value} is not allowed here; the right that is missing is '{kind.value}'")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
 
-from rppam.gateway.errors import ChannelRefused, GatewayError, NoTarget, TargetError, TargetProtocolError
+from rppam.gateway.errors import GatewayError, NoTarget, TargetError, TargetProtocolError
 from rppam.gateway.holder.shell import HeldShell
 from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Tape
@@ -20,6 +20,7 @@ from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.files import FileTape
 from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
+from rppam.gateway.ssh.second_person import second_person
 from rppam.kernel.errors import RppamError
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self.tape = await self._begin_tape(access)
         elif self.kind is Kind.SFTP:
             self.tape = FileTape(access)
+        server = self._server
+        await second_person(server.gate, access, server.route, self.tape, self.say, lambda: self._over)
         environment: dict[bytes | str, bytes | str] = {}
         environment.update(self._channel.get_environment_bytes().items())
         held = await self._server.hold(access, self, environment) if self.may_be_kept else None
@@ -491,8 +494,3 @@ def one_line(error: RppamError) -> str:
     said = str(error) or error.row.meaning
     text = f"{said.rstrip('.')}. {error.row.remedy} ({error.row.code})"
     return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def refused_kind(kind: Kind) -> ChannelRefused:
-    """The refusal of a channel that the policy does not allow."""
-    return ChannelRefused(f"{kind.value} is not allowed here; the right that is missing is '{kind.value}'")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from rppam.gateway.errors import ChannelRefused
+from rppam.gateway.errors import ChannelRefused, SecondPersonNeeded
 from rppam.gateway.model import Kind
 from rppam.gateway.ssh.bridge import Half, pair
 from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.second_person import needs_second
 from rppam.kernel.errors import RppamError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ async def _access(server: "GatewayServer", kind: Kind, host: str, port: int) -> 
     try:
         server.check(kind)
         access = await server.access(None)
+        if needs_second(server.gate, server.route):
+            raise SecondPersonNeeded("sessions with this target need a second person, and a forward cannot be watched")
         if kind is Kind.LOCAL_FORWARD and _is_itself(host, port, access):
             raise ChannelRefused("a forward to the target's own SSH port would not be recorded")
     except RppamError as error:

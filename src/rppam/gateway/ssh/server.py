@@ -26,7 +26,7 @@ from rppam.gateway.ports import Route
 from rppam.gateway.ssh import beginning, forwards
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
 from rppam.gateway.ssh.certified import certified
-from rppam.gateway.ssh.channel import Front, one_line, refused_kind
+from rppam.gateway.ssh.channel import Front, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
 from rppam.gateway.ssh.live import LiveAccess
@@ -57,7 +57,7 @@ class GatewayServer(asyncssh.SSHServer):
         self._conn: asyncssh.SSHServerConnection
         self._client = ""
         self._wanted = Wanted("")
-        self._route: Route | None = None
+        self.route: Route | None = None
         self._account: Account | None = None
         self._pending: Secret | None = None
         """The password was right; this stands for the code that has to follow."""
@@ -247,11 +247,11 @@ class GatewayServer(asyncssh.SSHServer):
     @property
     def has_target(self) -> bool:
         """Whether one was named or chosen."""
-        return bool(self._wanted.target) or self._route is not None
+        return bool(self._wanted.target) or self.route is not None
 
     def choose(self, route: Route) -> None:
         """Take this one from the menu."""
-        self._route = route
+        self.route = route
 
     async def routes(self) -> list[Route]:
         """What the user may choose from. Raises :class:`~rppam.gateway.errors.RouteUnknown` where that is nothing."""
@@ -292,8 +292,9 @@ class GatewayServer(asyncssh.SSHServer):
         gate, account = self.gate, self._account
         if gate.draining:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
-        route = self._route or await gate.routes.find(self._identity(""), self._wanted.target, self._wanted.account)
+        route = self.route or await gate.routes.find(self._identity(""), self._wanted.target, self._wanted.account)
         assert account is not None  # else there would be no identity
+        self.route = route
         found = await beginning.kept(gate, front, route, account.id)
         ident = found[0].id if found else session_id(self._now())
         identity, actor = self._identity(ident), self._actor(ident)
@@ -359,7 +360,7 @@ class GatewayServer(asyncssh.SSHServer):
         log.info("a %s of %s was refused: %s", kind.value, self._actor("").name, error.row.code)
         if isinstance(error, DatabaseError):
             return
-        wanted = self._route.target if self._route else self._wanted.target
+        wanted = self.route.target if self.route else self._wanted.target
         facts = {"kind": kind.value, "account": self._wanted.account[:128], "code": error.row.code}
         target = Entity("access-session", self._access.new.id if self._access else "", wanted[:128])
         with contextlib.suppress(DatabaseError):
@@ -379,7 +380,7 @@ class GatewayServer(asyncssh.SSHServer):
             Kind.REMOTE_FORWARD: policy.remote_forward,
         }
         if not allowed[kind]:
-            raise refused_kind(kind)
+            raise beginning.refused_kind(kind)
 
     def allows_subsystem(self, name: str) -> bool:
         """Whether a subsystem is known at all; an unknown one fails at once, and does not hang."""

@@ -29,6 +29,7 @@ from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.second_person import second_person
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 
@@ -182,12 +183,20 @@ class WebTerminal:
             if resumed.notice:
                 self._say(type="notice", text=resumed.notice)
         else:
-            await self._begin(access, terminal)
+            await self._begin(access, terminal, route)
 
-    async def _begin(self, access: LiveAccess, terminal: Terminal) -> None:
+    async def _begin(self, access: LiveAccess, terminal: Terminal, route: Route) -> None:
         new = access.new
         what = recorded(new, Kind.SHELL, "", terminal, access.actor)
         self._tape = await self._gate.recordings.begin(what, self._lost_recording)
+        await second_person(
+            self._gate,
+            access,
+            route,
+            self._tape,
+            lambda text: self._say(type="notice", text=text),
+            lambda: self._is_over,
+        )
         try:
             if self._gate.policy.resume == "never":
                 raise NotHeldError("the policy keeps none")
