@@ -95,7 +95,11 @@ async def activate_authority(number: Number, services: Here) -> AuthorityShape:
 
 
 @authority.delete(CA + "/{number}", summary="Retire a key of the SSH authority", response_model=AuthorityShape)
-@declare(_MAY, {404: _UNKNOWN, 409: _STATE, 503: NO_DATABASE})
+@declare(
+    _MAY,
+    {404: _UNKNOWN, 409: _STATE, 503: NO_DATABASE},
+    unconditional="a key is retired once",
+)
 async def retire_authority(number: Number, services: Here) -> AuthorityShape:
     """Nothing counts any more that it has signed, and its private half is forgotten. Not for the active one."""
     return _shape(await services.get(Authority).retire(number))
