@@ -96,10 +96,10 @@ def requests(
 
 
 async def test_allow_lists_what_a_path_takes_and_nothing_else(served: Served) -> None:
-    """Of every path: what the document has for it, and for all that its words could be read as."""
+    """Of every path: what the document has for it."""
     for template, methods in DOCUMENT["paths"].items():
         path = paths(template)[1 if "{" in template else 0].replace("{area}/{name}", "a/b")
-        taken = {method.upper() for other, found in DOCUMENT["paths"].items() if fits(other, path) for method in found}
+        taken = {method.upper() for method in methods}
         taken |= {"HEAD"} if "GET" in taken else set()
         is_probe = "probes" in next(iter(methods.values()))["tags"]
         answer = await served.http.request("QUERY", path, headers=served.bearer())
@@ -110,7 +110,3 @@ async def test_allow_lists_what_a_path_takes_and_nothing_else(served: Served) ->
             if method not in allowed:
                 refused = await served.http.request(method, path, headers=served.bearer())
                 assert (refused.status_code, refused.headers["allow"]) == (405, answer.headers["allow"]), template
-
-
-def fits(template: str, path: str) -> bool:
-    return re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path) is not None

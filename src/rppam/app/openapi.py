@@ -239,14 +239,12 @@ def _add_if_none_match(operation: dict[str, Any]) -> None:
 
 
 def _tags(name: str, text: str) -> dict[str, Any]:
-    example = '"7"'
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": text,
         "schema": {"type": "string", "pattern": TAGS_PATTERN},
-        "example": example,
     }
 
 

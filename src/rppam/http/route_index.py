@@ -3,7 +3,8 @@
 The framework tries route after route; with some forty of them that costs a request more than everything else that
 stands before its handler. So each route is found by its path: those without parameters by the whole of it, the others
 by their length and first words. What is found is then asked by the framework's own rules, in the order in which the
-routes were made; what is none of ours, and a wrong method, goes the framework's long way.
+routes were made; what is none of ours goes the framework's long way. A path that a route names word by word takes the
+methods of such routes alone: ``/api/v1/users/me`` is nobody's id.
 
 What a route declares is checked here once more, after its body was read and before the framework looks at a field.
 """
@@ -16,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from rppam.http.errors import MethodNotAllowedError
 from rppam.http.routes import Declaration, Kind, Who, declaration_of
 
 _OWNER: Final = "rppam.route"
@@ -48,8 +50,8 @@ class RouteIndex(BaseRoute):
         self._whole: dict[str, list[Indexed]] = {}
         self._begun: dict[tuple[int, str], list[Indexed]] = {}
         for path in {one.route.path for one in self.routes if "{" not in one.route.path}:
-            # With those whose parameter could be this very word: they come in their order, too.
-            self._whole[path] = [one for one in self.routes if one.route.path_regex.match(path)]
+            # Alone: a parameter of another route is never this very word, so `Allow` is of this path.
+            self._whole[path] = [one for one in self.routes if one.route.path == path]
         for one in self.routes:
             if "{" in one.route.path:
                 assert "{" not in _beginning(one.route.path), f"{one.route.path}: a parameter among the first words"
@@ -89,21 +91,26 @@ class RouteIndex(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """The framework asks whether this is the route."""
         path = scope["path"]
+        whole = self._whole.get(path)
         # All of them where none is found: what the framework would find must not be found past the check.
-        for one in self._whole.get(path) or self._begun.get(_key(path)) or self.routes:
+        for one in whole or self._begun.get(_key(path)) or self.routes:
             if one.included.matches(scope)[0] is Match.FULL:
                 scope[_OWNER] = one
                 return Match.FULL, {}
-        return Match.NONE, {}
+        scope[_OWNER] = None
+        return (Match.FULL if whole else Match.NONE), {}
 
     def methods(self, path: str) -> set[str]:
-        """All methods that ``path`` takes, of all routes that it could be for."""
-        found = {method for one in self.routes if one.route.path_regex.match(path) for method in one.methods}
+        """All methods that ``path`` takes."""
+        routes = self._whole.get(path) or [one for one in self.routes if one.route.path_regex.match(path)]
+        found = {method for one in routes for method in one.methods}
         return found | ({"HEAD"} if "GET" in found else set())
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered by the route that was found."""
-        owner: Indexed = scope[_OWNER]
+        owner: Indexed | None = scope[_OWNER]
+        if owner is None:
+            raise MethodNotAllowedError(scope["method"], sorted(self.methods(scope["path"])))
         self._check(scope, owner.declared)
         await owner.included.handle(scope, receive, send)
 
