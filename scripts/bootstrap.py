@@ -32,6 +32,9 @@ LOCKS = {
     "bench": ROOT / "requirements-bench.lock",
     "servers": ROOT / "requirements-servers.lock",
 }
+NEWEST = (3, 13)
+"""The newest Python that the product is for: the unit tests run on it, too, where `.venv` is of an older one."""
+NEWEST_VENV = VENV / "newest"
 OLD_SERVER = VENV / "bin" / "redis-server-6.2"
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# by rppam scripts/bootstrap.py: packages being installed now start no service\nexit 101\n"
@@ -209,6 +212,43 @@ def set_up(group: str) -> None:
         say("ready")
 
 
+def newest_python() -> str | None:
+    """Where the newest Python is; ``None`` where it is not, or `.venv` is of it, so that all tests run on it anyway."""
+    here = probe(str(VENV / "bin" / "python"))
+    if here is None or here[1] >= NEWEST:
+        return None
+    name = f"python{NEWEST[0]}.{NEWEST[1]}"
+    found = [one for one in map(probe, (f"/usr/bin/{name}", name)) if one is not None and one[1] == NEWEST]
+    return found[0][0] if found else None
+
+
+def lacks_newest() -> bool:
+    """Whether no Python here is the newest."""
+    here = probe(str(VENV / "bin" / "python"))
+    return here is not None and here[1] < NEWEST and newest_python() is None
+
+
+def set_up_newest() -> None:
+    """Bring `.venv/newest` to what the lock of dev says; nothing where there is no such Python.
+
+    Beside other runs, which it does not keep waiting: it only reads what they make.
+    """
+    with locked(VENV):
+        python, stamp = newest_python(), NEWEST_VENV / STAMP.name
+        due = f"{wanted('dev')} {wanted_project()}"
+        if python is None or (stamp.exists() and stamp.read_text(encoding="utf-8") == due):
+            return
+        say(f"making .venv/newest with {python}")
+        shutil.rmtree(NEWEST_VENV, ignore_errors=True)
+        # Its pip would need the package python3.13-venv; that of `.venv` does as well.
+        if subprocess.run([python, "-m", "venv", "--without-pip", str(NEWEST_VENV)], check=False).returncode != 0:
+            fail(f"{python} -m venv failed, see above")
+        there = ("--python", str(NEWEST_VENV / "bin" / "python"), "install", "--quiet", "--no-deps")
+        pip(*there, "--require-hashes", "-r", str(LOCKS["dev"]))
+        pip(*there, "--no-index", "--no-build-isolation", "-e", str(ROOT))
+        stamp.write_text(due, encoding="utf-8")
+
+
 def link_command(place: Path) -> None:
     """Let ``place`` be this checkout's command; another command that stands there is left alone."""
     program = VENV / "bin" / "rppam"
@@ -256,6 +296,7 @@ def missing_packages() -> list[str]:
         "npm": absent("npm"),
         "softhsm2": absent("softhsm2-util"),
         "gcc": absent("gcc"),
+        f"python{NEWEST[0]}.{NEWEST[1]}": lacks_newest(),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),
     }
     return [package for package, is_missing in table.items() if is_missing]
@@ -362,6 +403,7 @@ def main() -> int:
     words.add_parser(
         "host", help="as runtime, and the command rppam in /usr/local/bin: for a host that runs the product"
     )
+    words.add_parser("newest", help=".venv/newest with the newest Python, where `.venv` is of an older one")
     words.add_parser("servers", help="by apt: the servers and tools that the tests use")
     words.add_parser("as-root", help="install packages; called through sudo").add_argument("packages", nargs="+")
     options = parser.parse_args()
@@ -369,6 +411,8 @@ def main() -> int:
         return as_root(options.packages)
     if options.word == "servers":
         servers()
+    elif options.word == "newest":
+        set_up_newest()
     elif options.word == "host":
         set_up("runtime")
         link_command(Path("/usr/local/bin/rppam"))

@@ -33,8 +33,7 @@ WORSE = 2.0
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
 UNIT = "not integration and not server and not slow and not pair and not alone and not sentinel"
-LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
-REPORT = ROOT / ".pytest_cache" / "report.xml"
+CACHE = ".pytest_cache"
 BUDGETS = ROOT / "tests" / "durations.json"
 FLAKY_PAGE = ROOT / "docs" / "tests.md"
 
@@ -48,10 +47,13 @@ def main() -> int:
     parser.add_argument("--marked", default="", help="only those that have this marker, too")
     parser.add_argument("--hypothesis-profile", default="gate", help="how many examples: quick, gate or thorough")
     parser.add_argument("--record", action="store_true", help="write the budgets of slow tests anew")
+    parser.add_argument(
+        "--cache", default=CACHE, help="where pytest keeps what failed; runs side by side have their own"
+    )
     options = parser.parse_args()
     if options.here:
         return int(pytest.main([*options.paths, "-m", UNIT]))
-    run = Run(options.paths, "--hypothesis-profile", options.hypothesis_profile)
+    run = Run(options.paths, "--hypothesis-profile", options.hypothesis_profile, cache=options.cache)
     beside = ("-n", options.jobs, "--dist", "worksteal", "-m")
     also = f" and {options.marked}" if options.marked else ""
     if options.unit:
@@ -70,9 +72,11 @@ def main() -> int:
 class Run:
     """Runs of pytest, and what they have shown."""
 
-    def __init__(self, paths: Iterable[str], *always: str) -> None:
+    def __init__(self, paths: Iterable[str], *always: str, cache: str = CACHE) -> None:
         """``always``: what pytest is told each time."""
-        self._paths, self._always = tuple(paths), always
+        self._paths = tuple(paths)
+        self._last_failed, self._report = ROOT / cache / "v" / "cache" / "lastfailed", ROOT / cache / "report.xml"
+        self._always = (*always, "-o", f"cache_dir={cache}", f"--junitxml={self._report}")
         self.second_tries: list[str] = []
         """Tests that passed only the second time."""
         self.seconds: dict[str, float] = {}
@@ -80,9 +84,10 @@ class Run:
 
     def tried(self, *words: str) -> int:
         """Run tests, and those that failed once more; 0 when all of them passed."""
-        LAST_FAILED.unlink(missing_ok=True)
+        self._last_failed.unlink(missing_ok=True)
         code = self._pytest(*self._paths, *words)
-        failed = sorted(json.loads(LAST_FAILED.read_text())) if code == FAILED and LAST_FAILED.exists() else []
+        is_known = code == FAILED and self._last_failed.exists()
+        failed = sorted(json.loads(self._last_failed.read_text())) if is_known else []
         if 0 < len(files_of(failed)) <= FEW:
             print(f"\n{len(failed)} failed; once more, one at a time:\n  " + "\n  ".join(failed), flush=True)
             code = self._pytest(*failed)
@@ -91,11 +96,11 @@ class Run:
         return 0 if code == NO_TESTS else code
 
     def _pytest(self, *words: str) -> int:
-        REPORT.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", "--durations=20", f"--junitxml={REPORT}", *self._always, *words]
+        self._report.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pytest", "--durations=20", *self._always, *words]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
-        if REPORT.exists():
-            self.seconds |= durations(REPORT)
+        if self._report.exists():
+            self.seconds |= durations(self._report)
         return code
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import bootstrap, on_newest
 from scripts.bootstrap import POLICY_TEXT, VENV, link_command, locked, no_service_starts, probe
 
 pytestmark = pytest.mark.integration
@@ -87,3 +88,29 @@ def test_two_runs_wait_for_each_other(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
     assert other.communicate(timeout=20)[0] == "mine\n"
+
+
+def test_the_newest_python_is_looked_for_beside_an_older_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, newest = str(VENV / "bin" / "python"), "/usr/bin/python3.13"
+    found = {own: ("a", (3, 11), True), newest: ("b", (3, 13), False)}
+    monkeypatch.setattr(bootstrap, "probe", found.get)
+    assert (bootstrap.newest_python(), bootstrap.lacks_newest()) == ("b", False)
+    del found[newest]
+    assert (bootstrap.newest_python(), bootstrap.lacks_newest()) == (None, True)
+    found[own] = ("a", (3, 13), True)
+    assert (bootstrap.newest_python(), bootstrap.lacks_newest()) == (None, False)
+
+
+def test_without_the_newest_python_its_tests_are_skipped_by_name_and_fail_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(on_newest, "NEWEST", (99, 0))
+    monkeypatch.setattr(on_newest, "NEWEST_VENV", tmp_path)
+    monkeypatch.setenv("CI", "1")
+    assert on_newest.main() == 1
+    assert "apt-get install python99.0" in capsys.readouterr().out
+    monkeypatch.delenv("CI")
+    assert on_newest.main() == 0
+    monkeypatch.setattr(on_newest, "NEWEST", (3, 0))
+    assert on_newest.main() == 0
+    assert "all tests run on it" in capsys.readouterr().out
