@@ -7,7 +7,7 @@ recorded in the ledger itself. A witness that does not believe the ledger is nam
 import logging
 from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from rppam.audit.keys import SigningKeys
 from rppam.cluster.link.codec import CheckpointAnswer, CheckpointOffer
@@ -54,6 +54,12 @@ class SqlCosigners:
         """All that ever cosigned, in the order of their names."""
         wanted = select(audit_cosigners).order_by(_C.name)
         return await self._database.read(lambda connection: [_cosigned(row) for row in connection.execute(wanted)])
+
+    async def current(self, size: int, within_ms: int) -> int:
+        """How many have cosigned ``size`` events, or have cosigned within so long."""
+        recent = or_(_C.size >= size, _C.at > NowMs() - within_ms)
+        wanted = select(func.count()).select_from(audit_cosigners).where(_C.line != "", _C.why == "", recent)
+        return await self._database.read(lambda connection: int(connection.execute(wanted).scalar_one()))
 
     async def keep(self, name: str, key: str, judged: Judged) -> None:
         """Keep what a member has said; a key that it did not have before is recorded."""

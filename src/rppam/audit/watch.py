@@ -18,6 +18,8 @@ from rppam.ledger.store import Signed, SqlLedger
 EVERY_S: Final = 2.0
 LATE_MS: Final = 30_000
 """Events that wait for longer are told: nobody integrates them."""
+COSIGNED_MS: Final = 60_000
+"""A member whose last cosignature is older, and not of the newest checkpoint, is missing."""
 
 
 async def adopted(ledger: SqlLedger, keys: SigningKeys, file: SeenFile, record: Callable[..., Awaitable[None]]) -> Seen:
@@ -66,7 +68,7 @@ class LedgerWatch:
                 size = seen.checkpoint.size
                 raise LedgerRolledBack(f"the ledger is empty; this node has seen {size} events of it signed")
             await self._waiting()
-            return await self._late()
+            return await self._late(None)
         key = seen.key if seen is not None else await self._key()
         try:
             checkpoint = read_checkpoint(newest.note, verifier_of(key))
@@ -77,7 +79,7 @@ class LedgerWatch:
         if seen is None or seen.checkpoint != checkpoint or newest.note != self._noted:
             await self._cosign(key, 0 if seen is None else seen.checkpoint.size, newest)
         await self._waiting()
-        return await self._late() or await self._cosigners.refusals()
+        return await self._late(newest) or await self._cosigners.refusals()
 
     async def _cosign(self, key: str, since: int, newest: Signed) -> None:
         proof = await self._ledger.consistency(since, newest.size) if since <= newest.size else []
@@ -99,15 +101,16 @@ class LedgerWatch:
             raise LedgerBroken("there are checkpoints, and no key that has signed them")
         return verifier.text()
 
-    async def _late(self) -> str:
+    async def _late(self, newest: Signed | None) -> str:
         count, oldest, now = await self._ledger.waiting()
-        newest = await self._ledger.newest()
+        cosigners = await self._cosigners.current(0 if newest is None else newest.size, COSIGNED_MS)
         since_s = 0.0 if newest is None else max(0, now - newest.made_at) / 1000
         waited_s = 0.0 if oldest is None else max(0, now - oldest) / 1000
         self.gauges = (
             GaugeView("rppam_ledger_waiting_events", "Events that have no place in the signed tree yet.", count),
             GaugeView("rppam_ledger_waiting_seconds", "How long the oldest of them waits.", waited_s),
             GaugeView("rppam_ledger_checkpoint_age_seconds", "Seconds since the newest signed checkpoint.", since_s),
+            GaugeView("rppam_ledger_cosigners", "Members that cosign what is signed, within a minute.", cosigners),
         )
         if oldest is None or now - oldest < LATE_MS:
             return ""

@@ -1,0 +1,33 @@
+"""The alert rules that come with the product: they name metrics that a node shows, and fire when they should."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "packaging" / "rppam-ledger.rules.yml"
+TESTS = Path(__file__).with_name("rppam-ledger.test.yml")
+
+
+def test_each_rule_names_metrics_that_a_node_shows_and_has_a_test() -> None:
+    rules, tests = RULES.read_text("utf-8"), TESTS.read_text("utf-8")
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "src" / "rppam").rglob("*.py"))
+    metrics = set(re.findall(r"rppam_[a-z_]+", "".join(re.findall(r"expr: (.*)", rules))))
+    assert len(metrics) >= 6
+    assert {name for name in metrics if f'"{name}"' not in sources} == set()
+    alerts = re.findall(r"- alert: (\w+)", rules)
+    assert {name for name in alerts if f"alertname: {name}" not in tests} == set()
+    page = (ROOT / "docs" / "operations" / "metrics.md").read_text("utf-8")
+    assert {name for name in metrics if f"`{name}" not in page} == set()
+
+
+@pytest.mark.integration
+def test_the_rules_fire_when_they_should() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on this machine (Debian: prometheus)")
+    done = subprocess.run([promtool, "test", "rules", TESTS], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
