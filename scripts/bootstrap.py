@@ -291,6 +291,7 @@ def missing_packages() -> list[str]:
         "rsync": absent("rsync"),
         "git": absent("git"),
         "rsyslog": absent("rsyslogd"),
+        "rsyslog-openssl": not any(Path("/usr/lib").glob("*/rsyslog/lmnsd_ossl.so")),
         "chromium": absent("chromium"),
         "nodejs": absent("node"),
         "npm": absent("npm"),

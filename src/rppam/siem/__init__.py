@@ -5,6 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="siem",
     package=__name__,
+    public=("tables",),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

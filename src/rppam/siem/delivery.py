@@ -20,7 +20,7 @@ from rppam.kernel.errors import RppamError
 from rppam.ledger.model import Event
 from rppam.ledger.store import Query, SqlLedger
 from rppam.siem.errors import DeliveryFailed
-from rppam.siem.model import Target
+from rppam.siem.model import Target, TargetKind
 from rppam.siem.senders import Sender, sender_of
 from rppam.siem.store import SqlTargets
 
@@ -29,6 +29,8 @@ log: Final = logging.getLogger("rppam.siem")
 LOOK_EVERY_S: Final = 0.5
 RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 SETTLE_EVERY_S: Final = 1.0
+AHEAD: Final = 5_000
+"""So many events more are noted as sent with those that are: one write for all of them."""
 
 
 class Delivery(LoopTask):
@@ -68,7 +70,7 @@ class Delivery(LoopTask):
                 sender = sender_of(target, self._clock)
                 try:
                     stored = target.cursor
-                    async for position in _sent(self._ledger, target, sender):
+                    async for position in self._sent(authority, target, sender):
                         stored = await self._settle(authority, target, sender, position, stored)
                         tries = 0 if stored > target.cursor else tries
                 finally:
@@ -86,6 +88,36 @@ class Delivery(LoopTask):
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
 
+    async def _sent(self, authority: Authority, target: Target, sender: Sender) -> AsyncIterator[int]:
+        """Send batch after batch, for ever; yields whenever something may have become certain.
+
+        Raises DeliveryFailed.
+        """
+        position, options, reached = target.cursor, target.options, target.reached
+        waited_s = 0.0
+        while True:
+            batch = await self._ledger.events(Query(after=position - 1, limit=options.batch_size, placed=True))
+            is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
+            if batch and is_due:
+                last = batch[-1].index
+                assert last is not None  # only those with a place were asked for; pruned ones are left out
+                if target.kind is TargetKind.SYSLOG and last >= reached:
+                    reached = await self._reach(authority, target, last)
+                await sender.send(documents(batch))
+                position, waited_s = last + 1, 0.0
+            else:
+                pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
+                await asyncio.sleep(pause)
+                waited_s = waited_s + pause if batch else 0.0
+            yield position
+
+    async def _reach(self, authority: Authority, target: Target, last: int) -> int:
+        """Note what is about to be sent, so that whoever sends it again marks it; never what does not exist yet."""
+        newest = await self._ledger.newest()
+        reached = min(last + 1 + AHEAD, max(last + 1, newest.size if newest is not None else 0))
+        await self._targets.reach(authority, self._node, target.id, reached)
+        return reached
+
     async def _settle(self, authority: Authority, target: Target, sender: Sender, position: int, stored: int) -> int:
         """Store how far the delivery is certain; the cursor that is stored then."""
         proven = sender.proven()
@@ -99,23 +131,6 @@ class Delivery(LoopTask):
             await self._targets.failed(ident, problem)
         except DatabaseError as error:
             log.debug("that SIEM target %s failed is written another time: %s", ident, error)
-
-
-async def _sent(ledger: SqlLedger, target: Target, sender: Sender) -> AsyncIterator[int]:
-    """Send batch after batch, for ever; yields whenever something may have become certain. Raises DeliveryFailed."""
-    position, options = target.cursor, target.options
-    waited_s = 0.0
-    while True:
-        batch = await ledger.events(Query(after=position - 1, limit=options.batch_size, placed=True))
-        is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
-        if batch and is_due:
-            await sender.send(documents(batch))
-            position, waited_s = position + len(batch), 0.0
-        else:
-            pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
-            await asyncio.sleep(pause)
-            waited_s = waited_s + pause if batch else 0.0
-        yield position
 
 
 def documents(events: Sequence[Event]) -> list[dict[str, Any]]:

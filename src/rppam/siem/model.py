@@ -80,6 +80,8 @@ class Target(NamedTuple):
     sent_at: WallMs | None
     failed_at: WallMs | None
     problem: str
+    reached: int = 0
+    """Events before this index may have been sent, if not before ``cursor``; none behind it was."""
 
 
 class Endpoint(NamedTuple):

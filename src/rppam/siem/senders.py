@@ -82,8 +82,8 @@ class SyslogSender:
         self._watching: asyncio.Task[None] | None = None
         self._sent: deque[_Sent] = deque()
         self._proven = target.cursor - 1
-        self._again_up_to = -1
-        """Events up to here may have been sent before, by this sender or by another leader's."""
+        self._again_up_to = target.reached - 1
+        """Events up to here may have been sent before, by this sender or by an earlier one, of any leader."""
 
     async def send(self, batch: Sequence[Event]) -> None:
         """Write the batch. Raises :class:`DeliveryFailed`."""

@@ -108,6 +108,16 @@ class SqlTargets:
 
         await self._database.write(work)
 
+    async def reach(self, authority: Authority, node: str, ident: str, reached: int) -> None:
+        """Events before ``reached`` may be sent from now on. Raises as :meth:`delivered`."""
+
+        def work(connection: Connection) -> None:
+            require_leadership(connection, authority.epoch, node, authority.boot_id)
+            mine = (_T.id == ident) & (_T.reached < reached)
+            connection.execute(update(siem_targets).where(mine).values(reached=reached))
+
+        await self._database.write(work)
+
     async def failed(self, ident: str, problem: str) -> None:
         """The last try to deliver failed."""
 
@@ -175,4 +185,5 @@ def _target(row: Row[Any]) -> Target:
         sent_at=None if row.sent_at is None else WallMs(row.sent_at),
         failed_at=None if row.failed_at is None else WallMs(row.failed_at),
         problem=row.problem,
+        reached=row.reached,
     )

@@ -20,7 +20,9 @@ siem_targets = Table(
     Column("sent_at", BigInteger),
     Column("failed_at", BigInteger),
     Column("problem", String(500), nullable=False),
+    Column("reached", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("name"),
 )
-"""``cursor``: index of the first event whose delivery is not proved yet. ``secret`` is sealed by a data key.
+"""``cursor``: index of the first event whose delivery is not proved yet; ``reached``: of the first that was never sent.
+``secret`` is sealed by a data key.
 ``problem`` is why the last try failed; empty when it did not."""

@@ -1,0 +1,15 @@
+"""How far a SIEM target may have been sent events, beside how far they have arrived for certain."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0023"
+down_revision = "0022"
+branch_labels = None
+depends_on = None
+step = "expand"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.add_column("siem_targets", sa.Column("reached", sa.BigInteger, nullable=False, server_default="0"))

@@ -1,0 +1,214 @@
+"""Targets that take half a batch, answer slowly, lie or have another certificate: it is said, and nothing is lost."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rppam.db.database import Database
+from rppam.kernel.system_clock import SystemClock
+from rppam.siem import senders
+from rppam.siem.delivery import Delivery
+from rppam.siem.errors import DeliveryFailed
+from rppam.siem.model import Options, TargetKind
+from rppam.siem.senders import SentinelSender, SplunkSender, SyslogSender, WebhookSender
+from tests.siem.receivers import event, http, target
+from tests.siem.test_delivery import grow, leader, targets_of, until  # noqa: F401 - a fixture
+from tests.support.authority import Authority
+
+pytestmark = [pytest.mark.integration, pytest.mark.server]
+
+
+def first_seen(taken: list[int]) -> list[int]:
+    return list(dict.fromkeys(taken))
+
+
+async def test_a_target_that_takes_half_a_batch_gets_it_whole_and_in_order(
+    database: Database,
+    leader: Delivery,  # noqa: F811
+) -> None:
+    taken: list[int] = []
+    tries = 0
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        nonlocal tries
+        tries += 1
+        found = [one["index"] for one in json.loads(body)]
+        if tries % 3 == 1:
+            taken.extend(found[: len(found) // 2])
+            return 500, {}
+        taken.extend(found)
+        return 200, {}
+
+    async with http(handle) as url:
+        await grow(database, 40)
+        await targets_of(database).create(
+            target(TargetKind.WEBHOOK, url, options=Options(batch_size=10, flush_seconds=0))
+        )
+        leader.start(7)
+        await until(database, "id-1", 40)
+        await leader.stop()
+    assert first_seen(taken)[:40] == list(range(40)), "each, and none before an earlier one"
+    assert len(taken) > 40, "what was refused came again"
+
+
+async def test_a_syslog_target_that_takes_half_a_batch_gets_the_rest_with_a_mark(
+    database: Database,
+    leader: Delivery,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(senders, "UNPROVEN_S", 0)
+    taken: list[tuple[int, bool]] = []
+    connections = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        most = 7 if connections == 1 else 10_000
+        try:
+            for _ in range(most):
+                message = await reader.readexactly(int(await reader.readuntil(b" ")))
+                index = int(message.split(b'index="')[1].split(b'"')[0])
+                taken.append((index, b' again="1"' in message))
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        writer.transport.abort()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    monkeypatch.setattr(senders, "UNPROVEN_S", 2)
+    try:
+        await grow(database, 40)
+        url = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        options = Options(batch_size=20, flush_seconds=0)
+        await targets_of(database).create(target(TargetKind.SYSLOG, url, None, options=options))
+        leader.start(7)
+        await until(database, "id-1", 40)
+    finally:
+        await leader.stop()
+        server.close()
+    assert first_seen([index for index, _ in taken])[:40] == list(range(40))
+    seen: set[int] = set()
+    for index, is_again in taken:
+        assert is_again or index not in seen, "what comes twice is marked"
+        seen.add(index)
+    assert any(is_again for _, is_again in taken)
+
+
+async def test_a_target_that_answers_slowly_is_named_and_tried_again(
+    database: Database,
+    leader: Delivery,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(senders, "TIMEOUT_S", 0.5)
+    taken: list[int] = []
+    wakes = asyncio.Event()
+    asleep = 0
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        nonlocal asleep
+        if not wakes.is_set():
+            asleep += 1
+            await wakes.wait()
+            asleep -= 1
+            return 200, {}
+        taken.extend(one["index"] for one in json.loads(body))
+        return 200, {}
+
+    store = targets_of(database)
+    async with http(handle) as url:
+        await grow(database, 5)
+        await store.create(target(TargetKind.WEBHOOK, url))
+        leader.start(7)
+
+        async def is_told() -> bool:
+            return bool((await store.get("id-1")).problem)
+
+        async with asyncio.timeout(60):
+            while not await is_told():  # noqa: ASYNC110 - a row has no event
+                await asyncio.sleep(0.02)
+        told = await store.get("id-1")
+        assert "0.5 s" in told.problem, told.problem
+        assert told.cursor == 0
+        wakes.set()
+        await until(database, "id-1", 5)
+        await leader.stop()
+        async with asyncio.timeout(30):
+            while asleep:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+    assert first_seen(taken)[:5] == list(range(5))
+
+
+LIES: list[tuple[Any, object, str]] = [
+    (SplunkSender, {"text": "Success", "code": 0}, "expected an ackId"),
+    (SplunkSender, {"ackId": "5"}, "expected an ackId"),
+    (SplunkSender, {"ackId": 5, "acks": {"5": "true"}}, "has not acknowledged it within"),
+    (SplunkSender, {"ackId": 5, "acks": {"6": True}}, "has not acknowledged it within"),
+    (SentinelSender, {"access_token": 7, "expires_in": 3600}, "answered without a token"),
+    (SentinelSender, ["access_token"], "answered without a token"),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "sentence"), LIES)
+async def test_a_target_that_lies_is_not_believed(
+    kind: Any, answer: object, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(senders, "ACK_WITHIN_S", 0.2)
+    monkeypatch.setattr(senders, "ACK_EVERY_S", 0.02)
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        return 200, answer
+
+    async with http(handle) as url:
+        options = Options(token_url=f"{url}/token", client_id="c", rule_id="dcr-1", stream="Custom-RpPam_CL")
+        which = TargetKind.SPLUNK if kind is SplunkSender else TargetKind.SENTINEL
+        with pytest.raises(DeliveryFailed, match=sentence):
+            await kind(target(which, url, options=options), SystemClock()).send([event(0)])
+
+
+@asynccontextmanager
+async def tls(authority: Authority, name: str) -> AsyncIterator[int]:
+    """A server that speaks TLS with a certificate for ``name``, and takes what comes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue(name))
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65_536):
+                writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}")
+        except OSError:
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("scheme", ["tls", "https"])
+async def test_a_target_with_another_certificate_gets_nothing(scheme: str, tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs", "another authority")
+    kind = TargetKind.SYSLOG if scheme == "tls" else TargetKind.WEBHOOK
+    sender_of: Any = SyslogSender if scheme == "tls" else WebhookSender
+    options = Options(flush_seconds=0, ca_path=str(ours.path))
+    for authority, name, sentence in (
+        (theirs, "localhost", "certificate"),
+        (ours, "siem.example", "certificate"),
+        (ours, "localhost", ""),
+    ):
+        async with tls(authority, name) as port:
+            sender = sender_of(target(kind, f"{scheme}://localhost:{port}", options=options), SystemClock())
+            if sentence:
+                with pytest.raises(DeliveryFailed, match=sentence):
+                    await sender.send([event(0)])
+            else:
+                await sender.send([event(0)])
+            await sender.close()
