@@ -3,12 +3,14 @@
 from functools import cache
 
 import pytest
+from sqlalchemy import and_, func, not_, select
 
 from rppam.app.api import bare_app
 from rppam.gateway.model import NewAccess
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import NODE
 from rppam.kernel.instant import WallMs
+from rppam.ledger.tables import audit_events
 from rppam.licence.model import Licence, Tier
 from rppam.recordings.model import Facts
 from rppam.recordings.service import Recordings
@@ -21,6 +23,43 @@ _OF_ACCOUNTS = ("/api/v1/access-requests", "/api/v1/grants/{grantId}", "/api/v1/
 _FAILOVER_TESTS = "/api/v1/admin/cluster/failover-tests/"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtPd3D8WBB2RJFAiBz1qMpmL3kbo3IVqUB/bwmp0fGj"
 OTHER_HOST_KEY = HOST_KEY.removesuffix("j") + "k"
+
+
+WITHOUT_EVENT = {
+    "POST /api/v1/auth/refresh": "another token of the same session; its beginning is recorded, and its end",
+    "POST /api/v1/admin/cluster/nodes": "asks whether a node may join; when it does, that is recorded",
+    "POST /api/v1/vault/generate": "makes a password that is kept nowhere",
+}
+"""Routes that may change something and write no event, each with its reason."""
+NOTHING_TO_DO = {
+    "POST /api/v1/vault/entries/{entryId}/release",  # nothing waits
+    "DELETE /api/v1/lockouts/{lockoutId}",  # nobody is locked out
+    "PUT /api/v1/admin/cluster/note",  # a stand-in keeps it
+}
+"""Routes that find nothing to do here; tests/audit/test_every_act.py gives them something."""
+
+
+def is_walked(path: str) -> bool:
+    """Whether the test below asks it."""
+    return (
+        not path.startswith(
+            (f"{USERS}/me", "/api/v1/auth/mfa", "/api/v1/auth/webauthn")
+        )  # a token made here belongs to no account
+        and not path.endswith(("{targetId}/test", "{channelId}/test"))  # nothing listens there
+        and not path.endswith("{checkoutId}/checkin")  # it is forced here
+        and not path.endswith("{entryId}/rotate")  # it has no target; tests/rotation/test_on_targets.py asks
+        and not path.startswith("/api/v1/access/ca/{number}")  # tests/gateway/test_certificates.py asks in order
+        and not path.endswith("{holdId}/release")  # tests/audit/test_retention.py asks
+        and not path.startswith(_FAILOVER_TESTS)  # tests/failover_test/test_api.py asks in the order of a test
+        and not path.startswith(_OF_ACCOUNTS)  # tests/requests/test_api.py and tests/gateway/test_terminals.py ask
+    )
+
+
+async def events(served: Served) -> int:
+    """How many were recorded."""
+    hosts = and_(audit_events.c.action == "session.open", audit_events.c.body.contains('"kind":"host"'))
+    wanted = select(func.count()).select_from(audit_events).where(not_(hosts))  # of the tokens that are used here
+    return await served.database.read(lambda connection: int(connection.execute(wanted).scalar_one()))
 
 
 async def test_the_served_document_is_the_generated_one(served: Served) -> None:
@@ -51,7 +90,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
         "/api/v1/settings/{area}/{name}/rollback": {"revision": 0},
         USERS: {"username": "bert"},
         f"{USERS}/{{userId}}": {"displayName": "Anna", "disabled": False},
-        f"{USERS}/{{userId}}/roles": {"roles": ["pam_user"]},
+        f"{USERS}/{{userId}}/roles": {"roles": ["pam_user", "pam_auditor"]},
         f"{USERS}/{{userId}}/password/reset": {},
         "/api/v1/auth/login": {"username": "admin", "password": PASSWORD},
         "/api/v1/admin/cluster/note": {"text": "x"},
@@ -64,24 +103,16 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     }
     now = served.clock.wall_ms()
     served.licence = Licence("L1", "Example", Tier.MSP, 9, None, None, (), now, WallMs(now + 90 * 86_400_000), "key")
-    seen = 0
+    seen, silent = 0, set()
     operations = [
         (method, path, operation)
         for path, methods in bare_app().openapi()["paths"].items()
         for method, operation in methods.items()
-        if not path.startswith(
-            (f"{USERS}/me", "/api/v1/auth/mfa", "/api/v1/auth/webauthn")
-        )  # a token made here belongs to no account
-        and not path.endswith(("{targetId}/test", "{channelId}/test"))  # nothing listens there
-        and not path.endswith("{checkoutId}/checkin")  # it is forced here
-        and not path.endswith("{entryId}/rotate")  # it has no target; tests/rotation/test_on_targets.py asks
-        and not path.startswith("/api/v1/access/ca/{number}")  # tests/gateway/test_certificates.py asks in order
-        and not path.endswith("{holdId}/release")  # tests/audit/test_retention.py asks
-        and not path.startswith(_FAILOVER_TESTS)  # tests/failover_test/test_api.py asks in the order of a test
-        and not path.startswith(_OF_ACCOUNTS)  # tests/requests/test_api.py and tests/gateway/test_terminals.py ask
+        if is_walked(path)
     ]
     for method, path, operation in sorted(operations, key=lambda one: (one[0] == "delete", -len(one[1]))):
         body = bodies.get(path) if method not in {"get", "delete"} else None
+        body = {"displayName": "Anna B."} if method == "patch" else body  # a change
         where = path.replace("{nodeName}", "node1").replace("{userId}", made.json()["id"])
         where, headers = where.replace("{area}/{name}", "security/sessions"), served.bearer()
         for name, ident in places.items():
@@ -99,6 +130,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
             headers = {"Authorization": f"Bearer {token}"}
             [session] = (await served.sessions.page("id-admin", None, 1))[0]
             where = where.replace("{sessionId}", session.id)
+        before = await events(served)
         async with served.http.stream(method, where, headers=headers, json=body) as answer:
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 await answer.aread()
@@ -107,11 +139,14 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
         if done != "204" and "application/json" in answer.headers["content-type"]:
             [schema] = [content["schema"] for content in operation["responses"][done]["content"].values()]
             assert set(_required(schema)) <= set(answer.json()), path
+        if method != "get" and await events(served) == before:
+            silent.add(f"{method.upper()} {path}")
         bare = await served.http.request(method, where, json=body)
         assert (bare.status_code == 401) is ("security" in operation), path
         assert "422" not in operation["responses"]
         seen += 1
     assert seen >= 10
+    assert silent == WITHOUT_EVENT.keys() | NOTHING_TO_DO, "no act without its event"
 
 
 async def _access(served: Served) -> str:

@@ -5,6 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="application",
     package=__name__,
+    actions="events:ACTIONS",
     commands={
         "config": Command("config_cli", "Check, show and encrypt rppam.config; parse connection strings."),
         "database": Command("database_cli", "Finish an update of the database."),

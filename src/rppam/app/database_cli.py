@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from getpass import getuser
 from pathlib import Path
 
 import click
@@ -26,6 +27,9 @@ def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
     """Run the steps that nodes of the release before do not survive."""
     from rppam.config.load import load_settings
     from rppam.db.database import Database
+    from rppam.kernel.actor import Actor, ActorKind, acting
+    from rppam.ledger.model import Entity
+    from rppam.ledger.record import record
     from rppam.settings.files import problems_of
 
     settings = load_settings(config, check_pushed=problems_of)
@@ -35,14 +39,18 @@ def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
         )
 
     async def run() -> str:
-        database = Database(settings.database.url, settings.database.timeout_ms)
+        database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         try:
             await database.start()
-            return await database.contract()
+            revision = await database.contract()
+            target, facts = Entity("database"), {"revision": revision}
+            await database.write(lambda connection: record(connection, "database.contract", target, details=facts))
+            return revision
         finally:
             await database.stop()
 
-    revision = asyncio.run(run())
+    with acting(Actor(ActorKind.HOST, name=getuser())):
+        revision = asyncio.run(run())
     if as_json:
         click.echo(json.dumps({"revision": revision}))
     else:

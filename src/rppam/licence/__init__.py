@@ -6,6 +6,8 @@ SLICE = Slice(
     name="licence",
     package=__name__,
     public=("model", "service"),
+    actions="events:ACTIONS",
+    node_tasks="wiring:node_tasks",
     routes=("api:licence",),
     commands={"license": Command("cli", "Issue, show and verify licence files.")},
 )

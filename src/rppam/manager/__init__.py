@@ -7,6 +7,7 @@ SLICE = Slice(
     package=__name__,
     tables="tables",
     public=("cluster_events", "forwarding", "on_host", "schemas", "status_screen"),
+    actions="events:ACTIONS",
     wire="wiring:wire",
     routes=("health_api:cluster", "api:orders", "cluster_events:events", "settings_api:settings"),
     commands={

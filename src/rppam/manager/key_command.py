@@ -59,7 +59,8 @@ def begin(config: Path | None, *, sealing: bool) -> None:
     from rppam.config.load import load_settings
     from rppam.manager.which_key import changed_key
 
-    change = changed_key(load_settings(config).auth, sealing=sealing, begins=True)
+    settings = load_settings(config)
+    change = changed_key(settings.auth, sealing=sealing, begins=True)
     own, made = change.present(), next_of(change.path)
     if made.exists():
         change.read(made)
@@ -67,6 +68,7 @@ def begin(config: Path | None, *, sealing: bool) -> None:
     else:
         write_private(made, new_cluster_key(), like=own)
         click.echo(f"wrote {made}")
+        _record(settings, "begin", made, force=False)
     click.echo(f"next: copy it to the same place on every other {change.whom} (mode 0600, same owner as {own.name}); "
                f"then on each: rppam cluster key switch{change.option}")  # fmt: skip
 
@@ -91,6 +93,7 @@ def switch(config: Path | None, *, sealing: bool, force: bool) -> int:
     write_private(previous_of(path), before.reveal() + "\n", like=own)
     write_private(path, new.reveal() + "\n", like=own)
     next_of(path).unlink()
+    _record(settings, "switch", path, force=force)
     click.echo(f"{path} is the new key, {previous_of(path).name} the one before")
     click.echo(f"when all have switched, run on each: rppam cluster key finish{change.option}")
     return Exit.DONE
@@ -126,8 +129,19 @@ def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
         if count:
             click.echo(f"{count} data key{'s' if count > 1 else ''} in the database wrapped with the present key")
     before.unlink()
+    _record(settings, "finish", before, force=force)
     click.echo(f"removed {before}; {change.end}")
     return Exit.DONE
+
+
+def _record(settings: "Settings", step: str, file: Path, *, force: bool) -> None:
+    from rppam.cli.recorded import record_on_host
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
+
+    name = settings.node.node_name
+    facts = {"file": file.name, "force": force}
+    record_on_host(settings, Act(f"cluster-key.{step}", Entity("node", name, name), facts))
 
 
 def _wrap_data_keys(settings: "Settings") -> int:

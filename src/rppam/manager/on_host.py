@@ -81,6 +81,7 @@ def adopt(config: Path | None, yes: bool, as_json: bool) -> int:
                     return Exit.NO
             promises.adopt(kept)
             _give_to_owner(home, file)
+            _record(settings, "member.adopt")
     if as_json:
         click.echo(json.dumps({"node": name, "adopted": was_strange}))
     elif was_strange:
@@ -121,6 +122,7 @@ def found(config: Path | None, yes: bool, as_json: bool) -> int:
         if not click.confirm(question, err=True):
             return Exit.NO
     membership = _found(settings, file)
+    _record(settings, "cluster.found", policy=str(policy))
     if as_json:
         told = {"node": name, "policy": str(policy), "lineage": membership.lineage, "file": str(file)}
         click.echo(json.dumps(told))
@@ -142,6 +144,15 @@ async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
         return await store.shown()
     finally:
         await store.close()
+
+
+def _record(settings: "Settings", action: str, **details: str) -> None:
+    from rppam.cli.recorded import record_on_host
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
+
+    name = settings.node.node_name
+    record_on_host(settings, Act(action, Entity("node", name, name), details))
 
 
 def _check_terminal() -> None:

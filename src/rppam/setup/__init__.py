@@ -6,6 +6,7 @@ SLICE = Slice(
     name="setup",
     package=__name__,
     public=("errors",),
+    actions="events:ACTIONS",
     commands={
         "init": Command("cli", "Write a first node's config and keys, or join the next node."),
         "redis": Command("redis_cli", "Set up a Redis for this product, make passwords, look at its memory."),

@@ -251,6 +251,7 @@ def begin(
         done = asyncio.run(add(settings, admin, _secret(out), force=force, user=user))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
+    _record(settings, "redis-password.begin", witness=witness)
     file_here = settings.redis.password_file
     if witness:
         done.append(f"next: copy {out} over the file that redis.password names on every witness; then run finish with "
@@ -319,8 +320,17 @@ def finish(
         done = asyncio.run(keep_only(settings, admin, password, force=force, user=user))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
+    _record(settings, "redis-password.finish", witness=witness)
     _show([*late, *done], as_json=as_json)
     return Exit.DONE
+
+
+def _record(settings: "Settings", action: str, *, witness: bool) -> None:
+    from rppam.cli.recorded import record_on_host
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
+
+    record_on_host(settings, Act(action, Entity("redis"), {"of": "witnesses" if witness else "nodes"}))
 
 
 def _settings(config: Path | None) -> "Settings":

@@ -93,11 +93,16 @@ def unseal(*, config: Path | None) -> int:
 @_config
 def seal(*, config: Path | None) -> int:
     """Close the vault on this node. While another one is open, this one opens again (vault.peerUnseal): close all."""
+    from rppam.cli.recorded import record_on_host
     from rppam.config.load import load_settings
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
     from rppam.vault.unsealed import forget
 
     settings = load_settings(config)
     was_open = forget(settings.vault.unsealed_path)
     name = settings.node.node_name
+    if was_open:
+        record_on_host(settings, Act("vault.seal", Entity("vault-key", name, name)))
     click.echo(f"the vault is {'closed' if was_open else 'closed already'} on {name}", err=True)
     return Exit.DONE

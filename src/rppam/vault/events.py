@@ -25,5 +25,6 @@ ACTIONS: Final = (
     Action(
         "vault.unseal", "vault-key", "The vault was opened on a node", _M, "by shares, or the node that gave the key"
     ),
+    Action("vault.seal", "vault-key", "The vault was closed on a node, by a command on its host", _M),
     Action("vault.mek-change", "vault-key", "The vault's keys were wrapped with another master key", _M, "how many"),
 )

@@ -6,6 +6,7 @@ SLICE = Slice(
     name="tokens",
     package=__name__,
     public=("claims", "credentials", "host", "key_files", "service", "target"),
+    actions="events:ACTIONS",
     routes=("api:auth",),
     commands={"token": Command("cli", "Issue an admin token on this host, for scripts.")},
 )

@@ -91,14 +91,19 @@ def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | Non
 def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
     """Make a new key that begins to sign later."""
     from rppam.access.tokens.key_files import create_signing_key
+    from rppam.cli.recorded import record_on_host
     from rppam.config.load import load_settings
     from rppam.kernel.instant import WallMs
     from rppam.kernel.system_clock import SystemClock
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
 
-    directory = load_settings(config).auth.jwt_keys_dir
+    settings = load_settings(config)
+    directory = settings.auth.jwt_keys_dir
     when = WallMs(SystemClock().wall_ms() + int(in_hours * 3_600_000))
     path = create_signing_key(directory, now_ms=when)
     shown = _shown(when // 1000)
+    record_on_host(settings, Act("token-key.make", Entity("token-key", path.name), {"signsFrom": shown}))
     if as_json:
         click.echo(json.dumps({"file": str(path), "signsFrom": shown}))
         return
@@ -116,8 +121,11 @@ def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
 def retire(config: Path | None, file: str, *, force: bool) -> int:
     """Remove a key from this host, once the last token that it signed has expired. Do it on every node."""
     from rppam.access.tokens.key_files import give_to_node
+    from rppam.cli.recorded import record_on_host
     from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
 
     settings = load_settings(config)
     found = _keys(settings)
@@ -138,6 +146,7 @@ def retire(config: Path | None, file: str, *, force: bool) -> int:
     folder = settings.auth.jwt_keys_dir
     give_to_node(folder, *(folder / one.file for one in found if one is not key))
     (folder / file).unlink()
+    record_on_host(settings, Act("token-key.retire", Entity("token-key", file), {"force": force}))
     click.echo(f"removed {file}; remove it on every other node, too")
     return Exit.DONE
 
