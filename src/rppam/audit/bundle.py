@@ -1,7 +1,8 @@
-"""A bundle: a ledger in one file, to be verified on another machine with nothing but it and a public key.
+"""A bundle: a ledger, or a part of it, in one file, to be verified anywhere with nothing but it and a public key.
 
 JSON lines. The first names format, origin and key, then come the signed notes, then events in order. What stands for a
-commitment is in it, too, unless the export left that out.
+commitment is in it, too, unless the export left that out. Of events that were pruned there is the hash alone. A part
+begins where a checkpoint was signed, and has the subtrees of the tree up to there.
 """
 
 import json
@@ -11,9 +12,11 @@ from typing import Any, Final, NamedTuple, TextIO
 
 from rppam.audit.verify import Cosignature
 from rppam.ledger.errors import BundleUnreadable
-from rppam.ledger.model import Event
+from rppam.ledger.merkle import Frontier
+from rppam.ledger.model import Event, Remains
 
 FORMAT: Final = "rppam-ledger-1"
+PART_FORMAT: Final = "rppam-ledger-part-1"
 
 
 class Head(NamedTuple):
@@ -24,6 +27,8 @@ class Head(NamedTuple):
     notes: Mapping[int, str]
     """The signed notes by size."""
     cosigners: Sequence[Cosignature]
+    start: Frontier = Frontier()
+    """The tree before the first event."""
 
 
 class Bundle(NamedTuple):
@@ -36,17 +41,22 @@ class Bundle(NamedTuple):
     events: Iterator[Event]
     total: int
     """How many events the exporter has written; 0 where it did not say."""
+    start: Frontier
 
 
 def write_bundle(file: TextIO, head: Head, events: Iterable[Event], count: int) -> int:
     """Write a bundle; how many events. Raises OSError."""
-    first: dict[str, Any] = {"format": FORMAT, "origin": head.origin, "key": head.key}
+    first: dict[str, Any] = {"format": PART_FORMAT if head.start.size else FORMAT}
+    first |= {"origin": head.origin, "key": head.key}
+    if head.start.size:
+        first |= {"first": head.start.size, "subtrees": head.start.pack().hex()}
     first |= {"notes": len(head.notes), "events": count, "cosigners": [one._asdict() for one in head.cosigners]}
     file.write(json.dumps(first) + "\n")
     file.writelines(json.dumps({"size": size, "note": note}) + "\n" for size, note in head.notes.items())
     written = 0
     for event in events:
-        line: dict[str, Any] = {"index": event.index, "text": event.text}
+        line: dict[str, Any] = {"index": event.index}
+        line |= {"text": event.text} if event.remains is None else {"remains": event.remains._asdict()}
         if used := {ref: word for ref, word in event.words.items() if ref in event.text}:
             line["words"] = used
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -58,7 +68,7 @@ def read_bundle(path: Path) -> Bundle:
     """The bundle at ``path``; its events are read as they are asked for. Raises :class:`BundleUnreadable`."""
     lines = _lines(path)
     head = next(lines, (0, {}))[1]
-    if head.get("format") != FORMAT:
+    if head.get("format") not in {FORMAT, PART_FORMAT}:
         raise BundleUnreadable(f"{path}: expected a first line with the format {FORMAT}, found something else")
     notes: dict[int, str] = {}
     try:
@@ -67,8 +77,9 @@ def read_bundle(path: Path) -> Bundle:
             notes[int(line["size"])] = str(line["note"])
         # A bundle of the release before names none.
         cosigners = [Cosignature(**one) for one in head.get("cosigners", ())]
+        start = Frontier.unpack(int(head.get("first", 0)), bytes.fromhex(head.get("subtrees", "")))
         events = _events(path, lines)
-        return Bundle(str(head["origin"]), str(head["key"]), notes, cosigners, events, int(head["events"]))
+        return Bundle(str(head["origin"]), str(head["key"]), notes, cosigners, events, int(head["events"]), start)
     except (StopIteration, KeyError, TypeError, ValueError):
         raise BundleUnreadable(f"{path}: the file ends within its signed notes, or they are none") from None
 
@@ -76,9 +87,13 @@ def read_bundle(path: Path) -> Bundle:
 def _events(path: Path, lines: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Event]:
     for number, line in lines:
         text, index = line.get("text"), line.get("index")
-        if not isinstance(text, str) or not isinstance(index, int | None):
+        try:
+            remains = None if "text" in line else Remains(**line["remains"])
+        except (KeyError, TypeError):
+            remains = text = None
+        if not isinstance(text or "", str) or not isinstance(index, int | None) or text is remains is None:
             raise BundleUnreadable(f"{path}, line {number}: expected an event, found something else")
-        yield Event(text, index, line.get("words") or {})
+        yield Event(text or "", index, line.get("words") or {}, remains)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

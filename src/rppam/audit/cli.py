@@ -1,33 +1,30 @@
 """``rppam audit``: what was recorded, from the host that holds the config, or from a bundle on any machine.
 
-It reads the database of the config, so it needs neither Redis nor a running node. Only ``adopt`` changes something.
+It reads the database of the config, so it needs neither Redis nor a running node. ``adopt`` and ``archive`` record what
+they did; the commands of holds and erasure go over REST.
 """
 
 import asyncio
 import contextlib
 import json
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from rppam.audit.archive_cli import archive, archives
 from rppam.audit.retention_cli import erase, hold, holds, release
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
-    from rppam.audit.verify import Cosignature, Verification
-    from rppam.ledger.checkpoint import Checkpoint
     from rppam.ledger.model import Event
-    from rppam.ledger.store import Query, SqlLedger
+    from rppam.ledger.store import SqlLedger
 
 T = TypeVar("T")
 
 LIMIT: Final = 100
-PAGE: Final = 5_000
 FOLLOW_EVERY_S: Final = 0.5
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -37,7 +34,7 @@ def command() -> None:
     """List, follow, verify and export what was recorded."""
 
 
-for _one in (hold, holds, release, erase):
+for _one in (hold, holds, release, erase, archive, archives):
     command.add_command(_one)
 
 
@@ -93,6 +90,7 @@ def tail(
     as_json: bool,
 ) -> None:
     """Follow events as they are put into the signed tree, in its order; none is left out."""
+    from rppam.audit.reading import PAGE
     from rppam.ledger.store import Query
 
     query = Query(action, actor, target, limit=PAGE, placed=True)
@@ -121,14 +119,15 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
 
     Exit code 0: whole; 1: tampered, and the first bad place is named; 2: could not look.
     """
+    from rppam.audit.judge import verify_bundle, verify_database
     from rppam.audit.verify import Tampered
     from rppam.kernel.errors import RppamError
 
     found: dict[str, Any] = {"whole": True}
     code = Exit.DONE
     try:
-        events, cosigned = _verify_bundle(bundle, key) if bundle else _verify_database(config, key)
-        found |= {"events": events, "cosigned": cosigned}
+        judged = verify_bundle(bundle, key) if bundle else verify_database(config, key)
+        found |= judged.facts()
     except Tampered as error:
         code, found = Exit.NO, {"whole": False, "place": error.place, "sentence": error.sentence}
     except (RppamError, OSError) as error:
@@ -136,7 +135,10 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
     if as_json:
         click.echo(json.dumps(found))
     elif code == Exit.DONE:
-        click.echo(f"The ledger is whole: {found['events']} events, each in its place and signed for.")
+        part = f"This part of the ledger, from event {found['first']} on," if "first" in found else "The ledger"
+        click.echo(f"{part} is whole: {found['events']} events, each in its place and signed for.")
+        if "archived" in found:
+            click.echo(f"{found['archived']} of the events are archived; their hashes are verified.")
         for name, size in found["cosigned"].items():
             click.echo(f"The first {size} are cosigned by {name}.")
     elif code == Exit.NO:
@@ -167,14 +169,16 @@ def export(
     as_json: bool,
 ) -> int:
     """Write events to stdout, the oldest first, or the whole ledger to a bundle."""
+    from rppam.audit.judge import export_bundle
+    from rppam.audit.reading import PAGE, Reading
     from rppam.ledger.store import Query
 
     if bundle is not None:
-        written = _export_bundle(config, bundle)
+        written = export_bundle(config, bundle)
         click.echo(f"{written} events in {bundle}", err=True)
         return Exit.DONE
     query = Query(action, actor, target, _moment(since), _moment(until), limit=PAGE)
-    with _Reading(config) as reading:
+    with Reading(config) as reading:
         for event in reading.events(query):
             _show(event, as_json=as_json)
     return Exit.DONE
@@ -192,6 +196,7 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     from getpass import getuser
 
     from rppam.audit.keys import SigningKeys
+    from rppam.audit.reading import Reading
     from rppam.audit.watch import adopted
     from rppam.cluster.link.data_keys import data_keys_of
     from rppam.kernel.actor import Actor, ActorKind, acting
@@ -200,7 +205,7 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     from rppam.ledger.model import Entity
     from rppam.ledger.record import record
 
-    with _Reading(config) as reading, acting(Actor(ActorKind.HOST, name=getuser())):
+    with Reading(config) as reading, acting(Actor(ActorKind.HOST, name=getuser())):
         settings, origin = reading.settings, origin_of(reading.settings.cluster.cluster_id)
 
         async def recorded(before: int, now: int) -> None:
@@ -217,137 +222,6 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     else:
         click.echo(f"{settings.node.node_name} believes the ledger of {seen.checkpoint.size} events from now on.")
     return Exit.DONE
-
-
-class _Reading:
-    """The ledger of a config's database, read page by page from a command."""
-
-    def __init__(self, config: Path | None) -> None:
-        from rppam.config.load import load_settings
-        from rppam.db.database import Database
-        from rppam.ledger.store import SqlLedger
-
-        settings = self.settings = load_settings(config)
-        self._runner = asyncio.Runner()
-        self.database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
-        self.ledger = SqlLedger(self.database)
-
-    def __enter__(self) -> "_Reading":
-        self._runner.__enter__()
-        try:
-            self.ask(self.database.start())
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ask(self.database.stop())
-        self._runner.close()
-
-    def ask(self, question: Awaitable[T]) -> T:
-        """The answer."""
-
-        async def asked() -> T:
-            return await question
-
-        return self._runner.run(asked())
-
-    def events(self, query: "Query") -> Iterator["Event"]:
-        """All events of a query, those without a place last."""
-        while True:
-            page = self.ask(self.ledger.events(query))
-            yield from page
-            placed = [event.index for event in page if event.index is not None]
-            if len(page) < query.limit or not placed:
-                return
-            query = query._replace(after=placed[-1])
-
-    def notes(self) -> dict[int, str]:
-        """The signed notes by size, the smallest first."""
-        found: dict[int, str] = {}
-        below: int | None = None
-        while page := self.ask(self.ledger.checkpoints(below, PAGE)):
-            found |= {one.size: one.note for one in page}
-            below = page[-1].size
-        return dict(sorted(found.items()))
-
-    def cosigners(self) -> "list[Cosignature]":
-        """The newest cosignature of each member."""
-        from rppam.audit.cosigners import SqlCosigners
-        from rppam.audit.verify import Cosignature
-
-        found = self.ask(SqlCosigners(self.database).all())
-        return [Cosignature(one.name, one.key, one.size, one.line) for one in found if one.line]
-
-    def key(self) -> str | None:
-        """The public key in the database."""
-        from rppam.audit.keys import public_key
-
-        return self.ask(public_key(self.database))
-
-
-def _verify_database(config: Path | None, key: str | None) -> tuple[int, dict[str, int]]:
-    from rppam.ledger.cosigner import SEEN_FILE, SeenFile
-    from rppam.ledger.store import Query
-
-    with _Reading(config) as reading:
-        seen = SeenFile(reading.settings.node.data_dir / SEEN_FILE).read()
-        notes = reading.notes()
-        trusted = key or (seen.key if seen else reading.key())
-        verification = _verification(trusted, notes, seen.checkpoint if seen else None)
-        events = _verified(verification, reading.events(Query(limit=PAGE)), max(notes, default=0))
-        return events, verification.cosigned(reading.cosigners())
-
-
-def _verify_bundle(path: Path, key: str | None) -> tuple[int, dict[str, int]]:
-    from rppam.audit.bundle import read_bundle
-
-    bundle = read_bundle(path)
-    verification = _verification(key or bundle.key, bundle.notes, None)
-    events = _verified(verification, bundle.events, bundle.total)
-    return events, verification.cosigned(bundle.cosigners)
-
-
-def _verification(key: str | None, notes: Mapping[int, str], seen: "Checkpoint | None") -> "Verification":
-    from rppam.audit.verify import Tampered, Verification
-    from rppam.ledger.checkpoint import CheckpointRefused, verifier_of
-    from rppam.ledger.errors import EventUnknown
-
-    if key is None:
-        if notes:
-            raise Tampered("the signing key", "there are signed checkpoints, and no key that has signed them")
-        raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
-    try:
-        return Verification(verifier_of(key), notes, seen)
-    except CheckpointRefused as error:
-        raise Tampered("the signing key", str(error)) from None
-
-
-def _verified(verification: "Verification", events: Iterator["Event"], expected: int) -> int:
-    """As :func:`rppam.audit.verify.verified`, with progress on a terminal."""
-    from rppam.audit.verify import verified
-
-    with click.progressbar(
-        events, length=expected or None, label="verifying", file=sys.stderr, hidden=expected < PAGE
-    ) as bar:
-        return verified(verification, bar)
-
-
-def _export_bundle(config: Path | None, path: Path) -> int:
-    from rppam.audit.bundle import Head, write_bundle
-    from rppam.ledger.checkpoint import origin_of
-    from rppam.ledger.errors import EventUnknown
-    from rppam.ledger.store import Query
-
-    with _Reading(config) as reading, path.open("w", encoding="utf-8") as file:
-        key, notes = reading.key(), reading.notes()
-        if key is None:
-            raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
-        count = max(notes, default=0)
-        events = islice(reading.events(Query(limit=PAGE, placed=True)), count)
-        head = Head(origin_of(reading.settings.cluster.cluster_id), key, notes, reading.cosigners())
-        return write_bundle(file, head, events, count)
 
 
 def _show(event: "Event", *, as_json: bool) -> None:
@@ -378,5 +252,7 @@ def _moment(text: str | None) -> Any:
 
 
 def _ask(config: Path | None, question: "Callable[[SqlLedger], Awaitable[T]]") -> T:
-    with _Reading(config) as reading:
+    from rppam.audit.reading import Reading
+
+    with Reading(config) as reading:
         return reading.ask(question(reading.ledger))

@@ -13,4 +13,12 @@ ACTIONS: Final = (
     Action(
         "ledger.age", "ledger", "Names in old events were forgotten, by the setting audit/retention", _M, "how many"
     ),
+    Action("ledger.archive", "archive", "Events were exported to a file", _M, "first, end, SHA-256 of the file"),
+    Action(
+        "ledger.prune",
+        "ledger",
+        "Old events left the database, by the setting audit/archive; their hashes stay",
+        _M,
+        "class, how many, first and last, SHA-256 of their hashes in order",
+    ),
 )

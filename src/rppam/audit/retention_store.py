@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Exists, delete, exists, func, insert, select
+from sqlalchemy import Connection, Exists, delete, exists, func, insert, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.audit.policy import RETENTION, AuditRetention
@@ -20,7 +20,7 @@ from rppam.ledger.errors import HeldBack, HoldUnknown, NameInUse
 from rppam.ledger.events import Retention
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
-from rppam.ledger.tables import DAY_MS, audit_holds, audit_words
+from rppam.ledger.tables import BATCHES, DAY_MS, audit_holds, audit_marks, audit_words
 from rppam.settings.store import SqlSettingsStore
 
 _W: Final = audit_words.c
@@ -62,6 +62,8 @@ class SqlRetention(SqlStore):
         """Lift a hold. Raises :class:`HoldUnknown`."""
         if rows_changed(connection, delete(audit_holds).where(_H.id == ident)) != 1:
             raise HoldUnknown("no legal hold has this id")
+        # What it kept from being pruned is behind the marks.
+        connection.execute(update(audit_marks).where(audit_marks.c.name != BATCHES).values(mark=0))
         record(connection, "ledger.release", Entity("hold", ident), reason=reason)
 
     @writes
@@ -82,7 +84,7 @@ class SqlRetention(SqlStore):
     @writes
     def age(self, connection: Connection, days: Mapping[Retention, int]) -> int:
         """Forget words of events that are older than so many days, a batch of each class; how many there were."""
-        gone = {class_.value: _aged(connection, class_, count) for class_, count in days.items()}
+        gone = {class_.value: forget_aged(connection, class_, count) for class_, count in days.items()}
         if any(gone.values()):
             record(connection, "ledger.age", Entity("ledger"), details=gone)
         return sum(gone.values())
@@ -103,7 +105,8 @@ class Ageing:
                 pass
 
 
-def _aged(connection: Connection, class_: Retention, days: int) -> int:
+def forget_aged(connection: Connection, class_: Retention, days: int) -> int:
+    """Forget a batch of words of a class that are older than so many days; how many there were."""
     # A word stands in events of the day on which it was made, so a day more has to pass.
     old = (_W.retention == class_.value) & (_W.made_at > 0) & (_W.made_at < NowMs() - (days + 1) * DAY_MS)
     due = select(_W.ref).where(old, ~_is_held()).limit(BATCH)

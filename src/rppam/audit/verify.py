@@ -5,6 +5,7 @@ order of the tree, so it needs little memory. It trusts the key that it is given
 the events, and not the subtrees that the database keeps.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from rppam.ledger.checkpoint import (
     verifier_of,
 )
 from rppam.ledger.merkle import Frontier
-from rppam.ledger.model import FIRST, Event
+from rppam.ledger.model import FIRST, Event, Remains
 
 
 class Tampered(Exception):
@@ -38,6 +39,14 @@ class Cosignature(NamedTuple):
     line: str
 
 
+class _Batch:
+    """Events that were pruned together, as they are found."""
+
+    def __init__(self, place: str) -> None:
+        self.place, self.count, self.digest = place, 0, hashlib.sha256()
+        """Where the first of them is, how many there are, and of their hashes."""
+
+
 @dataclass
 class Verification:
     """A verification under way: give it checkpoints, then events in order, then ask for its end."""
@@ -50,8 +59,24 @@ class Verification:
     tree: Frontier = field(default_factory=Frontier)
     epoch: int = 0
     """The highest epoch of an election so far."""
+    archived: int = 0
+    """Of how many events there is only the hash."""
+    batches: int | None = None
+    """How many batches were pruned when the reading began; ``None``: it does not change while it is read."""
+    is_part: bool = False
+    """It does not begin at the first event: what writers did before is not known."""
+    _gone: dict[int, "_Batch"] = field(default_factory=dict)
+    _told: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """What ``ledger.prune`` says of each batch: how many, and the digest."""
     _last: dict[str, tuple[int, str]] = field(default_factory=dict)
     _leaders: dict[int, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """A part begins where a signed tree ends. Raises :class:`Tampered`."""
+        note = self.notes.get(self.tree.size)
+        if note is None:
+            raise Tampered(f"event {self.tree.size}", "the part does not begin where a checkpoint was signed")
+        self._check(note)
 
     def add(self, event: Event) -> None:
         """The next event of the tree. Raises :class:`Tampered`."""
@@ -59,7 +84,10 @@ class Verification:
         if event.index != index:
             raise Tampered(f"event {index}", f"expected it here, found event {event.index}: some are missing or moved")
         digest = event.hash
-        self._follow(f"event {index}", event.body, digest.hex())
+        if event.remains is not None:
+            self._leave(f"event {index}", event.remains, digest)
+        else:
+            self._follow(f"event {index}", event.body, digest.hex())
         for _ in self.tree.append(digest):
             pass
         note = self.notes.get(self.tree.size)
@@ -79,6 +107,7 @@ class Verification:
         newest = max(self.notes, default=0)
         if newest > self.tree.size:
             raise Tampered(f"event {self.tree.size}", f"{newest} events were signed, and the rest is missing")
+        self._end_batches()
         if self.tree.size > newest:
             raise Tampered(f"event {newest}", f"{self.tree.size - newest} events are in the tree and not signed")
         if self.seen is not None and self.seen.size > self.tree.size:
@@ -102,24 +131,61 @@ class Verification:
             found[verifier.name] = one.size
         return found
 
+    def _leave(self, place: str, remains: Remains, digest: bytes) -> None:
+        """An event of which there is only the hash."""
+        self._next(place, remains.writer, remains.number, digest.hex())
+        batch = self._gone.setdefault(remains.batch, _Batch(place))
+        batch.count += 1
+        batch.digest.update(digest)
+        self.archived += 1
+
+    def _end_batches(self) -> None:
+        """What was pruned is what the ledger says was pruned; of a part the end may say it, which is not here."""
+        for number, batch in self._gone.items():
+            found = self._told.get(number)
+            if found == (batch.count, batch.digest.hexdigest()) or (found is None and self.is_part):
+                continue
+            if self.batches is not None and number > self.batches:
+                continue  # pruned while this was read
+            raise Tampered(batch.place, "there is only its hash, and no event says that it was pruned so")
+        for number in self._told.keys() - self._gone.keys():
+            if not self.is_part and (self.batches is None or number <= self.batches):
+                raise Tampered(f"batch {number} of pruned events", "it was pruned, and is here with its texts")
+
+    def _next(self, place: str, writer: str, number: int, digest: str) -> str | None:
+        """The writer's next event; the hash of the one before it, ``None`` where that is not known."""
+        last = self._last.get(writer)
+        self._last[writer] = (number, digest)
+        if last is None and self.is_part:
+            return None
+        expected, before = (0, FIRST) if last is None else (last[0] + 1, last[1])
+        if number != expected:
+            raise Tampered(place, f"expected event {expected} of its writer {writer}, found {number}")
+        return before
+
     def _follow(self, place: str, body: Mapping[str, Any], digest: str) -> None:
         try:
             writer, number, previous = str(body["writer"]), int(body["number"]), str(body["previous"])
             action, epoch, node = str(body["action"]), body["epoch"], str(body["node"])
         except (KeyError, TypeError, ValueError):
             raise Tampered(place, "its text is no event") from None
-        last = self._last.get(writer)
-        expected, before = (0, FIRST) if last is None else (last[0] + 1, last[1])
-        if number != expected:
-            raise Tampered(place, f"expected event {expected} of its writer {writer}, found {number}")
-        if previous != before:
-            raise Tampered(place, f"it does not follow from event {expected - 1} of its writer {writer}")
-        self._last[writer] = (number, digest)
+        before = self._next(place, writer, number, digest)
+        if before is not None and previous != before:
+            raise Tampered(place, f"it does not follow from event {number - 1} of its writer {writer}")
+        if action == "ledger.prune":
+            self._tell(place, body)
         if action == "leader.elect" and isinstance(epoch, int):
             leader = self._leaders.setdefault(epoch, node)
             if leader != node:
                 raise Tampered(place, f"{leader} and {node} were both elected in epoch {epoch}")
             self.epoch = max(self.epoch, epoch)
+
+    def _tell(self, place: str, body: Mapping[str, Any]) -> None:
+        try:
+            details = body["details"]
+            self._told[int(details["batch"])] = int(details["count"]), str(details["sha256"])
+        except (KeyError, TypeError, ValueError):
+            raise Tampered(place, "it does not say what was pruned") from None
 
     def _check(self, note: str) -> None:
         place = f"checkpoint {self.tree.size}"

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from rppam.audit.archive_store import Pruning, SqlArchives
 from rppam.audit.cosigners import EVERY_S as COSIGN_EVERY_S, SqlCosigners, WitnessCosignatures
 from rppam.audit.integrator import EVERY_S, Integrator
 from rppam.audit.keys import SigningKeys
@@ -19,6 +20,7 @@ from rppam.ledger.store import SqlLedger
 from rppam.settings.store import SqlSettingsStore
 
 AGE_EVERY_S: Final = 600.0
+PRUNE_EVERY_S: Final = 300.0
 
 
 def wire(base: Foundation, services: Services) -> None:
@@ -34,10 +36,13 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Put events into the tree, and ask the witnesses to cosign it."""
     keys = _keys(base)
     integrator = Integrator(base.database, keys, base.node, base.boot_id)
-    ageing = Ageing(SqlRetention(base.database), SqlSettingsStore(base.database))
+    settings = SqlSettingsStore(base.database)
+    ageing = Ageing(SqlRetention(base.database), settings)
+    pruning = Pruning(SqlArchives(base.database), settings, base.node, base.boot_id)
     tasks = [
         RepeatedTask("the integration of the ledger", EVERY_S, integrator.work),
         RepeatedTask("the forgetting of old names", AGE_EVERY_S, ageing.work),
+        RepeatedTask("the pruning of old events", PRUNE_EVERY_S, pruning.work),
     ]
     if base.link is not None:
         ledger, cosigners = SqlLedger(base.database), SqlCosigners(base.database)

@@ -33,6 +33,12 @@ def replace_durably(path: Path, data: bytes | Callable[[int], bytes]) -> None:
     sync_directory(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Have the disk know what was written to a file. Raises :class:`OSError`."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Have the disk know the new name; Windows has no such call and does it by itself."""
     if sys.platform == "win32":

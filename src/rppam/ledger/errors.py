@@ -54,3 +54,15 @@ class NameInUse(LedgerError, code="RPPAM-8008", fault=Fault.CALLER, status=409, 
     """An account of this name exists, so the ledger would go on writing it."""
 
     fix = "Delete the account first (rppam user delete, or DELETE /api/v1/users/{id}), then erase its name."
+
+
+class LedgerBusy(LedgerError, code="RPPAM-8009", fault=Fault.SURROUNDINGS, retry=Retry.YES, exit=Exit.ERRORS):
+    """The ledger changed while it was read, in a way that a bundle cannot show."""
+
+    fix = "Run the command again."
+
+
+class ArchiveRefused(LedgerError, code="RPPAM-8010", fault=Fault.CALLER, exit=Exit.NO, level="info"):
+    """An archive cannot be written as it was asked for."""
+
+    fix = "Name a file that does not exist yet, and no gap: 'rppam audit archives' lists what there is."

@@ -44,16 +44,28 @@ class Link(NamedTuple):
     """The hash of the writer's event before it, in hexadecimal digits; :data:`FIRST` for none."""
 
 
+class Remains(NamedTuple):
+    """What stays of an event whose text was pruned."""
+
+    hash: str
+    """Of the leaf, in hexadecimal digits."""
+    writer: str
+    number: int
+    batch: int
+    """With which others it was pruned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event as it is read back."""
 
     text: str
-    """The canonical text."""
+    """The canonical text; empty where only ``remains`` are left."""
     index: int | None
     """Its place in the tree; ``None`` until it is integrated."""
     words: Mapping[str, str]
     """What the commitments stand for, as far as it was not erased: by ref."""
+    remains: Remains | None = None
 
     @property
     def body(self) -> dict[str, Any]:
@@ -64,7 +76,7 @@ class Event:
     @property
     def hash(self) -> bytes:
         """The leaf's hash."""
-        return leaf_hash(self.text.encode())
+        return leaf_hash(self.text.encode()) if self.remains is None else bytes.fromhex(self.remains.hash)
 
     def document(self) -> dict[str, Any]:
         """The event for people and scripts, with the words in place of the refs where they are known."""
@@ -97,6 +109,11 @@ def commitment(salt: bytes, word: str) -> str:
     """What stands for ``word`` in an event."""
     digest = hashlib.sha256(salt + word.encode("utf-8", "surrogatepass")).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def refs_of(body: Mapping[str, Any]) -> set[str]:
+    """The commitments in an event's body."""
+    return {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]} - {""}
 
 
 def _refused(value: object) -> object:

@@ -20,8 +20,15 @@ from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import Checkpoint, Signer, signed
 from rppam.ledger.errors import EventUnknown, LedgerBroken
 from rppam.ledger.merkle import Frontier, Hashes, consistency_proof, inclusion_proof
-from rppam.ledger.model import FIRST, Event
-from rppam.ledger.tables import audit_checkpoints, audit_events, audit_nodes, audit_words, audit_writers
+from rppam.ledger.model import FIRST, Event, Remains, refs_of
+from rppam.ledger.tables import (
+    audit_archived,
+    audit_checkpoints,
+    audit_events,
+    audit_nodes,
+    audit_words,
+    audit_writers,
+)
 
 BATCH: Final = 512
 _E: Final = audit_events.c
@@ -45,6 +52,8 @@ class Query(NamedTuple):
     limit: int = 100
     placed: bool = False
     """Only events that have their place in the tree."""
+    archived: bool = False
+    """With what remains of those that were pruned; no other condition then."""
 
 
 class Signed(NamedTuple):
@@ -110,18 +119,31 @@ class SqlLedger:
                 wanted = select(audit_events).where(*where).order_by(_E.seq.desc()).limit(query.limit)
                 return _with_words(connection, connection.execute(wanted).all())
             after = -1 if query.after is None else query.after
-            placed = select(audit_events).where(*where, _E.leaf > after).order_by(_E.leaf).limit(query.limit)
-            rows = list(connection.execute(placed).all())
-            if len(rows) < query.limit and not query.placed:
-                waiting = select(audit_events).where(*where, _E.leaf.is_(None)).order_by(_E.seq)
-                rows += connection.execute(waiting.limit(query.limit - len(rows))).all()
-            return _with_words(connection, rows)
+            # Those that wait are read first: one that gets its place meanwhile is found there, with all before it.
+            wanted = select(audit_events).where(*where, _E.leaf.is_(None)).order_by(_E.seq).limit(query.limit)
+            waiting = [] if query.placed else _with_words(connection, connection.execute(wanted).all())
+            wanted = select(audit_events).where(*where, _E.leaf > after).order_by(_E.leaf).limit(query.limit)
+            found = _with_words(connection, connection.execute(wanted).all())
+            if query.archived:
+                found = _merged(found, _remains(connection, after, query.limit))[: query.limit]
+            if waiting and len(found) < query.limit:
+                known = {event.text for event in found}
+                found += [event for event in waiting if event.text not in known][: query.limit - len(found)]
+            return found
 
         return await self._database.read(work)
 
     async def newest(self) -> Signed | None:
         """The newest checkpoint; ``None`` where nothing was integrated yet."""
         return await self._database.read(_newest)
+
+    async def signed_at(self, size: int) -> Signed:
+        """The checkpoint of this size. Raises :class:`EventUnknown`."""
+        wanted = select(audit_checkpoints).where(audit_checkpoints.c.size == size)
+        row = await self._database.read(lambda connection: connection.execute(wanted).one_or_none())
+        if row is None:
+            raise EventUnknown(f"no checkpoint of {size} events was signed")
+        return _signed(row)
 
     async def checkpoints(self, below: int | None, count: int) -> list[Signed]:
         """Checkpoints, the newest first; ``below`` the size of the last one that is known already."""
@@ -189,8 +211,15 @@ def reader(connection: Connection) -> Hashes:
 
     def hashes(level: int, start: int, count: int) -> list[bytes]:
         if level == 0:
-            wanted = select(_E.leaf, _E.hash).where(_E.leaf.between(start, start + count - 1)).order_by(_E.leaf)
+            end = start + count - 1
+            wanted = select(_E.leaf, _E.hash).where(_E.leaf.between(start, end)).order_by(_E.leaf)
             found = [(row.leaf, bytes.fromhex(row.hash)) for row in connection.execute(wanted)]
+            if len(found) < count:
+                gone = select(audit_archived.c.leaf, audit_archived.c.hash).where(
+                    audit_archived.c.leaf.between(start, end)
+                )
+                # One that was pruned between the two readings is in both.
+                found = sorted({row.leaf: bytes(row.hash) for row in connection.execute(gone)}.items() | set(found))
         else:
             nodes = audit_nodes.c
             inside = nodes.position.between(start, start + count - 1)
@@ -259,6 +288,22 @@ def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> N
     )
 
 
+def _remains(connection: Connection, after: int, limit: int) -> list[Event]:
+    """Of the first pruned events behind ``after``."""
+    gone = audit_archived.c
+    wanted = select(audit_archived).where(gone.leaf > after).order_by(gone.leaf).limit(limit)
+    return [
+        Event("", row.leaf, {}, Remains(bytes(row.hash).hex(), row.writer, row.number, row.batch))
+        for row in connection.execute(wanted)
+    ]
+
+
+def _merged(events: Sequence[Event], remains: Sequence[Event]) -> list[Event]:
+    """In the order of the tree. One that was pruned between the two readings is in both."""
+    found = {one.index or 0: one for one in (*remains, *events)}
+    return [found[index] for index in sorted(found)]
+
+
 def _newest(connection: Connection) -> Signed | None:
     wanted = select(audit_checkpoints).order_by(audit_checkpoints.c.size.desc()).limit(1)
     row = connection.execute(wanted).one_or_none()
@@ -297,8 +342,7 @@ def _refs(word: str) -> Select[tuple[str]]:
 def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
     refs = set()
     for row in rows:
-        body = json.loads(row.body)
-        refs |= {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]} - {""}
+        refs |= refs_of(json.loads(row.body))
     wanted = select(audit_words.c.ref, audit_words.c.word).where(audit_words.c.ref.in_(refs))
     words = {row.ref: row.word for row in connection.execute(wanted)} if refs else {}
     return [Event(row.body, row.leaf, words) for row in rows]

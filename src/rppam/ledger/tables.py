@@ -33,6 +33,41 @@ audit_events = Table(
 in what order the rows were written, ``leaf`` which place the event has in the tree, once the leader has given it one.
 ``actor`` and ``object_name`` are commitments."""
 
+audit_archived = Table(
+    "audit_archived",
+    metadata,
+    Column("leaf", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("writer", String(36), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("batch", BigInteger, nullable=False),
+)
+"""What stays of events that were pruned: enough for every proof. An event is here or in ``audit_events``, never in
+both; the event ``ledger.prune`` of the ``batch`` says how many there are and what their hashes are."""
+
+audit_archives = Table(
+    "audit_archives",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("file", String(256), nullable=False),
+    Column("by_name", String(256), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""Files that events were exported to, from ``first`` to before ``end``."""
+
+audit_marks = Table(
+    "audit_marks",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("mark", BigInteger, nullable=False),
+)
+"""How far pruning has looked, by class of events; and under :data:`BATCHES` how many batches there were."""
+
+BATCHES = "batches"
+
 audit_words = Table(
     "audit_words",
     metadata,
