@@ -69,7 +69,7 @@ newest-beside: # the same
 	@nice -n 19 $(BIN)/python scripts/on_newest.py
 
 fuzz-beside:
-	@$(BIN)/python -m tests.http.fuzzing
+	@$(BIN)/python -m tests.http.fuzzing --of-the-document
 
 newest: dev servers ## the unit tests on the newest Python, where .venv is of an older one
 	@$(SETUP) newest
