@@ -15,6 +15,7 @@ from rppam.gateway.holder import protocol
 from rppam.gateway.policy import ACCESS, AccessPolicy
 from rppam.gateway.ports import Credential
 from rppam.gateway.relay import listening
+from rppam.gateway.ssh.holding import NOW_RECORDED
 from rppam.gateway.taping import Taping
 from rppam.gateway.terminal_client import Ended, TerminalClient
 from rppam.gateway.terminals_service import TerminalOpening
@@ -22,6 +23,7 @@ from rppam.http.bounds import ApiLimits
 from rppam.recordings.service import Recordings
 from tests.gateway.places import Place, SomeRoutes, Sshd
 from tests.gateway.test_kept import until, until_recorded
+from tests.gateway.test_reattach import wants
 from tests.gateway.test_recorded import bytes_of, exported, listed, verified
 from tests.gateway.test_register import recorded
 from tests.gateway.test_second_person import as_approver, watched
@@ -242,3 +244,25 @@ async def test_a_terminal_waits_for_the_second_person_that_its_target_wants(plac
         assert await user.ended() == Ended(7, None, "")
     assert b"on-42" in user.out
     assert any("watches this session" in text for text in user.told)
+
+
+async def test_a_terminal_that_was_not_recorded_is_from_its_next_gateway_on(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = places[0]
+    wants(a, monkeypatch, recording="off")
+    user = await shown(a)
+    user.type("stty -echo; PS1=; mark=$((40+2)); echo was-$mark\n")
+    await user.until("was-42\r\n")
+    assert await listed(a) == []
+    wants(a, monkeypatch)
+    for place in places:  # whichever has it
+        for access in list(place.gateway.gate._live.values()):
+            access.connection.abort()
+    await until(lambda: NOW_RECORDED in user.told)
+    user.type("echo still-$mark; exit 3\n")
+    assert await user.ended() == Ended(3, None, "")
+    assert (user.out.count(b"was-42\r\n"), user.out.count(b"still-42\r\n")) == (1, 1)
+    (one,) = await listed(a)
+    assert bytes_of(await exported(a, one["id"], "ttyrec")).count(b"still-42\r\n") == 1
+    assert (await verified(a, one["id"]))["ok"]

@@ -118,7 +118,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self.say(f"back in the session of {began(resumed.kept)}; what was last on its screen follows")
             if resumed.notice:
                 self.say(resumed.notice)
-            self._hold(resumed.shell)
+            self._hold(resumed.shell, is_resumed=True)
             return
         if self.kind in {Kind.SHELL, Kind.EXEC}:
             self.tape = await self._begin_tape(access)
@@ -153,13 +153,13 @@ class Front(asyncssh.SSHServerSession[bytes]):
         what = recorded(access.new, self.kind, self._command or "", terminal, access.actor)
         return await self._server.gate.recordings.begin(what, self.lost_recording)
 
-    def _hold(self, shell: HeldShell) -> None:
+    def _hold(self, shell: HeldShell, *, is_resumed: bool = False) -> None:
         self._held = shell
         if self._access is not None:
             self._access.shell = shell
         self.tape.on_kept(shell.kept)
         self._connect(shell)
-        if (term := self.term) is not None and shell.hello.off:
+        if (term := self.term) is not None and is_resumed:
             self.tape.resize(term[1][0], term[1][1])
             shell.change_terminal_size(*term[1])
         shell.begin(self)

@@ -17,7 +17,7 @@ import asyncssh
 
 from rppam.crypto.data_keys import DataKeys
 from rppam.gateway.held_store import KEPT_MAX, Kept, SqlHeld
-from rppam.gateway.holder.protocol import Ask, modes_of, new_token
+from rppam.gateway.holder.protocol import OFFSET_MAX, Ask, modes_of, new_token
 from rppam.gateway.holder.shell import GoneError, HeldShell, NotHeldError, StaleError, attach, look_at
 from rppam.gateway.model import About, Kind, NewAccess
 from rppam.gateway.policy import AccessPolicy
@@ -133,12 +133,14 @@ class Holding:
             if not await self.held.take(kept, self._node, self._boot_id, client, actor):
                 continue
             tape = await self._taken_tape(kept, terminal, actor, on_lost)
-            back = REPAINT_BYTES if had is None else min(max(0, tape.kept - had), AGAIN_MAX)
+            back = _back(kept, tape, had)
             try:
                 again = await self._again(tape, back)
                 # What is recorded is shown again from there: its user may have put anything in the holder's place.
-                ask = ask._replace(off=tape.kept, back=0 if tape.ident else back)
+                ask = ask._replace(off=tape.kept, back=0 if kept.recording else back)
                 shell = await attach(connection, ask, {}, WINDOW, again)
+                if tape.ident and not kept.recording:  # nothing of it is old: what is shown again is recorded first
+                    shell.hello = shell.hello._replace(off=shell.hello.start)
             except (GoneError, StaleError, NotHeldError) as error:
                 log.info("the session %s is gone from its target: %s", kept.id, error)
                 gone = f"{why}: {GONE}" if why else GONE
@@ -203,6 +205,19 @@ class Holding:
     def keep_ms(self) -> int:
         """How long a session is kept without its user."""
         return self._policy().resume_minutes * 60_000
+
+
+def _back(kept: Kept, tape: Tape, had: int | None) -> int:
+    """How much is shown again to a terminal that has all before ``had``.
+
+    Where nothing was recorded nobody here knows how far the shell has come: its holder shows what it has, and of that
+    is left out what the terminal has already.
+    """
+    if had is None:
+        return REPAINT_BYTES
+    if kept.recording:
+        return min(max(0, tape.kept - had), AGAIN_MAX)
+    return AGAIN_MAX if had < OFFSET_MAX else 0
 
 
 def began(kept: Kept) -> str:
