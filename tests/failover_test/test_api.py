@@ -182,3 +182,11 @@ async def allow(served: Served, **methods: bool) -> None:
         f"/api/v1/settings/{ALLOWED.name}", json=body, headers=served.bearer(AccountRole.ADMIN)
     )
     assert answer.status_code == 200, answer.text
+
+
+async def test_a_test_that_nobody_asked_for_is_not_found_as_the_document_says(served: Served) -> None:
+    begins = {"method": "switchover", "asked": "0" * 36}
+    answer = await served.http.post(TESTS, json=begins, headers=served.bearer())
+    assert (answer.status_code, answer.json()["code"]) == (404, "RPPAM-7201")
+    document = (await served.http.get("/openapi.json")).json()
+    assert "404" in document["paths"][TESTS]["post"]["responses"]

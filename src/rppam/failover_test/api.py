@@ -69,7 +69,12 @@ async def list_tests(services: Here, limit: Annotated[int, Query(ge=1, le=200)] 
 @failover_tests.post(TESTS, summary="Begin a failover test", status_code=201, response_model=FailoverTestShape)
 @declare(
     ADMIN,
-    {**BODY, 403: "The account is not `pam_admin`, or the method is not allowed", 409: "Another one is under way"},
+    {
+        **BODY,
+        403: "The account is not `pam_admin`, or the method is not allowed",
+        404: "`asked` is the id of no test",
+        409: "Another one is under way",
+    },
 )
 async def begin(body: NewFailoverTest, caller: Caller, services: Here) -> FailoverTestShape:
     """Nothing happens to the cluster yet. `rppam failover-test` does it all."""
