@@ -13,6 +13,7 @@ SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
 RUNS ?= 30
 SEQUENCES ?= 20
+EVENTS ?= 1000000
 MINUTES ?= 10
 SECONDS ?= 5
 ARGS ?=
@@ -20,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -131,6 +132,9 @@ faults-times: dev servers ## each kind of failover RUNS times on hosts of their 
 
 ledger-faults: dev servers ## acts and their events held against each other over SEQUENCES random kill sequences
 	$(BIN)/python benchmarks/ledger_under_fire.py --sequences $(SEQUENCES) $(ARGS)
+
+siem-faults: dev servers ## EVENTS events to a real rsyslog over TLS that is killed 20 times: none missing, order kept
+	$(BIN)/python benchmarks/siem_rsyslog.py --events $(EVENTS) $(ARGS)
 
 fault-table: dev servers ## play every fault of Redis to a real node and write docs/reference/faults.md; some minutes
 	$(BIN)/python -m tests.doctor.fault_table.table

@@ -355,7 +355,8 @@ def page(found: dict[str, Any], options: argparse.Namespace) -> str:
         (f"{options.events:,} events read and verified, s", "verified_s", "{:.1f}"),
     ]
     part = {"acts": ": acts", "growth": ": growth, proofs and verification"}.get(options.only, "")
-    lines = [f"## The ledger{part}", "", "`benchmarks/ledger.py --write`", "", facts(found["machine"]), ""]
+    call = f"`benchmarks/ledger.py {f'--only {options.only} ' if options.only else ''}--write`"
+    lines = [f"## The ledger{part}", "", call, "", facts(found["machine"]), ""]
     if options.only != "growth":
         lines += [
             f"{options.writers} writing processes with {CONNECTIONS} connections and {CALLERS} callers each; medians "

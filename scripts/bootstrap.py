@@ -290,6 +290,7 @@ def missing_packages() -> list[str]:
         "keepalived": absent("keepalived"),
         "rsync": absent("rsync"),
         "git": absent("git"),
+        "promtool": absent("promtool"),
         "rsyslog": absent("rsyslogd"),
         "rsyslog-openssl": not any(Path("/usr/lib").glob("*/rsyslog/lmnsd_ossl.so")),
         "chromium": absent("chromium"),

@@ -28,6 +28,6 @@ def test_each_rule_names_metrics_that_a_node_shows_and_has_a_test() -> None:
 def test_the_rules_fire_when_they_should() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("no promtool on this machine (Debian: prometheus)")
+        pytest.skip("no promtool on this machine (Debian: promtool)")
     done = subprocess.run([promtool, "test", "rules", TESTS], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
