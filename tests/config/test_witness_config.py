@@ -151,3 +151,14 @@ def test_a_config_that_may_not_be_read_is_a_wrong_configuration_not_wrong_usage(
     assert done.returncode == 78, done.stderr
     assert f"{file}: expected a readable configuration file; found Permission denied" in done.stderr
     assert "Let the account that runs rppam own it" in done.stderr
+
+
+def test_an_address_that_never_comes_to_a_witness_is_no_matter_there(tmp_path: Path, tree: dict[str, Any]) -> None:
+    """It is the same in every config of a cluster, and the API that would answer there is the nodes'."""
+    tree["cluster"]["virtualIp"] = "10.0.1.50/24"
+    as_witness, as_node = written(tmp_path, tree), written(tmp_path, tree, "rppam.config")
+    for file, told in ((as_witness, False), (as_node, True)):
+        checked = rppam("config", "check", str(file), "--json")
+        assert ("cluster.virtualIp" in checked.stdout) is told, checked.stdout
+        found = json.loads(rppam("doctor", "--config", str(file), "--json").stdout)["findings"]
+        assert ("cluster.virtualIp" in " ".join(one["evidence"] for one in found)) is told, found

@@ -55,7 +55,7 @@ def check(file: Path | None, as_json: bool) -> None:
     """
     from rppam.app.certificates import CertificateFiles
     from rppam.config.places import config_path
-    from rppam.config.rules import witness_problems
+    from rppam.config.rules import warnings_at_witness, witness_problems
     from rppam.doctor.check_members import is_witness
     from rppam.kernel.system_clock import SystemClock
 
@@ -67,7 +67,8 @@ def check(file: Path | None, as_json: bool) -> None:
         return (*as_witness, *certificates.problems_of(settings), *_database_problems(settings))
 
     path, settings = _load(file, as_json=as_json, check_built=problems_of)
-    settings = replace(settings, warnings=(*settings.warnings, *certificates.warnings))
+    said = warnings_at_witness(settings) if is_witness(settings, name) else settings.warnings
+    settings = replace(settings, warnings=(*said, *certificates.warnings))
     if as_json:
         _print_json({"file": str(path), "ok": True, "problems": [], **_remarks(settings)})
         return

@@ -33,7 +33,7 @@ from rppam.cluster.link.checkpoints import answering
 from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.errors import ConfigValueError, Problem
-from rppam.config.rules import witness_problems
+from rppam.config.rules import warnings_at_witness, witness_problems
 from rppam.config.settings import Settings
 from rppam.doctor.disks import room_watch_of
 from rppam.kernel.fence import Claimed, Fenced
@@ -130,7 +130,7 @@ class Witness:
         """Vote until asked to stop."""
         manager = notifier()
         for warning in (
-            *self._settings.warnings,
+            *warnings_at_witness(self._settings),
             *witness_warnings(self._settings),
         ):  # a node shows them in its health, which a witness has not
             log.warning("%s", warning)

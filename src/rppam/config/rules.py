@@ -160,6 +160,14 @@ def _is_loopback(host: str) -> bool:
         return host.lower().removesuffix(".") == "localhost"
 
 
+def warnings_at_witness(settings: Settings) -> tuple[str, ...]:
+    """What should be put right of a witness's settings.
+
+    The address is the same in every config, and never on a witness: what it needs of an API is no matter there.
+    """
+    return tuple(one for one in settings.warnings if not one.startswith("cluster.virtualIp"))
+
+
 def witness_problems(settings: Settings) -> tuple[Problem, ...]:
     """What keeps a witness with these settings from running.
 

@@ -21,6 +21,7 @@ from rppam.catalogue.table import finding
 from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
 from rppam.cluster.health.disk_room import look_at_room, room_findings, unable_findings, why_low
 from rppam.config.errors import ConfigError
+from rppam.config.rules import warnings_at_witness
 from rppam.config.settings import Settings
 from rppam.doctor.disks import places_of
 from rppam.doctor.report import Report
@@ -39,9 +40,11 @@ DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
-def check_config(settings: Settings, report: Report, sentinel_conf: Path | None = None) -> None:
+def check_config(
+    settings: Settings, report: Report, sentinel_conf: Path | None = None, *, is_witness: bool = False
+) -> None:
     """Judge the configuration itself, the API's certificate, and the sentinel.conf that was named."""
-    for warning in settings.warnings:
+    for warning in warnings_at_witness(settings) if is_witness else settings.warnings:
         code = "RD-615" if "without TLS" in warning else "RD-601" if " open to " in warning else "RD-602"
         report.add(finding(code, warning))
     try:

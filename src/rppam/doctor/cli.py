@@ -96,7 +96,7 @@ async def _check(
     report.hide(*((said.password, said.sentinel_password) if said else ()))
     is_node = not (is_witness(settings, path.name) if witness is None else witness)
     steps = _Steps(report)
-    await steps.do("configuration", lambda: host.check_config(settings, report, sentinel_conf))
+    await steps.do("configuration", lambda: host.check_config(settings, report, sentinel_conf, is_witness=not is_node))
     if is_node:
         await steps.do("keys", lambda: host.check_keys(settings, report))
         await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))

@@ -27,6 +27,7 @@ from rppam.config.errors import ConnectionStringError, SecretError
 from rppam.config.host_secrets import decrypt
 from rppam.config.keywords import ENCRYPTED
 from rppam.config.options import ConnectionOptions
+from rppam.config.rules import warnings_at_witness
 from rppam.config.writing import format_connection
 from rppam.kernel.secret import Secret
 from rppam.setup.bundle import Bundle
@@ -101,9 +102,7 @@ class WitnessWriter(NodeWriter):
         self._refuse_another(planned)
         outcome = self._config(plan, planned, placed, joining=True)
         left = self._clear(plan["redis"], kept)
-        # The address is the same in every config, and never on a witness: what it needs of an API is no matter here.
-        said = [one for one in outcome.settings.warnings if not one.startswith("cluster.virtualIp:")]
-        return outcome._replace(warnings=(*said, *remarks, *left))
+        return outcome._replace(warnings=(*warnings_at_witness(outcome.settings), *remarks, *left))
 
     def _keeps(self, path: Path) -> bool:
         """No secret: the one of before may be the nodes', which this host is to be rid of."""
