@@ -264,6 +264,8 @@ def _features() -> Iterable[State]:
 TASKS: Final = {
     "the expiry of grants and requests": "it fails",
     "the forgetting of old names": "it fails",
+    "the pruning of old events": "it fails",
+    "the journal of the licence": "what becomes of it cannot be recorded",
     "the sweep of check-outs": "it fails",
     "the change of the vault's keys": "it fails",
     "the sweep of old sessions": "it fails",
@@ -306,6 +308,8 @@ def _node() -> Iterable[State]:
         yield State("Certificates", name, change, "nothing: health and rppam doctor say it for weeks")
     change = _warned("the licence of ACME ends in 5 days")
     yield State("Licence", "it ends soon, or has ended", change, "nothing: health and rppam doctor say it for weeks")
+    unwritten = _warned("the journal of the licence failed: KeyError; look at this node's log")
+    yield State("Licence", "what becomes of it cannot be recorded", unwritten, "the journal of the licence")
     change = _all(_with(refused={"forged": 4}), _warned("pam-3 does not hold the key of this cluster"))
     yield State("Keys", "keys of members differ", change, "does not hold the key of this cluster")
     change = _warned("api.host: the API is reached from other hosts without TLS")
