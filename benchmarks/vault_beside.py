@@ -128,7 +128,7 @@ def ours(folder: Path, redis: Server, url: str) -> Iterator[Side]:
         node.config["vault"] = {"revealFactor": "none"}
         node.config["api"]["workers"] = 2
         lab.start()
-        limits = {"perAddress": 10_000_000, "perUser": 10_000_000}
+        limits = {"perAddress": 1_000_000, "perUser": 1_000_000}
         path = "/api/v1/settings/security/limits"
         assert node.ask(path, token=lab.token, method="PUT", send=limits, timeout_s=10).status == OK
         asks = []

@@ -78,7 +78,7 @@ class Scan:
     def all(self) -> set[Leak]:
         """Every place but the processes, which are looked at all along."""
         place, search = self.place, self.search
-        [home] = [Path(word) for word in place.redis.ask("CONFIG", "GET", "dir")[1:]]
+        home = Path(place.redis.ask("CONFIG", "GET", "dir")[1].decode())
         leaks: set[Leak] = set()
         # The key's own file, and what the target has to know.
         known = [place.key, *(place.target.folder.rglob("*"))]
@@ -86,7 +86,6 @@ class Scan:
             ("files and logs of the nodes", place.folder),
             ("files of Redis", home),
             ("files of PostgreSQL", place.sql.log.parent / "cluster"),
-            ("log of PostgreSQL", place.sql.log.parent),
         ):
             found, size = search.folder(folder, known)
             self.sizes[name] = size
@@ -95,6 +94,7 @@ class Scan:
             ("keys and values of Redis", redis_contents(place.redis)),
             ("dump of SQL", sql_dump(place)),
             ("answers without a secret", b"\n".join(self.ways.said)),
+            ("log of PostgreSQL", place.sql.log.read_bytes()),
         ):
             self.sizes[name] = len(data)
             leaks |= search.data(name, data)
@@ -109,33 +109,29 @@ def planted(place: Place, scan: Scan, processes: Processes) -> dict[str, bool]:
     """Plant a leak in each place, and whether it is found."""
     found: dict[str, bool] = {}
     word = f"planted {MARK}"
-
-    def is_seen(name: str, where: str) -> None:
-        found[name] = any(where in leak.place for leak in scan.all())
-
     log = place.lab.nodes[0].log_file
     with log.open("ab") as out:
         out.write(base64.b64encode(b"ab" + word.encode()) + b"\n")
-    is_seen("a log, in base64", str(log))
     (place.folder / "tmp" / "left").write_bytes(word.encode("utf-16-le"))
-    is_seen("a temporary file, in UTF-16", "tmp/left")
     place.redis.ask("HSET", "planted", "field", quote(word))
-    is_seen("Redis, URL-encoded", "keys and values")
     _sql(place, f"UPDATE vault_folders SET description = '{word.encode().hex()}'")
-    is_seen("SQL, in hexadecimal", "dump of SQL")
-    program = "import time; time.sleep(20)"
-    for name, words, more in (
-        ("a command line", [word], {}),
-        ("an environment", [], {"WORD": word}),
-    ):
-        child = subprocess.Popen([sys.executable, "-c", program, *words], env=os.environ | more)
-        time.sleep(0.3)
+    program = f"import os; x = {word!r} * 2; os.abort()"
+    subprocess.run([sys.executable, "-c", program], cwd=place.folder / "tmp", check=False)
+    for name, words, more in (("a command line", [word], {}), ("an environment", [], {"WORD": word})):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words], env=os.environ | more)
+        time.sleep(0.5)
         found[name] = any(f"/{child.pid}/" in leak.place for leak in processes.look())
         child.kill()
         child.wait()
-    program = f"import os; x = {word!r} * 2; os.abort()"
-    subprocess.run([sys.executable, "-c", program], cwd=place.folder / "tmp", check=False)
-    is_seen("a core dump", "core")
+    leaks = scan.all()
+    for name, where in (
+        ("a log, in base64", str(log)),
+        ("a temporary file, in UTF-16", "tmp/left"),
+        ("Redis, URL-encoded", "keys and values"),
+        ("SQL, in hexadecimal", "dump of SQL"),
+        ("a core dump", "/core"),
+    ):
+        found[name] = any(where in leak.place for leak in leaks)
     return found
 
 
@@ -194,7 +190,7 @@ def page(found: dict[str, Any]) -> str:
     """The section of the measurements."""
     sizes = found["bytes searched"]
     dumps = sizes.pop("core dumps")
-    rows = "\n".join(f"| {name} | {size / 1e6:.1f} MB |" for name, size in sizes.items())
+    rows = "\n".join(f"| {name} | {size / 1e3:,.0f} kB |" for name, size in sizes.items())
     proof = ", ".join(name if seen else f"**not {name}**" for name, seen in found["planted leaks found"].items())
     ways = ", ".join(f"{name} {count}" for name, count in sorted(found["ways"].items()))
     return f"""## Planted secrets, {found["database"]}

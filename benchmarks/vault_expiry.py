@@ -55,10 +55,7 @@ class Expiry:
                 killOnCheckin=True,
             )  # fmt: skip
             self.entries.append(path.rpartition("/")[2])
-        folders = self.ways.ask("rights", "GET", "/api/v1/vault/folders").body["items"]
-        folder = next(one["id"] for one in folders if one["path"] == "canaries")
-        rights = {"items": [{"role": "pam_user", "rights": ["use", "reveal"]}]}
-        assert self.ways.ask("rights", "PUT", f"/api/v1/vault/folders/{folder}/rights", rights).status == 200
+        self.ways.let("use", "reveal")
         login = {"username": "paula", "password": PEOPLE_PASSWORD}
         answer = self.lab.nodes[0].ask("/api/v1/auth/login", method="POST", send=login, timeout_s=20)
         self.token: str = answer.body["accessToken"]

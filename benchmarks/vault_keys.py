@@ -12,9 +12,11 @@ import asyncio
 import json
 import multiprocessing
 import random
+import secrets
 import statistics
 import sys
 import time
+import uuid
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,13 @@ from sqlalchemy import Connection, func, insert, select
 import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.checkouts import database_url, identity, vault_on
 from benchmarks.machine import facts, load, machine, write_section
+from rppam.crypto.sealed import seal
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
 from rppam.kernel.secret import Secret
 from rppam.vault.key_service import VaultKeys
 from rppam.vault.model import Entry, EntryType
-from rppam.vault.sealing import seal_field
+from rppam.vault.sealing import _dek_place, seal_field
 from rppam.vault.store import create_folder, entry_in, open_version
 from rppam.vault.tables import vault_deks, vault_entries, vault_fields, vault_versions
 
@@ -39,7 +42,7 @@ BATCH, REVEALS = 1_000, 1_000
 
 
 async def opened(url: str) -> Database:
-    database = Database(url, 20_000)
+    database = Database(url, 60_000)
     await database.start()
     return database
 
@@ -58,12 +61,17 @@ async def prepare(url: str, count: int) -> list[str]:
         connection.execute(
             insert(vault_entries), [{"id": one, "name": one, **same, **flags, **numbers} for one in some]
         )
-        versions, fields = [], []
+        versions, fields, deks = [], [], []
+        kek, key = keyring._active(connection)  # noqa: SLF001 - as new_dek does, for all of them at once
         for one in some:
-            dek_id, dek = keyring.new_dek(connection, one)
+            dek_id, dek = str(uuid.uuid4()), secrets.token_bytes(32)
+            deks.append(
+                {"id": dek_id, "entry_id": one, "kek_id": kek, "wrapped": seal(key, dek, _dek_place(one, dek_id))}
+            )
             versions.append({"entry_id": one, "version": 1, "dek_id": dek_id, "state": "current", "made_by": "bench"})
             sealed = seal_field(dek, Secret(f"secret of {one}"), one, 1, "text")
             fields.append({"entry_id": one, "version": 1, "field": "text", "sealed": sealed})
+        connection.execute(insert(vault_deks).values(created_at=NowMs()), deks)
         connection.execute(insert(vault_versions).values(made_at=NowMs()), versions)
         connection.execute(insert(vault_fields), fields)
 

@@ -179,9 +179,10 @@ class Ways:
             login = {"username": name, "password": PEOPLE_PASSWORD}
             answer = self.lab.nodes[0].ask("/api/v1/auth/login", method="POST", send=login, timeout_s=20)
             tokens[name] = answer.body["accessToken"]
+        self.let("list")
         for name, more in (("asked", {}), ("urgent", {"emergency": True})):
             path = self.entry(name, exclusive=False)
-            assert self.ask("refused", "POST", f"{path}/reveal", {"reason": "x"}, token=tokens["paula"]).status == 404
+            assert self.ask("refused", "POST", f"{path}/reveal", {"reason": "x"}, token=tokens["paula"]).status == 403
             wish = {
                 "entryId": path.rpartition("/")[2],
                 "rights": ["reveal"],
@@ -196,6 +197,13 @@ class Ways:
                 assert self.ask("approve", "POST", one, {"note": "fine"}, token=tokens["anna"], node=1).status == 200
             assert MARK in self.secret(path, token=tokens["paula"], node=2)["password"]
         self.tokens = tokens
+
+    def let(self, *rights: str) -> None:
+        """What users may do with the entries."""
+        folders = self.ask("rights", "GET", "/api/v1/vault/folders").body["items"]
+        folder = next(one["id"] for one in folders if one["path"] == "canaries")
+        items = [{"role": "pam_user", "rights": list(rights)}]
+        assert self.ask("rights", "PUT", f"/api/v1/vault/folders/{folder}/rights", {"items": items}).status == 200
 
     def notifications(self) -> None:
         """Keys of channels, which fail."""
@@ -229,7 +237,9 @@ class Ways:
 
     def commands(self) -> None:
         """Secrets by stdin, and files with passwords that are imported."""
-        put = self.command("vault", "put", "canaries/by-command", input_=self.canary() + "\n")
+        put = self.command(
+            "vault", "put", "canaries/by-command", "--secret", "password", "--shared", input_=self.canary() + "\n"
+        )
         assert put.returncode == 0, put
         shown = self.command("vault", "reveal", "canaries/by-command", "--reason", "because", "--field", "password")
         assert MARK.encode() in shown.stdout, shown
@@ -260,10 +270,7 @@ class Ways:
         ):
             account = self.made("target", "/api/v1/accounts", resourceId=web["id"], name=name)
             self.entry(name, type=type_, accountId=account["id"], fields=fields, exclusive=False)
-        folders = self.ask("rights", "GET", "/api/v1/vault/folders").body["items"]
-        folder = next(one["id"] for one in folders if one["path"] == "canaries")
-        rights = {"items": [{"role": "pam_user", "rights": ["use"]}]}
-        assert self.ask("rights", "PUT", f"/api/v1/vault/folders/{folder}/rights", rights).status == 200
+        self.let("list", "use")
         for number, node in enumerate(self.lab.nodes):
             port = node.config["access"]["port"]
             for name in (target.user, "nobody"):
