@@ -127,10 +127,14 @@ def ours(folder: Path, redis: Server, url: str) -> Iterator[Side]:
         node.config["database"]["url"] = url
         node.config["vault"] = {"revealFactor": "none"}
         node.config["api"]["workers"] = 2
-        lab.start()
+        node.start()
+        lab.wait_until_healthy(120)
         limits = {"perAddress": 1_000_000, "perUser": 1_000_000}
         path = "/api/v1/settings/security/limits"
-        assert node.ask(path, token=lab.token, method="PUT", send=limits, timeout_s=10).status == OK
+        eventually(
+            lambda: node.ask(path, token=lab.token, method="PUT", send=limits, timeout_s=10).status == OK,
+            within_s=60, what="a node with its database",
+        )  # fmt: skip
         asks = []
         for number in range(SECRETS):
             body = {"folder": "bench", "name": f"s{number}", "type": "password", "exclusive": False}

@@ -36,7 +36,7 @@ from rppam.vault.key_service import VaultKeys
 from rppam.vault.model import Entry, EntryType
 from rppam.vault.sealing import _dek_place, seal_field
 from rppam.vault.store import create_folder, entry_in, open_version
-from rppam.vault.tables import vault_deks, vault_entries, vault_fields, vault_versions
+from rppam.vault.tables import vault_deks, vault_entries, vault_fields, vault_keks, vault_versions
 
 BATCH, REVEALS = 1_000, 1_000
 
@@ -124,7 +124,7 @@ async def rotated(url: str, names: list[str], kills: int) -> dict[str, Any]:
         while worker.is_alive() and (  # noqa: ASYNC110 - no event tells how far another process is
             done["killed"] >= kills or await stale(database) > before - len(names) // (kills + 2)
         ):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
         if not worker.is_alive():
             break
         worker.kill()
@@ -140,8 +140,9 @@ async def rotated(url: str, names: list[str], kills: int) -> dict[str, Any]:
 
 async def stale(database: Database) -> int:
     """Data keys that are not wrapped with the newest KEK."""
-    status = await VaultKeys(database, vault_on(database).keyring).status()
-    return sum(row.deks for row in status.standing.keks[1:])
+    newest = select(vault_keks.c.id).order_by(vault_keks.c.version.desc()).limit(1).scalar_subquery()
+    counted = select(func.count()).select_from(vault_deks).where(vault_deks.c.kek_id != newest)
+    return await database.read(lambda connection: connection.execute(counted).scalar_one())
 
 
 async def reveals(url: str) -> dict[str, float]:
