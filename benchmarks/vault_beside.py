@@ -231,8 +231,8 @@ def page(found: dict[str, Any], before: dict[str, str]) -> str:
 |---|---|---|
 {rows}
 
-A reveal of ours is a transaction that looks at the rights of that moment and commits its record to SQL before the secret
-is answered; OpenBao reads a value and writes a line to its audit file. The load says how much of the two processors was
+A reveal of ours is a transaction that looks at the rights of that moment and commits its record to SQL before it is
+answered; OpenBao reads a value and writes a line to its audit file. The load says how much of the two processors was
 left for either: the ratio tells more than the numbers. What OpenBao's makers have measured on a machine of their own:
 27,385 reads and 140 writes a second (v2.0.2, Raft, 32 clients, vault-benchmark;
 [openbao/openbao#634](https://github.com/openbao/openbao/pull/634)).
