@@ -104,9 +104,7 @@ def test_five_bare_hosts_become_a_healthy_cluster(cluster: Hosts) -> None:
         assert [one for one in found if one["severity"] == "error"] == [], said
         assert not {"RD-955", "RD-909", "RD-615"} & {one["code"] for one in found}, said
         warned = {one["code"] for one in found if one["severity"] == "warning"}
-        assert warned <= {"RD-606", "RD-610"}, (
-            f"the licence is short, the password to be removed: {said}"
-        )
+        assert warned <= {"RD-606", "RD-610"}, f"the licence is short, the password to be removed: {said}"
     asked = "curl -sf --cacert tls/ca.pem https://10.0.1.50:7101/system/health/ping"
     assert json.loads(cluster.type("desk", asked))["node"] == "node1"
 
