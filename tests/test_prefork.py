@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -79,3 +80,12 @@ def test_a_copy_dies_with_the_tests(tmp_path: Path) -> None:
         tests.wait()
     psutil.wait_procs([copy], timeout=20)
     assert not copy.is_running()
+
+
+def test_threads_may_ask_for_its_end_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "said").open("wb") as output:
+        process = prefork.start("--version", output=output)
+    with ThreadPoolExecutor(4) as threads:
+        ends = [threads.submit(process.wait, 30) for _ in range(4)]
+        assert [one.result() for one in ends] == [0] * 4
+    assert process.poll() == 0

@@ -96,8 +96,8 @@ def requests(
 
 
 async def test_allow_lists_what_a_path_takes_and_nothing_else(served: Served) -> None:
-    """Of every path: what the document has for it."""
-    for template, methods in DOCUMENT["paths"].items():
+    """Of every path: what the document has for it. Of what it does not take one method is tried, in turn."""
+    for turn, (template, methods) in enumerate(DOCUMENT["paths"].items()):
         path = paths(template)[1 if "{" in template else 0].replace("{area}/{name}", "a/b")
         taken = {method.upper() for method in methods}
         taken |= {"HEAD"} if "GET" in taken else set()
@@ -106,7 +106,6 @@ async def test_allow_lists_what_a_path_takes_and_nothing_else(served: Served) ->
         assert answer.status_code == 405, (template, answer.text)
         allowed = answer.headers["allow"].split(", ")
         assert sorted(allowed) == sorted(taken | ({"OPTIONS"} if is_probe else set())), template
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
-            if method not in allowed:
-                refused = await served.http.request(method, path, headers=served.bearer())
-                assert (refused.status_code, refused.headers["allow"]) == (405, answer.headers["allow"]), template
+        others = [one for one in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE") if one not in allowed]
+        refused = await served.http.request(others[turn % len(others)], path, headers=served.bearer())
+        assert (refused.status_code, refused.headers["allow"]) == (405, answer.headers["allow"]), template

@@ -10,14 +10,18 @@ process list shows set the variable.
 
 import array
 import atexit
+import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -25,6 +29,8 @@ from typing import IO, Any, Final, Protocol
 TIED: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 ROOT: Final = Path(__file__).parents[2]
 COLD: Final = "RPPAM_TESTS_COLD"
+LOOK_S: Final = 1.0
+"""For so long a thread waits for an end that another may see."""
 READ_AT_START: Final = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "OPENSSL")
 """How variables begin that an interpreter reads before its first line."""
 
@@ -44,36 +50,44 @@ class Process(Protocol):
 
 
 class Copy:
-    """A copy that lives."""
+    """A copy that lives. Threads of a test may ask for its end at once."""
 
     def __init__(self, words: tuple[str, ...], line: socket.socket) -> None:
         self.args: Final = words
         self.returncode: int | None = None
-        self._line = line
-        self._said = line.makefile("rb")
-        number = self._said.readline()
-        if not number:
-            raise RuntimeError("the process that is forked has ended; its traceback stands on stderr")
+        self._line, self._said, self._turn = line, b"", threading.Lock()
+        while b"\n" not in self._said:  # what comes behind it may be its end already
+            part = line.recv(64)
+            if not part:
+                line.close()
+                raise RuntimeError("the process that is forked has ended; its traceback stands on stderr")
+            self._said += part
+        number, _, self._said = self._said.partition(b"\n")
         self.pid: Final = int(number)
 
     def poll(self) -> int | None:
         """Its exit code; None while it lives. As with ``Popen``, the number of the signal that ended it, negative."""
-        try:
-            return self.wait(0)
-        except subprocess.TimeoutExpired:
-            return None
+        with self._turn:
+            while self.returncode is None:
+                try:
+                    part = b"" if b"\n" in self._said else self._line.recv(64, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    break
+                self._said += part
+                if not part:
+                    self.returncode = int(self._said or -signal.SIGKILL)
+                    self._line.close()
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        if self.returncode is None:
-            self._line.settimeout(timeout)
-            try:
-                said = self._line.recv(64)
-            except (BlockingIOError, TimeoutError):
-                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
-            self.returncode = int(said or -signal.SIGKILL)
-            self._said.close()
-            self._line.close()
-        return self.returncode
+        until = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+            if left <= 0:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            with contextlib.suppress(OSError, ValueError):  # another thread has seen its end meanwhile
+                select.select([self._line], [], [], left)
+        return code
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
@@ -86,7 +100,6 @@ class Copy:
         self.send_signal(signal.SIGTERM)
 
     def __del__(self) -> None:
-        self._said.close()
         self._line.close()
 
 

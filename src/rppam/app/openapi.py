@@ -22,10 +22,10 @@ import rppam
 from rppam.access.rbac.policy import enough
 from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
-from rppam.http.revisions import TAGS_PATTERN, takes_if_match
+from rppam.http.revisions import TAGS_PATTERN, has_already, takes_if_match
 from rppam.http.route_index import Indexed, RouteIndex
 from rppam.http.routes import ANYBODY, Declaration, Kind, Who, declare
-from rppam.http.static import has_already, takes_gzip
+from rppam.http.static import takes_gzip
 from rppam.manager.metrics import METRICS_PATH
 
 OPENAPI_PATH: Final = "/openapi.json"

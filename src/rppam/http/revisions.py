@@ -36,13 +36,12 @@ def revisions_in(headers: list[str]) -> list[int] | None:
     return [int(opaque) for weak, opaque in re.findall(_TAG, text) if not weak and _REVISION.fullmatch(opaque)]
 
 
-def is_had(headers: list[str], revision: int) -> bool:
-    """Whether ``If-None-Match`` names the revision; tags are compared weakly (RFC 9110, section 13.1.2), and what is
-    no list of tags names none."""
-    text = ",".join(headers).strip(" \t")
-    return text == "*" or (
-        _TAGS.fullmatch(text) is not None and str(revision) in {opaque for _, opaque in re.findall(_TAG, text)}
-    )
+def has_already(request: Request, etag: str) -> bool:
+    """Whether ``If-None-Match`` names the tag: compared weakly (RFC 9110, section 13.1.2); what is no list of tags
+    names none."""
+    text = ",".join(request.headers.getlist("if-none-match")).strip(" \t")
+    named = re.findall(_TAG, text) if _TAGS.fullmatch(text) else []
+    return text == "*" or etag.removeprefix("W/").strip('"') in {opaque for _, opaque in named}
 
 
 def tag_of(revision: int) -> str:
@@ -52,7 +51,7 @@ def tag_of(revision: int) -> str:
 
 def unchanged(request: Request, revision: int) -> Response | None:
     """The answer 304, where the reader has this revision; else ``None``."""
-    if not is_had(request.headers.getlist("if-none-match"), revision):
+    if not has_already(request, tag_of(revision)):
         return None
     return Response(status_code=304, headers={"ETag": tag_of(revision)})
 

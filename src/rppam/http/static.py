@@ -17,6 +17,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
+from rppam.http.revisions import has_already
 from rppam.http.routes import ANYBODY, declare
 
 SIZE_MAX: Final = 4 * 1024 * 1024
@@ -156,12 +157,6 @@ def _served(
         return Response(packed() if takes_packed else content, headers=headers)
 
     return static_file
-
-
-def has_already(request: Request, etag: str) -> bool:
-    """Whether the client says that it has what bears this tag."""
-    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-    return "*" in known or etag in known
 
 
 def takes_gzip(accepted: str) -> bool:

@@ -25,7 +25,13 @@ def voters(lab: Lab, node: LabNode) -> set[str]:
 
 
 def forget(lab: Lab, leader: LabNode, name: str) -> None:
-    order(lab, leader, "POST", "cluster/forget", {"members": [name], "off": True})
+    """As soon as the leader has missed it for long enough to believe that it is off."""
+    place, body = "/api/v1/admin/cluster/forget", {"members": [name], "off": True}
+
+    def taken() -> bool:
+        return leader.ask(place, token=lab.token, method="POST", send=body).status < 300
+
+    eventually(taken, within_s=20, what=f"{name} may be forgotten", say=lab.logs)
     eventually(lambda: name not in voters(lab, leader), within_s=20, what=f"{name} is forgotten", say=lab.logs)
 
 
