@@ -58,8 +58,6 @@ KINDS: Final[dict[type, str]] = {
     known_effects.SteppedDown: "stepped down",
     known_effects.RecordRefuted: "refuted",
     known_effects.Told: "told",
-    known_effects.SaveKept: "save",
-    known_effects.SendVote: "vote",
 }
 SENTENCES: Final = frozenset({"sentence"})
 
@@ -75,6 +73,8 @@ class Recorded(World):
 
         def digested(host: Host, effects: Sequence[known_effects.Effect], now_us: int) -> None:
             for effect in effects:
+                if type(effect) not in KINDS:  # what a member writes and answers shows in what the others do
+                    continue
                 line = f"{now_us} {host.name} {host.life} {told(effect)}"
                 self.digest.update(line.encode())
                 if self.lines is not None:
