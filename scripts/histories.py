@@ -139,6 +139,7 @@ def show(group: str, seed: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of each group")
+    parser.add_argument("--first", type=int, default=0, help="go on at this seed; compared with --keep alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help="record what is done now")
     parser.add_argument("--keep", type=Path, help="a file with the digest of each run")
@@ -149,20 +150,22 @@ def main() -> int:
         show(options.group, options.show)
         return 0
     groups = [group for group in GROUPS if group.startswith(options.group)]
-    jobs = [Job(group, seed) for seed in range(options.seeds) for group in groups]
+    jobs = [Job(group, seed) for seed in range(options.first, options.seeds) for group in groups]
     digests: dict[Job, str] = {}
     before: dict[str, str] = json.loads(options.keep.read_text()) if options.keep and options.keep.exists() else {}
     wrong = 0
     with get_context("spawn").Pool(options.jobs) as pool:
         for job, found in pool.imap(digest, jobs):
             digests[job] = found
+            if len(digests) % 100 == 0:
+                print(f"{len(digests)} of {len(jobs)}", file=sys.stderr, flush=True)
             expected = before.get(f"{job.group}/{job.seed}", found)
             if found != expected:
                 wrong += 1
                 print(f"differs: '{job.group}', seed {job.seed}", flush=True)
     if options.keep and not before:
         options.keep.write_text(json.dumps({f"{job.group}/{job.seed}": found for job, found in digests.items()}))
-    rows = {group: grouped(digests, group, options.seeds) for group in groups}
+    rows = {} if options.first else {group: grouped(digests, group, options.seeds) for group in groups}
     if options.write:
         RECORD.write_text(json.dumps({"seeds": options.seeds, "groups": rows}, indent=1) + "\n", encoding="utf-8")
         return 0
