@@ -25,6 +25,7 @@ AS_THEY_ARE = (
     "record.py",
     "setting.py",
     "shortcuts.py",
+    "status.py",
     "store.py",
     "timing.py",
 )
