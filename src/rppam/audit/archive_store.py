@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
-from rppam.audit.policy import ARCHIVE, AuditArchive
+from rppam.audit.policy import ARCHIVE
 from rppam.audit.retention_store import BATCH as WORDS_BATCH, forget_aged
 from rppam.cluster.health.ports import Authority
 from rppam.db.engine import NowMs, insert_into, now_ms
@@ -146,8 +146,7 @@ class Pruning:
 
     async def work(self, epoch: int) -> None:
         """Prune what is due. Raises a ``DatabaseError``, :class:`LedgerBroken`, or that a newer leader has written."""
-        stored = await self._settings.read(ARCHIVE.name)
-        value: AuditArchive = ARCHIVE.default if stored is None else ARCHIVE.read(json.loads(stored.value))
+        value = await self._settings.value_of(ARCHIVE)
         authority = Authority(epoch, self._boot_id)
         for class_, days in value.days().items():
             done = Pruned(0, is_over=False)

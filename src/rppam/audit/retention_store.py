@@ -4,7 +4,6 @@ What is forgotten are words: names and addresses, which stand beside the events.
 they are. What it does not promise: that a name which somebody wrote into a reason or a description is found.
 """
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -12,7 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Exists, delete, exists, func, insert, select, update
 
 from rppam.access.accounts.tables import users
-from rppam.audit.policy import RETENTION, AuditRetention
+from rppam.audit.policy import RETENTION
 from rppam.db.engine import NowMs, rows_changed
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
@@ -98,9 +97,7 @@ class Ageing:
 
     async def work(self, _epoch: int) -> None:
         """Forget what is due. Raises a ``DatabaseError``."""
-        stored = await self._settings.read(RETENTION.name)
-        value: AuditRetention = RETENTION.default if stored is None else RETENTION.read(json.loads(stored.value))
-        if days := value.days():
+        if days := (await self._settings.value_of(RETENTION)).days():
             while await self._store.age(days) >= BATCH:
                 pass
 

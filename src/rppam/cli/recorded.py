@@ -7,7 +7,6 @@ database have.
 
 import asyncio
 from getpass import getuser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 def record_on_host(settings: "Settings", act: "Act") -> None:
     """Record ``act`` in the name of who runs the command."""
     from rppam.db.database import Database
-    from rppam.db.url import parse_database_url
+    from rppam.db.url import is_not_made, parse_database_url
     from rppam.kernel.actor import Actor, ActorKind, acting
     from rppam.kernel.errors import RppamError
     from rppam.ledger.record import record
 
     url = parse_database_url(settings.database.url, None)
-    if url.drivername.startswith("sqlite") and not Path(url.database or "").exists():
-        return  # a witness has none, and a new node has none yet
+    if is_not_made(url):
+        return
 
     async def run() -> None:
         database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)

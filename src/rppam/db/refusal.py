@@ -43,7 +43,7 @@ def translate(error: BaseException, *, begun: bool, writes: bool) -> BaseExcepti
     if not isinstance(error, DBAPIError):
         return error
     driver = error.orig
-    reason = _first_line(driver if driver is not None else error)
+    reason = first_line(error)
     if _code(driver) in _WAITED_TOO_LONG or getattr(driver, "sqlite_errorcode", None) in _SQLITE_BUSY:
         return DatabaseBusy(f"the database was held by somebody else for too long; nothing was written ({reason})")
     if not begun and _finding(driver, reason) != DAMAGED:
@@ -73,7 +73,9 @@ def _code(driver: BaseException | None) -> str | None:
     return code
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, for people: of the driver's, where it has one."""
+    error = getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= REASON_CHARS_MAX else text[:REASON_CHARS_MAX] + "..."

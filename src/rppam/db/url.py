@@ -40,6 +40,11 @@ def parse_database_url(url: Secret | str, password: Secret | None = None) -> URL
     )
 
 
+def is_not_made(url: URL) -> bool:
+    """Whether it names a file that is not there: a witness has none, and a new node has none yet."""
+    return url.drivername == SQLITE and not Path(url.database or "").exists()
+
+
 def _sqlite(parsed: URL) -> URL:
     if parsed.host or parsed.query:
         raise DatabaseUrlInvalid(

@@ -4,7 +4,6 @@ The setting is read from SQL every :data:`LOOK_EVERY_S`, since that process has 
 does not answer, the list that was read last holds; before the first answer there is none, so everything counts.
 """
 
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
@@ -14,7 +13,8 @@ from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.config.settings import Settings
 from rppam.db.database import Database
 from rppam.db.engine import open_engine
-from rppam.db.url import SQLITE, parse_database_url
+from rppam.db.refusal import first_line
+from rppam.db.url import is_not_made, parse_database_url
 from rppam.doctor.acknowledged import ACKNOWLEDGED, Entry, acknowledged, day_of, entries_of
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
@@ -51,8 +51,8 @@ def entries_in(settings: Settings) -> tuple[Entry, ...] | str:
         url = parse_database_url(settings.database.url)
     except RppamError as error:
         return str(error)
-    if url.drivername == SQLITE and not Path(url.database or "").exists():
-        return ()  # looking would make the file
+    if is_not_made(url):
+        return ()
     engine = open_engine(url, settings.database.timeout_ms, lambda _line: None)
     try:
         with engine.connect() as connection:
@@ -60,7 +60,7 @@ def entries_in(settings: Settings) -> tuple[Entry, ...] | str:
                 connection.execute(select(table.c.value).where(table.c.name == ACKNOWLEDGED.name)).scalar()
             )
     except SQLAlchemyError as error:
-        return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return first_line(error)
     except RppamError as error:
         return str(error)
     finally:

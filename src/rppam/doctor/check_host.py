@@ -157,6 +157,7 @@ def _server_problem(settings: Settings) -> str:
     from sqlalchemy.exc import SQLAlchemyError
 
     from rppam.db.engine import open_engine
+    from rppam.db.refusal import first_line
     from rppam.db.schema import is_current, read_schema
     from rppam.db.url import parse_database_url
 
@@ -167,7 +168,7 @@ def _server_problem(settings: Settings) -> str:
     except RppamError as error:
         return str(error)
     except SQLAlchemyError as error:
-        return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return first_line(error)
     finally:
         engine.dispose()
     return ""

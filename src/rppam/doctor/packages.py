@@ -21,7 +21,7 @@ BINARIES: Final = {"redis": Path("/usr/bin/redis-server"), "valkey": Path("/usr/
 CHANGELOGS: Final = Path("/usr/share/doc")
 ANSWER_S: Final = 5.0
 _CHANGELOG_BYTES_MAX: Final = 4_000_000
-_DEBIAN_HEAD: Final = re.compile(r"^(\S+) \((?:\d+:)?([^)\s]+)\) ([^;\n]+);")
+_DEBIAN_HEAD: Final = re.compile(r"^\S+ \((?:\d+:)?([^)\s]+)\) [^;\n]+;")
 _RPM_HEAD: Final = re.compile(r"^\* .*?[- ](\d[^\s-]*-\S+)\s*$")
 _CVE: Final = re.compile(r"CVE-\d{4}-\d{4,}")
 _NOT_MENDED: Final = re.compile(
@@ -85,20 +85,19 @@ def _changelogs(server: str, binary: Path, docs: Path) -> "Iterator[list[tuple[s
 
 def debian_entries(lines: Iterable[str]) -> list[tuple[str, list[str]]]:
     """Each version of a Debian changelog with its lines, the newest first."""
-    found: list[tuple[str, list[str]]] = []
-    for line in lines:
-        if head := _DEBIAN_HEAD.match(line):
-            found.append((head[2], []))
-        elif found:
-            found[-1][1].append(line)
-    return found
+    return _entries(_DEBIAN_HEAD, lines)
 
 
 def rpm_entries(lines: Iterable[str]) -> list[tuple[str, list[str]]]:
     """The same of an RPM changelog."""
+    return _entries(_RPM_HEAD, lines)
+
+
+def _entries(begins: re.Pattern[str], lines: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """What stands behind each line that ``begins`` an entry, whose first group is the version."""
     found: list[tuple[str, list[str]]] = []
     for line in lines:
-        if head := _RPM_HEAD.match(line):
+        if head := begins.match(line):
             found.append((head[1], []))
         elif found:
             found[-1][1].append(line)

@@ -18,7 +18,7 @@ from rppam.cluster.admin.ports import Administration
 from rppam.cluster.health.ports import NodeStatus
 from rppam.config.settings import Settings
 from rppam.failover_test.model import KeptTest, Method, Verdict
-from rppam.failover_test.policy import ALLOWED, check_allowed
+from rppam.failover_test.policy import ALLOWED, AllowedMethods, check_allowed
 from rppam.failover_test.report import canonical, digest_of
 from rppam.failover_test.schemas import (
     NUMBER_MAX,
@@ -78,7 +78,7 @@ async def list_tests(services: Here, limit: Annotated[int, Query(ge=1, le=200)] 
 )
 async def begin(body: NewFailoverTest, caller: Caller, services: Here) -> FailoverTestShape:
     """Nothing happens to the cluster yet. `rppam failover-test` does it all."""
-    await _check(body.method, services)
+    check_allowed(await _allowed(services), body.method)
     leader, tests = services.get(NodeStatus).snapshot().leader or "", services.get(SqlFailoverTests)
     if body.asked is not None:
         return _shape(await tests.begin_asked(body.asked, leader, caller.subject))
@@ -99,7 +99,7 @@ async def begin(body: NewFailoverTest, caller: Caller, services: Here) -> Failov
 )
 async def ask(body: AskedTest, caller: Caller, services: Here) -> FailoverTestShape:
     """The leader starts `rppam failover-test` within seconds; the test's `steps` tell how far it has come."""
-    await _check(body.method, services)
+    check_allowed(await _allowed(services), body.method)
     leader = services.get(NodeStatus).snapshot().leader or ""
     return _shape(await services.get(SqlFailoverTests).ask(body.method, leader, caller.subject))
 
@@ -149,8 +149,7 @@ async def make_fault(
     """By the method that the test began with. Any node takes it and hands it on to the leader; the node is as before
     after `seconds`, whatever becomes of who asked."""
     tests = services.get(SqlFailoverTests)
-    await _check((await tests.running(test_id)).method, services)
-    test = await tests.begin_fault(test_id, caller.subject)
+    test = await tests.begin_fault(test_id, caller.subject, await _allowed(services))
     try:
         return await _make(test, body, request, caller.subject, services)
     except NodeSilent:
@@ -217,8 +216,8 @@ def ranges_of(numbers: list[int]) -> list[list[int]]:
     return [list(one) for one in zip(starts, ends, strict=True)]
 
 
-async def _check(method: Method, services: Here) -> None:
-    check_allowed((await services.get(Foundation).hot.get(ALLOWED)).value, method)
+async def _allowed(services: Here) -> AllowedMethods:
+    return (await services.get(Foundation).hot.get(ALLOWED)).value
 
 
 async def _at_the_leader(request: Request, services: Here, name: str, **arguments: str | int | None) -> OrderTaken:

@@ -10,7 +10,6 @@ window is tried.
 
 import asyncio
 import datetime
-import json
 import os
 import subprocess
 import sys
@@ -112,9 +111,8 @@ class ScheduledTests:
         self._running = await asyncio.to_thread(self._start, self._base.config_file, folder, method, asked)
 
     async def _schedule(self) -> Schedule:
-        stored = await self._settings.read(SCHEDULE.name)
         try:
-            return Schedule() if stored is None else SCHEDULE.read(json.loads(stored.value))
+            return await self._settings.value_of(SCHEDULE)
         except (SettingInvalid, ValueError):  # of another release
             return Schedule()
 

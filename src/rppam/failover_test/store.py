@@ -13,6 +13,7 @@ from rppam.db.database import Database
 from rppam.db.engine import insert_into, now_ms
 from rppam.failover_test.errors import FailoverTestOver, FailoverTestUnderWay, FailoverTestUnknown
 from rppam.failover_test.model import BY_ITSELF, KeptTest, Method, State, Step, Verdict
+from rppam.failover_test.policy import AllowedMethods, check_allowed
 from rppam.failover_test.tables import failover_test_writes, failover_tests
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Outcome
@@ -95,22 +96,21 @@ class SqlFailoverTests:
         return await self._database.write(work)
 
     async def add_step(self, ident: str, by: str, said: str) -> None:
-        """Keep what a running test says of itself, for who watches it. Raises as :meth:`running`."""
+        """Keep what a running test says of itself, for who watches it. Raises as :meth:`write`."""
 
         def work(connection: Connection) -> None:
             _say(connection, _own(connection, ident, by), said)
 
         await self._database.write(work)
 
-    async def running(self, ident: str) -> KeptTest:
-        """The test, which is under way. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
-        return await self._database.read(lambda connection: _running(connection, ident))
-
-    async def begin_fault(self, ident: str, by: str) -> KeptTest:
-        """Record that the fault is made now: once for a test, and by who began it. Raises as :meth:`running`."""
+    async def begin_fault(self, ident: str, by: str, allowed: AllowedMethods) -> KeptTest:
+        """Record that the fault is made now: once for a test, and by who began it. Raises as :meth:`write`,
+        :class:`~rppam.failover_test.errors.MethodNotAllowed`."""
 
         def work(connection: Connection) -> KeptTest:
-            test = _own(connection, ident, by)
+            test = _running(connection, ident)
+            check_allowed(allowed, test.method)
+            _check_own(test, by)
             if test.event:
                 raise FailoverTestOver("its fault was made already; begin another test")
             if now_ms(connection) - test.started_at >= STALE_MS:
@@ -133,7 +133,8 @@ class SqlFailoverTests:
         await self._database.write(work)
 
     async def write(self, ident: str, number: int) -> None:
-        """Keep a number; the same again changes nothing. Raises as :meth:`running`."""
+        """Keep a number; the same again changes nothing. Raises :class:`FailoverTestUnknown`,
+        :class:`FailoverTestOver`."""
 
         def work(connection: Connection) -> None:
             _running(connection, ident)
@@ -143,7 +144,7 @@ class SqlFailoverTests:
         await self._database.write(work)
 
     async def written(self, ident: str) -> list[int]:
-        """All numbers that are kept, in order. Raises as :meth:`running`."""
+        """All numbers that are kept, in order. Raises as :meth:`write`."""
 
         def work(connection: Connection) -> list[int]:
             _running(connection, ident)
@@ -153,7 +154,7 @@ class SqlFailoverTests:
         return await self._database.read(work)
 
     async def finish(self, ident: str, by: str, verdicts: tuple[Verdict, ...], digest: str, report: str) -> KeptTest:
-        """Keep the report of who began the test, and record the verdicts. Raises as :meth:`running`."""
+        """Keep the report of who began the test, and record the verdicts. Raises as :meth:`write`."""
 
         def work(connection: Connection) -> KeptTest:
             _own(connection, ident, by)

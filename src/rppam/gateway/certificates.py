@@ -6,7 +6,6 @@ account of the target, which is nobody at the gateway.
 """
 
 import base64
-import hashlib
 from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,7 +28,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from rppam.gateway.errors import CertificateInvalid
+from rppam.kernel.logging import printable
 from rppam.kernel.secret import Secret
+from rppam.targets.model import key_fingerprint
 
 OWN_PREFIX: Final = "rppam-user:"
 EARLY_S: Final = 60
@@ -130,8 +131,8 @@ def new_key() -> tuple[Secret, str, str]:
 
 
 def fingerprint_of(line: str) -> str:
-    """As ``ssh-keygen -l`` shows it."""
-    return _fingerprint(base64.b64decode(line.split()[1]))
+    """That of a public key as OpenSSH writes it."""
+    return key_fingerprint(base64.b64decode(line.split()[1]))
 
 
 def signed(
@@ -204,7 +205,10 @@ def problem(one: Shown, user: str, trust: Trust, client: str, now_s: int) -> str
         return f"it has expired: it counted until {_time(one.before_s)}"
     wanted = OWN_PREFIX + user if is_own else user
     if wanted not in one.principals:
-        return f"it names {_word(', '.join(one.principals)) or 'nobody'}, and not {_word(wanted)}"
+        return (
+            f"it names {printable(', '.join(one.principals), WORD_CHARS) or 'nobody'}, and not "
+            f"{printable(wanted, WORD_CHARS)}"
+        )
     if trust.revoked & {str(one.serial), one.key_id, one.fingerprint}:
         return "it is revoked"
     if one.sources and not _is_from(client, one.sources):
@@ -220,16 +224,8 @@ def _is_from(client: str, sources: Collection[str]) -> bool:
         return False
 
 
-def _fingerprint(data: bytes) -> str:
-    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-
-
 def _time(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):
         return "the end of time"
-
-
-def _word(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:WORD_CHARS]

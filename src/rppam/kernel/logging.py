@@ -82,6 +82,11 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
+def printable(text: str, chars_max: int | None = None) -> str:
+    """The text of a stranger, fit for lists and screens: cut off, and ``?`` for what cannot be printed."""
+    return "".join(char if char.isprintable() else "?" for char in text[:chars_max])
+
+
 def _safe_text(value: object) -> str:
     try:
         return str(value)

@@ -5,8 +5,9 @@ changes. The fence is one row that every such transaction locks first, so two wr
 Every call raises a ``DatabaseError`` when the database does not answer.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Row, insert, select
 
@@ -24,8 +25,10 @@ from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.settings.errors import SettingChanged
-from rppam.settings.model import StoredSetting
+from rppam.settings.model import Setting, StoredSetting
 from rppam.settings.tables import settings, settings_history
+
+T = TypeVar("T")
 
 FIRST_AUTHOR: Final = "rppam"
 """Who has made the first revisions of a new cluster, for people."""
@@ -47,6 +50,12 @@ class SqlSettingsStore(SqlStore):
     def read(self, connection: Connection, name: str) -> StoredSetting | None:
         """The revision in force; ``None`` when nobody has ever set it."""
         return _in_force(connection, name)
+
+    async def value_of(self, setting: Setting[T]) -> T:
+        """The value in force, or the default. Raises :class:`SettingInvalid` or ``ValueError`` where another release
+        wrote what this one cannot read."""
+        stored = await self.read(setting.name)
+        return setting.default if stored is None else setting.read(json.loads(stored.value))
 
     @reads
     def read_all(self, connection: Connection) -> list[StoredSetting]:

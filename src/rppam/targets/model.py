@@ -252,7 +252,7 @@ def read_host_key(text: str) -> ReadKey:
     pem = _PEM.search(text)
     if pem is not None:
         data = _decoded("".join(pem[1].split()))
-        return ReadKey("x509", base64.b64encode(data).decode(), _fingerprint(data))
+        return ReadKey("x509", base64.b64encode(data).decode(), key_fingerprint(data))
     words = text.split()
     at = next((place for place, word in enumerate(words) if _SSH_KEY.fullmatch(word)), None)
     if at is None or at + 1 >= len(words):
@@ -261,7 +261,7 @@ def read_host_key(text: str) -> ReadKey:
     size = int.from_bytes(data[:4], "big")
     if data[4 : 4 + size] != words[at].encode():
         raise ResourceInvalid("key: expected a key of the type that its line names")
-    return ReadKey(words[at], words[at + 1], _fingerprint(data))
+    return ReadKey(words[at], words[at + 1], key_fingerprint(data))
 
 
 def _decoded(text: str) -> bytes:
@@ -271,5 +271,6 @@ def _decoded(text: str) -> bytes:
         raise ResourceInvalid("key: expected base64") from None
 
 
-def _fingerprint(data: bytes) -> str:
+def key_fingerprint(data: bytes) -> str:
+    """The fingerprint of a public key's or certificate's bytes, as ``ssh-keygen -l`` shows it."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")

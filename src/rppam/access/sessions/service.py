@@ -40,6 +40,7 @@ from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock
 from rppam.http.errors import ForbiddenError
 from rppam.kernel.instant import WallMs
+from rppam.kernel.logging import printable
 from rppam.kernel.secret import Secret
 from rppam.settings.hot import LiveSettings
 
@@ -98,8 +99,8 @@ class Sessions:
             mfa=mfa,
             life_ms=policy.absolute_ms,
             idle_ms=policy.idle_ms,
-            client=_plain(caller.client, CLIENT_CHARS_MAX),
-            agent=_plain(caller.agent, AGENT_CHARS_MAX),
+            client=printable(caller.client, CLIENT_CHARS_MAX),
+            agent=printable(caller.agent, AGENT_CHARS_MAX),
             node=self._node,
         )
         stored = await self._store.open(new)
@@ -263,8 +264,3 @@ def _end_of(stored: StoredSession) -> tuple[CacheKey, Copy]:
 
 def _facts_of(stored: StoredFacts) -> tuple[CacheKey, Copy]:
     return CacheKey(Kind.USER, stored.facts.id), Copy(stored.revision, fact_bytes(stored.facts))
-
-
-def _plain(text: str, chars_max: int) -> str:
-    """Text of a stranger, fit for lists and logs."""
-    return "".join(char if char.isprintable() else "?" for char in text[:chars_max])

@@ -22,6 +22,7 @@ from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
 from rppam.gateway.ssh.second_person import second_person
 from rppam.kernel.errors import RppamError
+from rppam.kernel.logging import printable
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.live import LiveAccess
@@ -492,5 +493,4 @@ class Back(asyncssh.SSHClientSession[bytes]):
 def one_line(error: RppamError) -> str:
     """What the user reads: what is wrong, what to do, and the code, on one line."""
     said = str(error) or error.row.meaning
-    text = f"{said.rstrip('.')}. {error.row.remedy} ({error.row.code})"
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return printable(f"{said.rstrip('.')}. {error.row.remedy} ({error.row.code})")
