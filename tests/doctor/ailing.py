@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support import prefork
-from tests.support.redis_servers import free_port
+from tests.support.redis_servers import PASSWORD, ServerKind, free_port
 
 QUICK: Final = "connectTimeout=1000,syncTimeout=1000"
 
@@ -153,3 +154,28 @@ def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@contextmanager
+def sentinel(folder: Path, kind: ServerKind, primary: int, *more: str) -> Iterator[int]:
+    """A sentinel of ``mymaster``, without a password of its own unless it is among the lines ``more``."""
+    port = free_port()
+    conf = folder / "sentinel.conf"
+    conf.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} 1\n"
+        f'sentinel auth-pass mymaster "{PASSWORD}"\n' + "".join(f"{line}\n" for line in more)
+    )
+    process = subprocess.Popen(
+        [str(kind.find()), str(conf), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def is_up() -> bool:
+        with socket.socket() as plug:
+            return plug.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        eventually(is_up)
+        yield port
+    finally:
+        process.kill()
+        process.wait()

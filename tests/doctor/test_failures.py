@@ -1,10 +1,7 @@
 """Every failure that is recognised, brought about for real, and named by the doctor with evidence and fix."""
 
-import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from tests.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually
+from tests.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually, sentinel
 from tests.support.authority import DAY, NOW, Authority, Issued
 from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port, need
 
@@ -224,7 +221,7 @@ def test_a_user_who_may_not_scan_is_not_told_of_many_keys(tmp_path: Path, server
 
 def test_behind_sentinel_wait_is_needed_as_well(tmp_path: Path, server: Server) -> None:
     server.ask("ACL", "SETUSER", "node", "on", f">{SECRET}", "~rppam:*", "&rppam:*", "+@all", "-wait")
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         more = f"serviceName=mymaster,user=node,sentinelUser=default,sentinelPassword={PASSWORD}"
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},{more}", password=SECRET)
         diagnosed(doctor, "RD-203", "user 'node': WAIT: NOPERM")
@@ -404,18 +401,18 @@ def test_a_tls_server_that_is_no_redis(tmp_path: Path, authority: Authority) -> 
 
 
 def test_the_port_of_a_sentinel_without_a_service_name(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         diagnosed(Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}", password=PASSWORD), "RD-110", "Sentinel")
 
 
 def test_a_service_name_that_the_sentinels_do_not_know(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=rppam-master", password=PASSWORD)
         diagnosed(doctor, "RD-401", "'rppam-master'", "they know mymaster")
 
 
 def test_a_primary_that_is_dead(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         dead = server.port
         server.kill()
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster", password=PASSWORD)
@@ -426,7 +423,10 @@ def test_a_primary_that_is_dead(tmp_path: Path, server: Server) -> None:
 def test_a_sentinel_that_names_a_dead_primary_beside_one_that_is_right(tmp_path: Path, server: Server) -> None:
     (tmp_path / "stale").mkdir()
     dead = free_port()
-    with sentinel(tmp_path / "stale", dead) as stale, sentinel(tmp_path, server.port) as port:
+    with (
+        sentinel(tmp_path / "stale", REDIS_8, dead) as stale,
+        sentinel(tmp_path, REDIS_8, server.port) as port,
+    ):
         places = f"127.0.0.1:{stale},127.0.0.1:{port}"
         doctor = Doctor(tmp_path, f"{places},{QUICK},serviceName=mymaster", password=PASSWORD)
         diagnosed(doctor, "RD-404", f"127.0.0.1:{stale} names 127.0.0.1:{dead}", f"names 127.0.0.1:{server.port}")
@@ -436,7 +436,7 @@ def test_a_sentinel_that_names_a_dead_primary_beside_one_that_is_right(tmp_path:
 
 
 def test_sentinels_that_want_another_password(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port, f'requirepass "{SECRET}"') as port:
+    with sentinel(tmp_path, REDIS_8, server.port, f'requirepass "{SECRET}"') as port:
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster", password=PASSWORD)
         told = diagnosed(doctor, "RD-402", f"127.0.0.1:{port}", "WRONGPASS")
         assert "redis.sentinelPassword" in told["fix"]
@@ -454,7 +454,7 @@ def test_a_redis_in_the_place_of_a_sentinel(tmp_path: Path, server: Server) -> N
 
 
 def test_sentinels_without_tls(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster,ssl=true", password=PASSWORD)
         told = diagnosed(doctor, "RD-402", f"127.0.0.1:{port}")
         assert "ssl=false" in told["fix"]
@@ -467,7 +467,7 @@ def test_a_foreign_key_in_the_place_of_ours(tmp_path: Path, server: Server) -> N
 
 
 def test_a_group_that_is_too_small(tmp_path: Path, server: Server) -> None:
-    with sentinel(tmp_path, server.port) as port:
+    with sentinel(tmp_path, REDIS_8, server.port) as port:
         lost = free_port()
         places = f"127.0.0.1:{port},127.0.0.1:{lost}"
         doctor = Doctor(tmp_path, f"{places},{QUICK},serviceName=mymaster", password=PASSWORD)
@@ -475,28 +475,3 @@ def test_a_group_that_is_too_small(tmp_path: Path, server: Server) -> None:
         assert {"RD-403", "RD-406", "RD-407", "RD-408"} <= set(found), found
         assert f"127.0.0.1:{lost}" in found["RD-403"]["evidence"]
         assert (doctor.exit, doctor.verdict) == (1, "warnings")
-
-
-@contextmanager
-def sentinel(folder: Path, primary: int, *more: str) -> Iterator[int]:
-    """A sentinel of ``mymaster``, without a password of its own unless it is among the lines ``more``."""
-    port = free_port()
-    conf = folder / "sentinel.conf"
-    conf.write_text(
-        f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} 1\n"
-        f'sentinel auth-pass mymaster "{PASSWORD}"\n' + "".join(f"{line}\n" for line in more)
-    )
-    process = subprocess.Popen(
-        [str(REDIS_8.find()), str(conf), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-    def is_up() -> bool:
-        with socket.socket() as plug:
-            return plug.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        eventually(is_up)
-        yield port
-    finally:
-        process.kill()
-        process.wait()

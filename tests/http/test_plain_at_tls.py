@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,18 +12,10 @@ import pytest
 from rppam.http.bounds import ApiLimits
 from rppam.http.plain_at_tls import DRAINED_BYTES_MAX, plain_answer
 from rppam.http.server import ApiServer
-from tests.http.test_https import PING, Tls
+from tests.http.over_tls import PING, Tls
 from tests.support.served import Served
 
 TOKEN = "Authorization: Bearer eyJ.secret.token\r\n"
-
-
-@pytest.fixture
-async def tls(tmp_path: Path) -> AsyncIterator[Tls]:
-    made = Tls(tmp_path)
-    await made.server.start()
-    yield made
-    await made.server.stop(drain_ms=300)
 
 
 async def said(port: int, *parts: bytes, lines: bytes = b"\n") -> bytes:

@@ -12,9 +12,8 @@ from typing import Any, Final, NamedTuple
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests.doctor.ailing import answering, black_hole, eventually, late
+from tests.doctor.ailing import answering, black_hole, eventually, late, sentinel
 from tests.doctor.test_command import BAD_LINE, stand_in
-from tests.doctor.test_failures import sentinel
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port
 
@@ -187,7 +186,7 @@ def ended_container(folder: Path) -> Iterator[Section]:
 def at_sentinel(more: str, *, kills: bool = False) -> Play:
     @contextmanager
     def play(folder: Path) -> Iterator[Section]:
-        with Server(KIND) as server, sentinel(folder, server.port) as port:
+        with Server(KIND) as server, sentinel(folder, KIND, server.port) as port:
             if kills:
                 server.kill()
             yield at(port, more)
