@@ -184,7 +184,8 @@ def certificate(folder: Path) -> tuple[str, str]:
 
 def run_all(rounds: int, seconds: float) -> dict[str, Any]:
     """Start the server, run every client in every round, return the medians and what they were measured on."""
-    from tests.support.redis_servers import SERVERS, Server, free_port
+    from tests.support.ports import free_port
+    from tests.support.redis_servers import SERVERS, Server
 
     kind = next(kind for kind in SERVERS if kind.name == "redis-8")
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in (LIMIT_NAME, *PEERS)}

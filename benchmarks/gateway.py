@@ -20,7 +20,8 @@ from rppam.gateway.ssh.algorithms import common
 from rppam.gateway.taping import Taping
 from rppam.http.bounds import ApiLimits
 from rppam.recordings.service import Recordings
-from tests.gateway.places import HOST, Place, Sshd, free_port, sshd
+from tests.gateway.places import HOST, Place, Sshd, sshd
+from tests.support.ports import free_port
 from tests.support.served import PASSWORD, Served
 
 ROUNDS = 3

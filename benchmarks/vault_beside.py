@@ -31,7 +31,8 @@ from benchmarks.machine import facts, machine, write_section
 from benchmarks.wire import Wire
 from tests.support import postgres
 from tests.support.lab import CALM, Lab, eventually
-from tests.support.redis_servers import SERVERS, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server
 
 SECRETS = 100
 OK = 200

@@ -26,7 +26,8 @@ from rppam.process.linux import CONTROL_NAME, WORKER_NAME, children_of
 from tests.gateway.places import Sshd, sshd
 from tests.support import postgres
 from tests.support.lab import CALM, Answer, Lab, eventually
-from tests.support.redis_servers import SERVERS, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server
 
 ENTRIES, CHECKOUTS = "/api/v1/vault/entries", "/api/v1/vault/checkouts"
 PEOPLE_PASSWORD = "correct horse battery staple 9"

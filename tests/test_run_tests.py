@@ -1,12 +1,13 @@
 """The runner of the tests: what counts as noise, and what is told of slow tests."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from scripts import run_tests
-from scripts.run_tests import UNLISTED_MAX, budgets, durations, flaky, judged, worse
+from scripts.run_tests import FEW, STUBBORN_MAX, UNLISTED_MAX, Machine, Run, budgets, durations, flaky, judged, worse
 
 ROOT = Path(__file__).parents[1]
 LISTED = next(iter(flaky()))
@@ -34,7 +35,48 @@ def test_few_second_tries_are_noise_and_each_is_named(
 ) -> None:
     assert judged(tests, flaky()) == code
     told = capsys.readouterr().out
-    assert all(f"NOISE: passed only the second time: {test}" in told for test in tests)
+    assert all(f"NOISE: did not pass the first time: {test}" in told for test in tests)
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "runs"),
+    [
+        ([["a"], []], 0, 2),
+        ([["a"] * STUBBORN_MAX, ["a"], []], 0, 3),
+        ([["a"], ["a"], ["a"]], 1, 3),
+        ([["a"] * (STUBBORN_MAX + 1)] * 2, 1, 2),
+        ([[f"a{number}" for number in range(FEW + 1)]], 1, 1),
+    ],
+)
+def test_what_fails_is_tried_again_and_twice_where_it_is_little(
+    fails: list[list[str]], code: int, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "v" / "cache" / "lastfailed"
+    known.parent.mkdir(parents=True)
+    asked: list[tuple[str, ...]] = []
+
+    def run_pytest(self: Run, *words: str) -> int:
+        failed = [f"tests/{one}.py::test_{number}" for number, one in enumerate(fails[len(asked)])]
+        asked.append(words)
+        known.write_text(json.dumps(dict.fromkeys(failed, True)))
+        return 1 if failed else 0
+
+    monkeypatch.setattr(Run, "_pytest", run_pytest)
+    run = Run(["tests"], cache=str(tmp_path))
+    assert run.tried("-m", "x") == code
+    assert len(asked) == runs
+    assert len(run.second_tries) == (len(fails[0]) if code == 0 else 0)
+
+
+def test_what_the_machine_gave_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    monkeypatch.setattr(run_tests, "STAT", stat)
+    stat.write_text("cpu  100 0 0 100 0 0 0 0 0 0\ncpu0 1 2 3\n")
+    machine = Machine()
+    stat.write_text("cpu  130 0 10 120 10 0 0 30 0 0\ncpu0 1 2 3\n")
+    assert "idle for 30 % of the run, and other guests of its host had 30 %" in machine.told()
+    stat.unlink()
+    assert "MACHINE" in Machine().told()
 
 
 def test_slow_is_what_takes_more_than_twice_its_budget() -> None:

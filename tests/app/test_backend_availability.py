@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND
-from tests.support.redis_servers import Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server, need
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ from tests.support.watching import Eyes
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
-HEALTH_S = 1.0
+HEALTH_S = 2.5
 """An answer about health takes no longer than this, whatever Redis does."""
 
 
@@ -292,7 +292,7 @@ def test_everything_answers_without_redis(lab: Lab, own_redis: Server, how: str)
                 assert node.status_of("/system/health/leader") == (200 if node is leader else 503)
                 login = {"username": "admin", "password": password(lab)}
                 answer, took_s = timed(partial(node.ask, "/api/v1/auth/login", method="POST", send=login))
-                assert (answer.status, took_s < 3.0) == (200, True)
+                assert (answer.status, took_s < 6.0) == (200, True)
         finally:
             if how == "dead":
                 own_redis.restart()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from rppam.app.config_cli import command
 from tests.support import prefork
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 RIGHT = "päss"
 WRONG = "not-to-be-seen"

@@ -15,7 +15,7 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from tests.cluster.link.links import make_node
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 LINK, SEALING, NEXT = "1a" * 32, "5e" * 32, "6f" * 32
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.demo.running import free_base
 from tests.support import prefork
+from tests.support.ports import free_base
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -9,7 +9,8 @@ import pytest
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.lab import CALM, Lab, eventually
 from tests.support.lab_fixtures import KIND, LABS
-from tests.support.redis_servers import free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import need
 from tests.support.sentinels import NAME, PASSWORD, SENTINEL_PASSWORD, SentinelLab
 from tests.support.watching import Eyes
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.lab import CALM, Answer, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
-from tests.support.redis_servers import PASSWORD, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 

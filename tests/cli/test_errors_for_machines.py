@@ -10,7 +10,7 @@ import pytest
 
 from rppam.cli.errors import wants_json
 from tests.support import prefork
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

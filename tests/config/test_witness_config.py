@@ -15,7 +15,7 @@ from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.config.places import default_places, witness_places
 from rppam.kernel.system_entropy import SystemEntropy
 from tests.support import prefork
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.support.lab import CALM, HOST, START_S, Lab, eventually
-from tests.support.redis_servers import Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

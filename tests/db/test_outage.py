@@ -24,7 +24,8 @@ from rppam.db.fence import advance
 from rppam.kernel.fence import Fenced
 from rppam.manager.note_store import SqlFencedNote
 from tests.support.epochs import highest, leaderships
-from tests.support.postgres import PASSWORD, Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import PASSWORD, Server
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +72,7 @@ async def test_a_black_hole_at_start(black_hole: str) -> None:
     async with loop_lag() as worst:
         with pytest.raises(DatabaseUnknown, match="did not answer within 300 ms"):
             await database.start()
-        assert seconds() - begun < 1.8
+        assert seconds() - begun < 5
         assert await register.claim(5, "node1", "boot", 300) is Fenced.UNKNOWN
         assert await highest(register, 300) is None
         assert "did not answer" in database.reason
@@ -179,17 +180,17 @@ async def test_frozen_server_processes_then_well_again(
                 register.claim(2, "node1", "boot", 400), note.write(2, "node1", "boot", "hi", "admin")
             )
             assert (claimed, written) == (Fenced.UNKNOWN, Fenced.UNKNOWN)
-            assert seconds() - begun < 1.8
+            assert seconds() - begun < 5
         assert worst[0] < LAG_S_MAX
         assert "did not answer within" in database.reason
         # The stuck calls were broken off, so the same threads open new connections, although the old ones stay frozen.
         await asyncio.sleep(0.3)
-        assert await highest(register, 1_000) in {1, 2}
+        assert await highest(register, 5_000) in {1, 2}
         assert database.reason == ""
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
-    assert await register.claim(3, "node1", "boot", 1_000) is Fenced.ACCEPTED
+    assert await register.claim(3, "node1", "boot", 5_000) is Fenced.ACCEPTED
 
 
 async def test_connections_dropped_while_idle_are_replaced_unnoticed(

@@ -3,35 +3,20 @@
 import json
 import os
 import queue
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.support.ports import free_base
+
 READY_S = 25.0
-
-
-def free_base(count: int = 3) -> int:
-    """A base port with ``count`` free ports in steps of ten."""
-    for _ in range(200):
-        with ExitStack() as stack:
-            probe = stack.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            base: int = probe.getsockname()[1]
-            try:
-                for number in range(1, count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", base + 10 * number))
-            except (OSError, OverflowError):
-                continue
-            return base
-    raise AssertionError("no free range of ports")
 
 
 class Demo:

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.demo.running import demo, free_base, gone, of
+from tests.demo.running import demo, gone, of
+from tests.support.ports import free_base
 
 NODE_FACTS = {"nodeName", "url", "pid", "role", "supervisorPid", "controlPid", "workerPids", "gatewayPids", "sshPort"}
 

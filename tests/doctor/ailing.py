@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support import prefork
-from tests.support.redis_servers import PASSWORD, ServerKind, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, ServerKind
 
 QUICK: Final = "connectTimeout=1000,syncTimeout=1000"
 

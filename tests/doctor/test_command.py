@@ -18,7 +18,8 @@ from rppam.kernel.secret import Secret
 from tests.doctor.ailing import QUICK, Doctor, answering
 from tests.setup.made import rppam
 from tests.support.lab import CALM, Lab, eventually
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, SERVERS, Server, need
 
 pytestmark = pytest.mark.integration
 

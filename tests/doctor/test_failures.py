@@ -12,7 +12,8 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from tests.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually, sentinel
 from tests.support.authority import DAY, NOW, Authority, Issued
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, SERVERS, Server, need
 
 pytestmark = pytest.mark.integration
 

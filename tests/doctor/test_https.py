@@ -14,7 +14,7 @@ from rppam.doctor.member_rules import Shown
 from rppam.doctor.report import Report
 from tests.doctor.ailing import answering
 from tests.support.authority import Authority
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

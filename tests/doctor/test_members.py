@@ -25,7 +25,8 @@ from tests.cluster.link.links import CLUSTER, KEY, OTHER_KEY, eventually as sett
 from tests.doctor.ailing import QUICK, Doctor, answering, black_hole
 from tests.setup.made import rppam
 from tests.support.lab import CALM, HOST, Lab
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, SERVERS, Server, need
 
 pytestmark = pytest.mark.integration
 

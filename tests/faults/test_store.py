@@ -9,7 +9,8 @@ import pytest
 from tests.faults.conftest import record, watch
 from tests.support.lab import Lab, LabNode
 from tests.support.lab_fixtures import LABS
-from tests.support.redis_servers import Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
 

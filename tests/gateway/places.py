@@ -21,16 +21,10 @@ from rppam.gateway.ports import Credential, NoRecordings, Recordings, Route, Way
 from rppam.gateway.relay import listening
 from rppam.gateway.ssh.run import Gateway
 from rppam.kernel.secret import Secret
+from tests.support.ports import free_port
 from tests.support.served import PASSWORD, Served
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.socket() as plug:
-        plug.bind((HOST, 0))
-        port: int = plug.getsockname()[1]
-        return port
 
 
 class Sshd(NamedTuple):

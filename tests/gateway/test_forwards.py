@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.gateway.places import HOST, Place, free_port
+from tests.gateway.places import HOST, Place
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration]
 

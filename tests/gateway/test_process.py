@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from rppam.process.linux import GATEWAY_NAME, children_of
-from tests.demo.running import free_base
-from tests.gateway.places import free_port
+from tests.support.ports import free_base, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

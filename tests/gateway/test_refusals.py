@@ -11,7 +11,8 @@ from rppam.gateway.model import PinnedKey
 from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import Credential
 from rppam.kernel.secret import Secret
-from tests.gateway.places import HOST, Place, free_port
+from tests.gateway.places import HOST, Place
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration]
 

@@ -16,7 +16,7 @@ import pytest
 from tests.http.over_tls import PING, Tls, put
 from tests.support import prefork
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

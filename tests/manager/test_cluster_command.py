@@ -19,7 +19,7 @@ from rppam.manager.cli import command
 from rppam.manager.status_command import command as status
 from tests.support import prefork
 from tests.support.linked import linked
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.served import Served, member
 
 pytestmark = pytest.mark.integration

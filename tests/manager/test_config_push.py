@@ -15,7 +15,7 @@ from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.config.errors import ConfigValueError
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import FencedError
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.served import Served, member
 
 pytestmark = pytest.mark.integration

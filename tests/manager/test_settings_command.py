@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from rppam.http.bounds import ApiLimits
 from rppam.manager.settings_command import command
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.demo.running import demo, free_base
+from tests.demo.running import demo
 from tests.support import prefork
+from tests.support.ports import free_base
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 

@@ -16,7 +16,8 @@ from rppam.redis.tls import TlsFiles, server_certificate_warning
 from tests.redis.conftest import eventually
 from tests.redis.test_tls import authority, kind, words
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import PASSWORD, Server, ServerKind, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, Server, ServerKind
 
 pytestmark = pytest.mark.integration
 

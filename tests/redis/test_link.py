@@ -22,7 +22,8 @@ from rppam.redis.errors import (
     StoreWrongPassword,
 )
 from tests.redis.conftest import MakeLink, eventually, slow_to_load
-from tests.support.redis_servers import Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server
 from tests.support.strange_redis import HELLO, INFO, ROLE, Proxy, scripted
 
 pytestmark = pytest.mark.integration

@@ -33,7 +33,8 @@ from rppam.redis.tls import TlsFiles
 from tests.redis.conftest import eventually
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.lab_fixtures import KIND
-from tests.support.redis_servers import SERVERS, ServerKind, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, ServerKind, need
 from tests.support.sentinels import NAME, SENTINEL_PASSWORD, SentinelLab
 from tests.support.strange_redis import HELLO, INFO, ROLE, scripted
 

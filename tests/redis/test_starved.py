@@ -20,7 +20,8 @@ from rppam.redis.errors import StoreDown, StoreNoSocket, StoreRefused, StoreRepl
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions, Target
 from tests.redis.conftest import MakeLink, eventually
-from tests.support.redis_servers import PASSWORD, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, Server
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,7 @@ from rppam.redis.errors import (
     StoreUnreachable,
 )
 from tests.redis.conftest import Open, slow_to_load
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.strange_redis import GREETING, HELLO, INFO, ROLE, SLAVE, Handler, greet, scripted
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,8 @@ import pytest
 from rppam.redis.errors import StoreClosed, StoreError, StoreNoGreeting, StoreProtocol, StoreTlsFailed
 from tests.redis.conftest import MakeLink, Open, eventually
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import SERVERS, Server, ServerKind, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server, ServerKind, need
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.support import prefork
-from tests.support.redis_servers import SERVERS, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS
 
 START_S: Final = 15.0
 REDIS_6 = next(kind for kind in SERVERS if kind.name == "redis-6.2")

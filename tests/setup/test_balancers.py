@@ -22,7 +22,8 @@ from rppam.setup.balancer import BalancerError, Shared, Wishes, haproxy, keepali
 from tests.setup.made import rppam
 from tests.support.authority import Authority
 from tests.support.lab import CALM, HOST, Lab
-from tests.support.redis_servers import SERVERS, Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server, need
 
 REDIS_8: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
 PLAIN: Final = ("node1=http://10.0.1.11:7101", "node2=http://10.0.1.12:7101")

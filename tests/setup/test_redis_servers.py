@@ -13,7 +13,8 @@ import pytest
 
 from tests.setup.made import REDIS_6, REDIS_8, Made, rppam
 from tests.support.lab import CALM, LabNode, eventually
-from tests.support.redis_servers import ServerKind, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import ServerKind, need
 
 pytestmark = pytest.mark.integration
 

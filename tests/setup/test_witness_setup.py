@@ -16,7 +16,8 @@ from rppam.setup.bundle import unseal
 from tests.setup.test_init_command import files, rppam
 from tests.support.lab import CALM, Lab
 from tests.support.placed_witness import electorate_in
-from tests.support.redis_servers import SERVERS, Server, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server, need
 
 pytestmark = pytest.mark.integration
 

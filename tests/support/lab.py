@@ -33,7 +33,8 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence import service as licence
 from rppam.licence.model import Tier
 from tests.support import prefork
-from tests.support.redis_servers import PASSWORD, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD
 
 HOST: Final = "127.0.0.1"
 CALM: Final = {"leaseMs": 2_000, "heartbeatMs": 200, "requestTimeoutMs": 500, "stepDownMs": 100}

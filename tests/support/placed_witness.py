@@ -13,7 +13,8 @@ from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from tests.support import prefork
 from tests.support.lab import HOST, Lab
-from tests.support.redis_servers import PASSWORD, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD
 
 EXAMPLE: Final = Path(__file__).parents[2] / "packaging" / "rppam-witness.config"
 PLACE: Final = "/var/lib/rppam-witness"

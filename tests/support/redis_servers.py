@@ -26,6 +26,8 @@ from typing import Any, Final, NoReturn, Self
 
 import hiredis
 
+from tests.support.ports import free_port
+
 PASSWORD: Final = "a=b@c#d:e/f%g h-ä-correct-horse"
 START_S: Final = 10.0
 Word = str | bytes | int
@@ -119,14 +121,6 @@ def ask_over(link: socket.socket, password: str | None, *words: Word) -> Any:
         if isinstance(answer, hiredis.ReplyError):
             raise answer
     return answers[-1]
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

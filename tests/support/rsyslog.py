@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.support.authority import Authority
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 DRIVER: Final = "lmnsd_ossl.so"
 START_S: Final = 20.0

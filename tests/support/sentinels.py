@@ -25,7 +25,8 @@ from typing import Any, Final, Self
 import hiredis
 
 from tests.support.authority import Authority
-from tests.support.redis_servers import Server, ServerKind, ask_over, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server, ServerKind, ask_over
 
 NAME: Final = "rppam-primary"
 PASSWORD: Final = "correct-horse-battery-staple"

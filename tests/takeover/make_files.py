@@ -25,7 +25,8 @@ import httpx
 
 from tests.support import postgres
 from tests.support.authenticator import code
-from tests.support.redis_servers import SERVERS, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server
 
 FILES: Final = Path(__file__).parent / "files"
 PLACE: Final = "@FOLDER@"

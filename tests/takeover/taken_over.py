@@ -13,7 +13,8 @@ import jwt
 import psycopg
 
 from tests.support.lab import HOST, LabNode
-from tests.support.redis_servers import Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import Server
 from tests.takeover.make_files import FILES, PLACE
 
 CLUSTER: Final = FILES / "cluster"

@@ -82,7 +82,7 @@ def test_mistakes_are_named(sqlite_url: str, tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
-    from tests.support.postgres import free_port
+    from tests.support.ports import free_port
 
     config = config_for(f"postgresql://rppam:hush-hush@127.0.0.1:{free_port()}/rppam", tmp_path)
     away = rppam("list", "--config", config, "--json")

@@ -15,7 +15,7 @@ from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.instant import WallMs
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.served import Served, member
 
 pytestmark = pytest.mark.integration

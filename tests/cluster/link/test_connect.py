@@ -12,7 +12,7 @@ from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.credentials import Credentials
 from rppam.kernel.network import Place
 from tests.cluster.link.links import CLOCK, CLUSTER, KEY, Impostor
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

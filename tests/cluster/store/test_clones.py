@@ -14,7 +14,7 @@ from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from tests.support import prefork
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 

@@ -18,7 +18,8 @@ from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.tls import TlsFiles
 from tests.support.authority import Authority
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, ServerKind, free_port, need
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, SERVERS, Server, ServerKind, need
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from tests.doctor.ailing import answering, black_hole, eventually, late, sentinel
 from tests.doctor.test_command import BAD_LINE, stand_in
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port
+from tests.support.ports import free_port
+from tests.support.redis_servers import PASSWORD, SERVERS, Server
 
 KIND: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
 OPTIONS: Final = "abortConnect=false,connectTimeout=1000,syncTimeout=1000"
