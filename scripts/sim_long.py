@@ -1,12 +1,14 @@
 """Simulates many cluster-hours in batches: `make sim-long`.
 
 Each finished batch is one line of the results file; a batch that stands there already is not run again, so the run can
-be ended and resumed at will, also days later: each line names the core that it ran (the tree of
-``src/rppam/cluster/consensus``), and only lines of the present one count. Policies, sizes, witnesses and stores take
+be ended and resumed at will, also days later: each line names the core that it ran (the statements of
+``src/rppam/cluster/consensus``, whatever its texts say), and only lines of the present one count. Policies, sizes, witnesses and stores take
 turns. Ends with exit code 1 at the first violation.
 """
 
 import argparse
+import ast
+import hashlib
 import json
 import os
 import subprocess
@@ -57,6 +59,7 @@ PROFILES = (*("classic",) * 4, "default", *("classic",) * 4, "lan")
 """In turn, too. All ratios but Sentinel's are alike, and short leases cost more to simulate."""
 SEEDS = {"classic": 100, "default": 10, "lan": 2}
 """Seeds, of one hour each, per batch."""
+CORE = Path(__file__).parents[1] / "src" / "rppam" / "cluster" / "consensus"
 RESULTS = Path("benchmarks/results/sim-long.jsonl")
 FIRST_SEED = 1_000_000
 """Far from the seeds of the gate."""
@@ -88,7 +91,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=0, help="processes at a time (0: one per core)")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    core = core_tree()
+    core = core_digest()
     done = {(row["setting"], row["profile"], row["firstSeed"]): row for row in rows_of(options.results, core)}
     mine = [row for row in done.values() if fits(row["setting"], options.policy)]
     if any(told(row) for row in mine):
@@ -165,13 +168,21 @@ def page(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def core_tree() -> str:
-    """The tree of ``src/rppam/cluster/consensus`` as git names it; changes that are not committed are told apart."""
-    words = ["git", "rev-parse", "--short=12", "HEAD:src/rppam/cluster/consensus"]
-    tree = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    status = ["git", "status", "--porcelain", "--", "src/rppam/cluster/consensus"]
-    changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout.strip()
-    return f"{tree}-changed" if changed else tree
+def core_digest(folder: Path = CORE) -> str:
+    """What the core does, in 16 digits: of its statements, whatever its comments and docstrings say."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        bare = ast.unparse(_Bare().visit(ast.parse(path.read_text(encoding="utf-8"))))
+        digest.update(f"{path.name}\n{bare}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes the strings out that stand for themselves."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
 
 
 def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Namespace, core: str) -> Row:

@@ -25,7 +25,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return row
 
     monkeypatch.setattr(sim_long, "run", run)
-    monkeypatch.setattr(sim_long, "core_tree", lambda: "now")
+    monkeypatch.setattr(sim_long, "core_digest", lambda: "now")
     return file
 
 
@@ -70,3 +70,17 @@ def test_a_violation_that_stands_there_is_told_again(
     said = capsys.readouterr().out
     assert "two led" in said
     assert f"violation of S1: {setting} --profile {profile}, first seed {first}" in said
+
+
+def test_the_core_is_its_statements_and_not_its_texts(tmp_path: Path) -> None:
+    one, other, wrong = (tmp_path / name for name in ("one", "other", "wrong"))
+    for folder, text in (
+        (one, '"""Text."""\n\n\nclass Vote:\n    """Text."""\n\n    epoch: int = 1\n'),
+        (other, '"""Other."""\n\nclass Vote:\n    # A comment.\n    epoch: int = 1\n    """Of what."""\n'),
+        (wrong, '"""Text."""\n\n\nclass Vote:\n    """Text."""\n\n    epoch: int = 2\n'),
+    ):
+        folder.mkdir()
+        (folder / "vote.py").write_text(text)
+    assert sim_long.core_digest(one) == sim_long.core_digest(other) != sim_long.core_digest(wrong)
+    (one / "vote.py").rename(one / "votes.py")
+    assert sim_long.core_digest(one) != sim_long.core_digest(other)
