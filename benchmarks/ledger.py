@@ -205,7 +205,7 @@ async def grow(url: str, events: int, size: Callable[[], int]) -> Grown:
     started, after = time.perf_counter(), -1
     verification = Verification(signer.verifier(), notes)
 
-    while found := await ledger.events(Query(after=after, limit=5_000, placed=True)):
+    while found := await ledger.events(Query(after=after, limit=5_000, placed=True, bare=True)):
         for event in found:
             verification.add(event)
         after = there - 1 if found[-1].index is None else found[-1].index

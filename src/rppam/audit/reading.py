@@ -61,7 +61,7 @@ class Reading:
     def judged(self, notes: dict[int, str]) -> Iterator[Event]:
         """Everything, to be verified; ``notes`` grows by what is signed while it is read."""
         newest = max(notes, default=0)
-        for event in self.events(Query(limit=PAGE, archived=True)):
+        for event in self.events(Query(limit=PAGE, archived=True, bare=True)):
             if event.index is not None and event.index >= newest:
                 notes |= self.notes(newest)
                 newest = max(notes, default=0) if event.index < max(notes, default=0) else event.index + PAGE

@@ -54,6 +54,8 @@ class Query(NamedTuple):
     """Only events that have their place in the tree."""
     archived: bool = False
     """With what remains of those that were pruned; no other condition then."""
+    bare: bool = False
+    """Without what the commitments stand for, which no hash needs."""
 
 
 class Signed(NamedTuple):
@@ -114,16 +116,16 @@ class SqlLedger:
         """Events in the order of the tree, at the end those that wait for their place; or the newest first."""
 
         def work(connection: Connection) -> list[Event]:
-            where = _conditions(query)
+            where, read = _conditions(query), _bare if query.bare else _with_words
+            events = select(_E.body, _E.leaf).where(*where).limit(query.limit)
             if query.newest:
-                wanted = select(audit_events).where(*where).order_by(_E.seq.desc()).limit(query.limit)
-                return _with_words(connection, connection.execute(wanted).all())
+                return read(connection, connection.execute(events.order_by(_E.seq.desc())).all())
             after = -1 if query.after is None else query.after
             # Those that wait are read first: one that gets its place meanwhile is found there, with all before it.
-            wanted = select(audit_events).where(*where, _E.leaf.is_(None)).order_by(_E.seq).limit(query.limit)
-            waiting = [] if query.placed else _with_words(connection, connection.execute(wanted).all())
-            wanted = select(audit_events).where(*where, _E.leaf > after).order_by(_E.leaf).limit(query.limit)
-            found = _with_words(connection, connection.execute(wanted).all())
+            wanted = events.where(_E.leaf.is_(None)).order_by(_E.seq)
+            waiting = [] if query.placed else read(connection, connection.execute(wanted).all())
+            wanted = events.where(_E.leaf > after).order_by(_E.leaf)
+            found = read(connection, connection.execute(wanted).all())
             if query.archived:
                 found = _merged(found, _remains(connection, after, query.limit))[: query.limit]
             if waiting and len(found) < query.limit:
@@ -337,6 +339,10 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
 
 def _refs(word: str) -> Select[tuple[str]]:
     return select(audit_words.c.ref).where(audit_words.c.word == word)
+
+
+def _bare(_: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+    return [Event(row.body, row.leaf, {}) for row in rows]
 
 
 def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
