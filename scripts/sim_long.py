@@ -2,8 +2,8 @@
 
 Each finished batch is one line of the results file; a batch that stands there already is not run again, so the run can
 be ended and resumed at will, also days later: each line names the core that it ran (the statements of
-``src/rppam/cluster/consensus``, whatever its texts say), and only lines of the present one count. Policies, sizes, witnesses and stores take
-turns. Ends with exit code 1 at the first violation.
+``src/rppam/cluster/consensus``, whatever its texts say), and only lines of the present one count. Policies, sizes,
+witnesses and stores take turns. Ends with exit code 1 at the first violation.
 """
 
 import argparse

@@ -250,7 +250,7 @@ async def test_force_warns_and_needs_the_names_or_yes(pair: tuple[Served, Served
     one, _ = pair
     unsaid = await typed(one, "forget", "node2", "node3", "--force")
     assert "add --yes" in str(unsaid.exception)
-    assert "wipe those first" in unsaid.stderr
+    assert "remove that file on its host first" in unsaid.stderr
     assert one.orders.asked == []
     done = await typed(one, "forget", "node2", "node3", "--force", "--yes", "--json")
     assert done.return_value == 0

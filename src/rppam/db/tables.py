@@ -39,7 +39,7 @@ fence = Table(
     Column("claimed_at", BigInteger, nullable=False),
     CheckConstraint("id = 1", name="single_row"),
 )
-"""One row: the highest epoch ever accepted here, and the life it was accepted from. It never goes down."""
+"""One row: the highest epoch ever accepted here, and the life it was accepted from. Only an administrator lowers it."""
 
 epochs = Table(
     "epochs",

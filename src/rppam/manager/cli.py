@@ -194,7 +194,7 @@ async def resume(orders: "Orders", say: Say) -> Exit:
     "--force",
     is_flag=True,
     help="Remove all NODEs at the asked node by your word alone. Only when a majority is lost for good: they must "
-    "never start again with their old data directory.",
+    "never start again with their old file 'promise'.",
 )
 @click.option(
     "--back",
@@ -343,7 +343,8 @@ def _confirm(say: Say, node: str, names: tuple[str, ...], *, yes: bool) -> None:
     listed = " ".join(names)
     say.warn(
         f"{node} will forget {', '.join(names)} by your word alone. This is right only if a majority is lost for good. "
-        "Should one of them start again with its old data directory, there can be two leaders: wipe those first"
+        "Should one of them start again with its old file 'promise', there can be two leaders: remove that file on its "
+        "host first"
     )
     if yes:
         return

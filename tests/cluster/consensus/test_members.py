@@ -220,7 +220,7 @@ def test_a_change_of_the_votes_never_shortens_what_the_leader_was_given() -> Non
     assert len(house.leaders) == 1
 
 
-def test_a_removed_member_that_comes_back_learns_it_and_never_stands() -> None:
+def test_a_removed_member_that_comes_back_learns_it_and_stands_no_more_as_long_as_it_is_none() -> None:
     house = seated("abc", MAJORITY)
     leader = house.leader
     assert leader is not None

@@ -210,7 +210,7 @@ class NodeAdministration:
         made = self._membership()
         return (
             f"the members are now {', '.join(made.body.members)} (version {made.version}); what was removed must never "
-            "start again with its old data directory"
+            "start again with its old file 'promise'"
         )
 
     async def _imposed(self) -> None:

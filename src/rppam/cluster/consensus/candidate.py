@@ -2,7 +2,7 @@
 
 Standby, then: ask the members without obligation (prevote), learn which epochs were used, ask for exactly one epoch,
 the store last, then claim the epoch in the database (which may be silent), and lead. Each step is bounded in time, and
-an attempt that fails is given up whole: its epoch is never used again.
+an attempt that fails is given up whole: this node never uses its epoch again.
 """
 
 from rppam.cluster.consensus import effects as on

@@ -12,8 +12,8 @@ dropped the address before any voter is free. Each write of the record is a comp
 last read, so a pause between reading and writing is harmless.
 
 **The order.** Ask the members without obligation; learn which epochs were used; fix one above them all; ask the members
-for that epoch; the store last, and only if its votes complete the majority; claim the epoch in the database; lead. So
-whoever's name is in the record had the votes when the write was sent, or led already.
+for it; the store last, and only if its votes complete the majority; claim the epoch in the database; lead. So who is in
+the record had the votes, or led already: a failed attempt's name there would cost all others a lease of waiting.
 
 **To read on.** ``timing.py``; ``promises.py``: until when; ``vote.py``, ``lease.py``, ``membership.py``: the ideas;
 ``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why.

@@ -86,7 +86,12 @@ class Readiness(StrEnum):
 
 
 class Vote(NamedTuple):
-    """The answer to a vote_request."""
+    """The answer to a vote request.
+
+    A refusal promises nothing and takes nothing back. The candidate learns from it which epoch to stand above next time
+    and, where its list of members is old, the new one; it goes on asking the others, and gives the attempt up once they
+    cannot make a majority.
+    """
 
     kind: VoteRequestKind
     voter: str

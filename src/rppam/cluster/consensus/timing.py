@@ -1,7 +1,8 @@
 """The times leadership lives by, and the one inequality that keeps them safe.
 
-With ``L`` the lease (how long a candidate must see the same record), ``D`` the promise (how long a holder may act after
-*sending* a counted write), ``r`` the largest rate error of one clock, and ``drop`` the time to give up the address::
+With ``L`` the lease (how long a voter supports nobody else, a candidate must see the same record), ``D`` the promise
+(how long a holder counts on a vote after *asking* for it), ``r`` the largest rate error of one clock, and ``drop`` the
+time to give up the address::
 
     L >= D (1 + r) / (1 - r) + drop
 
