@@ -105,11 +105,11 @@ async def test_a_note_that_cannot_be_shown_is_400(served: Served, text: str) -> 
     assert served.note.note is None
 
 
-@pytest.mark.parametrize(("size", "path"), [(20_000, LOGIN), (1_200_000, NOTE), (50_000_000, NOTE)])
+@pytest.mark.parametrize(("size", "path"), [(20_000, LOGIN), (2_400_000, NOTE), (50_000_000, NOTE)])
 async def test_a_body_over_the_limit_is_413_and_the_node_goes_on(served: Served, size: int, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
     head += f"Authorization: {served.bearer()['Authorization']}\r\n\r\n"
-    answer = await served.raw(head.encode(), b"x" * min(size, 1_200_000))
+    answer = await served.raw(head.encode(), b"x" * min(size, 2_400_000))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"RPPAM-6014" in answer
     assert (await served.http.get("/system/health/ping")).status_code == 200

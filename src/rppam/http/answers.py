@@ -4,7 +4,7 @@ from typing import Final
 
 BODY: Final = {
     400: "The body is not valid",
-    413: "The body is larger than 1 MiB",
+    413: "The body is larger than 2 MiB",
     415: "The body is not JSON",
 }
 HAD: Final = {304: "If-None-Match names its revision"}

@@ -8,8 +8,8 @@ class ApiLimits(NamedTuple):
 
     header_bytes: int = 16 * 1024
     """Request line and headers. Beyond: 431."""
-    body_bytes: int = 1024 * 1024
-    """A body sent with a valid token. Beyond: 413."""
+    body_bytes: int = 2 * 1024 * 1024
+    """A body sent with a valid token: room for a secret of 1 MiB. Beyond: 413."""
     public_body_bytes: int = 16 * 1024
     """A body sent by somebody unknown: a log-in needs less, and parsing more of it would cost the node's loop."""
     nesting: int = 16
