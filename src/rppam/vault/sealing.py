@@ -235,14 +235,10 @@ class Standing:
     """How far the keys are, for people."""
 
     def __init__(self, connection: Connection) -> None:
-        joined = vault_keks.outerjoin(vault_deks, _D.kek_id == _K.id)
-        wanted = (
-            select(_K.version, _K.master, _K.state, _K.created_at, func.count(_D.id).label("deks"))
-            .select_from(joined)
-            .where(_K.tenant == TENANT)
-            .group_by(_K.version, _K.master, _K.state, _K.created_at)
-            .order_by(_K.version.desc())
-        )
+        # Counted key by key, from the index alone: a join would carry each of a hundred thousand rows.
+        deks = select(func.count()).select_from(vault_deks).where(_D.kek_id == _K.id).scalar_subquery().label("deks")
+        wanted = select(_K.version, _K.master, _K.state, _K.created_at, deks).where(_K.tenant == TENANT)
+        wanted = wanted.order_by(_K.version.desc())
         self.keks: Final = tuple(connection.execute(wanted).all())
 
 
