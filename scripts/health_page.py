@@ -5,6 +5,7 @@ Pure text, used by ``make docs`` and by the test that a page is current. No cell
 
 import io
 import re
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
@@ -34,21 +35,25 @@ class Told:
         self.snapshot = replace(snapshot)  # its health is judged anew
         self.view = cluster_health(self.snapshot, None, "")
 
+    @cached_property
     def status(self) -> list[str]:
         out = io.StringIO()
         Console(file=out, width=400, color_system=None).print(status_picture(self.view, "https://pam-1:7101"))
         return [" ".join(line.split()) for line in out.getvalue().splitlines() if line.strip()]
 
+    @cached_property
     def metrics(self) -> list[str]:
         epoch = self.snapshot.epoch if self.snapshot.leader == self.snapshot.node else None
         lines = metrics_text(metrics_of(self.snapshot, epoch, NOW)).decode().splitlines()
         return [line for line in lines if not line.startswith("#")]
 
+    @cached_property
     def doctor(self) -> list[str]:
         report = Report()
         judge(self.view, report, redis_enabled=True)
         return [one.code for one in report.findings]
 
+    @cached_property
     def demo(self) -> list[str]:
         watch = ClusterWatch(one.node for one in WELL.members)
         before = cluster_health(WELL, None, "")
@@ -89,9 +94,9 @@ def health_page(generated: str) -> str:
 def cells_of(state: State, well: Told) -> list[str]:
     """The cells of one line; none is empty."""
     told = Told(state.change(WELL))
-    news = [line for line in told.status() if line not in well.status()]
+    news = [line for line in told.status if line not in well.status]
     exit_code = 0 if told.view.healthy else 1
-    numbers = [f"`{line}`" for line in told.metrics() if line not in well.metrics()]
+    numbers = [f"`{line}`" for line in told.metrics if line not in well.metrics]
     return [
         state.name,
         "true" if told.view.healthy else "**false**",
@@ -99,8 +104,8 @@ def cells_of(state: State, well: Told) -> list[str]:
         _cut(f"exit {exit_code}: " + ("; ".join(news[:2]) or "the same")),
         ", ".join(numbers[:4]) or NOTHING,
         _cut(_log(state)),
-        ", ".join(code for code in told.doctor() if code not in well.doctor()) or NOTHING,
-        _cut("; ".join(told.demo()) or "the same screen"),
+        ", ".join(code for code in told.doctor if code not in well.doctor) or NOTHING,
+        _cut("; ".join(told.demo) or "the same screen"),
     ]
 
 

@@ -34,6 +34,9 @@ LARGE = {
     "src/rppam/recordings/recorder.py: Recorder": (20, 26),
 }
 """Methods and attributes of classes that are too large still. None is added, and they only shrink."""
+DOCSTRING = re.compile(r'(?:#.*\n|\s)*(?:"""\s*[^\s"]|"[^"\s])')
+"""How a module opens that says what it is; modules that begin so need not be parsed for it."""
+CLASS = re.compile(r"^\s*class (\w+)\b", re.MULTILINE)
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
 
 LOCK_FILES = {"requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-servers.lock"}
@@ -60,8 +63,10 @@ FORBIDDEN_WORDS = [
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def definitions(path: Path) -> tuple[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+    """Classes and functions of a module, wherever they stand in it."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(one for one in nodes if isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def relative(path: Path) -> str:
@@ -80,7 +85,7 @@ def test_modules_are_short_and_say_what_they_are() -> None:
     lines = {relative(path): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
     long = {path: count for path, count in lines.items() if count > FILE_LINES_MAX}
     assert long == {}, "split it by what it decides"
-    silent = [relative(path) for path in MODULES if not ast.get_docstring(parsed(path))]
+    silent = [relative(path) for path in MODULES if not DOCSTRING.match(path.read_text(encoding="utf-8"))]
     assert silent == [], "a module opens with what it decides and what it does not promise"
 
 
@@ -88,8 +93,8 @@ def test_no_function_is_longer_than_a_screen() -> None:
     long = {
         f"{relative(path)}:{node.lineno}": _lines(node)
         for path in MODULES
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _lines(node) > FUNCTION_LINES_MAX
+        for node in definitions(path)
+        if not isinstance(node, ast.ClassDef) and _lines(node) > FUNCTION_LINES_MAX
     }
     assert long == {}
 
@@ -105,7 +110,7 @@ def sizes() -> dict[str, tuple[int, int]]:
     for path in MODULES:
         if "consensus" in path.parts or "rppam_sim" in path.parts:
             continue
-        for node in ast.walk(parsed(path)):
+        for node in definitions(path):
             if isinstance(node, ast.ClassDef):
                 methods = [child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)]
                 assigned = {
@@ -197,8 +202,11 @@ def test_every_command_explains_itself_with_an_example(word: str) -> None:
 
 def test_no_word_of_one_machine_or_of_an_index_is_in_the_tree() -> None:
     found: list[str] = []
+    any_word = re.compile("|".join(f"(?:{word.pattern})" for word in FORBIDDEN_WORDS), re.IGNORECASE)
     for path in tracked():
         text = path.read_text(encoding="utf-8", errors="replace")
+        if not any_word.search(text):
+            continue
         for number, line in enumerate(text.splitlines(), 1):
             found += [f"{relative(path)}:{number}: {word.pattern}" for word in FORBIDDEN_WORDS if word.search(line)]
     assert found == []
@@ -232,6 +240,6 @@ def test_words_that_were_given_up_do_not_come_back() -> None:
     assert len(given_up) > 15, "the table on the page"
     found = []
     for path in MODULES:
-        names = [path.stem, *(node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef))]
+        names = [path.stem, *CLASS.findall(path.read_text(encoding="utf-8"))]
         found += [f"{relative(path)}: {name}" for name in names if words_of(name) & given_up]
     assert found == []

@@ -5,7 +5,6 @@ from functools import cache
 import pytest
 from sqlalchemy import and_, func, not_, select
 
-from rppam.app.api import bare_app
 from rppam.gateway.model import NewAccess
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import NODE
@@ -14,6 +13,7 @@ from rppam.ledger.tables import audit_events
 from rppam.licence.model import Licence, Tier
 from rppam.recordings.model import Facts
 from rppam.recordings.service import Recordings
+from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
 
 pytestmark = pytest.mark.integration
@@ -65,7 +65,7 @@ async def events(served: Served) -> int:
 async def test_the_served_document_is_the_generated_one(served: Served) -> None:
     answer = await served.http.get("/openapi.json")
     document = answer.json()
-    assert document == bare_app().openapi()
+    assert document == described()
     assert document["openapi"].startswith("3.1")
     again = await served.http.get("/openapi.json", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -106,7 +106,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     seen, silent = 0, set()
     operations = [
         (method, path, operation)
-        for path, methods in bare_app().openapi()["paths"].items()
+        for path, methods in described()["paths"].items()
         for method, operation in methods.items()
         if is_walked(path)
     ]
@@ -238,7 +238,7 @@ def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
 @cache
 def _schemas() -> dict[str, dict[str, object]]:
     """Made once: it takes seconds, and there are a hundred operations."""
-    found: dict[str, dict[str, object]] = bare_app().openapi()["components"]["schemas"]
+    found: dict[str, dict[str, object]] = described()["components"]["schemas"]
     return found
 
 
@@ -255,7 +255,7 @@ def _required(schema: dict[str, object]) -> list[str]:
 
 
 def test_every_error_answer_is_a_problem_document() -> None:
-    for methods in bare_app().openapi()["paths"].values():
+    for methods in described()["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:

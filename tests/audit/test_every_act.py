@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from rppam.access.tokens.key_files import create_signing_key
-from rppam.app.api import bare_app
 from rppam.app.slices import ACTIONS, commands
 from rppam.cli.files import new_cluster_key, write_private
 from rppam.db.database import Database
@@ -37,6 +36,7 @@ from tests.requests.people import furnish, hire
 from tests.rotation.test_on_targets import target
 from tests.siem import test_api as siem
 from tests.support.authenticator import code
+from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
 from tests.vault import test_checkouts as checkouts
 from tests.vault.people import ENTRIES, host, person
@@ -188,7 +188,7 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
 
 def changing() -> Iterator[tuple[str, str]]:
     """Method and path of every route that may change something."""
-    for path, methods in bare_app().openapi()["paths"].items():
+    for path, methods in described()["paths"].items():
         for method in methods:
             if method != "get":
                 yield method.upper(), path

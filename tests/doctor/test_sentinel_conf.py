@@ -34,6 +34,7 @@ def test_the_word_of_the_unit_is_believed_where_the_file_cannot_be_read(conf: Pa
     assert told_in(tmp_path / "absent", "rppam-master", told) == (None, ""), "only the one that was named"
 
 
+@pytest.mark.integration
 def test_what_setup_writes_for_the_unit_says_so_only_where_the_file_does(tmp_path: Path) -> None:
     etc, run = tmp_path / "etc", tmp_path / "run"
     etc.mkdir()

@@ -8,6 +8,8 @@ mistyped one.
 import hashlib
 import secrets
 from collections.abc import Sequence
+from functools import reduce
+from operator import xor
 from typing import Final, NamedTuple
 
 from rppam.kernel.secret import Secret
@@ -71,7 +73,11 @@ def combine(shares: Sequence[Share]) -> bytes:
     if len(given) < need:
         raise SharesWrong(f"expected {need} different shares, found {len(given)}")
     points = [(number, bytes.fromhex(given[number].data.reveal())) for number in sorted(given)[:need]]
-    key = bytes(_zero([(x, data[place]) for x, data in points]) for place in range(KEY_BYTES))
+    weights = [_weight(x, [number for number, _ in points]) for x, _ in points]
+    key = bytes(
+        reduce(xor, (_times(data[place], weight) for (_, data), weight in zip(points, weights, strict=True)))
+        for place in range(KEY_BYTES)
+    )
     if key_id(key) != known:
         raise SharesWrong("the shares do not give the key that they name")
     return key
@@ -93,15 +99,12 @@ def _at(coefficients: Sequence[int], x: int) -> int:
     return value
 
 
-def _zero(points: Sequence[tuple[int, int]]) -> int:
-    """The value at 0 of the polynomial through the points (Lagrange)."""
-    value = 0
-    for x, y in points:
-        part = y
-        for other, _ in points:
-            if other != x:
-                part = _times(part, _times(other, _inverse(other ^ x)))
-        value ^= part
+def _weight(x: int, numbers: Sequence[int]) -> int:
+    """What the share ``x`` counts for in the value at 0 of the polynomial through all shares (Lagrange)."""
+    value = 1
+    for other in numbers:
+        if other != x:
+            value = _times(value, _times(other, _inverse(other ^ x)))
     return value
 
 
