@@ -341,11 +341,11 @@ def _refs(word: str) -> Select[tuple[str]]:
     return select(audit_words.c.ref).where(audit_words.c.word == word)
 
 
-def _bare(_: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+def _bare(_: Connection, rows: Sequence[Row[Any, Any]]) -> list[Event]:
     return [Event(row.body, row.leaf, {}) for row in rows]
 
 
-def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+def _with_words(connection: Connection, rows: Sequence[Row[Any, Any]]) -> list[Event]:
     refs = set()
     for row in rows:
         refs |= refs_of(json.loads(row.body))
