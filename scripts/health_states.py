@@ -266,6 +266,7 @@ TASKS: Final = {
     "the forgetting of old names": "it fails",
     "the pruning of old events": "it fails",
     "the journal of the licence": "what becomes of it cannot be recorded",
+    "the deleting of old recordings": "it fails",
     "the sweep of check-outs": "it fails",
     "the change of the vault's keys": "it fails",
     "the sweep of old sessions": "it fails",

@@ -33,6 +33,7 @@ WITHOUT_EVENT = {
 """Routes that may change something and write no event, each with its reason."""
 NOTHING_TO_DO = {
     "POST /api/v1/vault/entries/{entryId}/release",  # nothing waits
+    "POST /api/v1/recordings/{recordingId}/release",  # nothing is held
     "DELETE /api/v1/lockouts/{lockoutId}",  # nobody is locked out
     "PUT /api/v1/admin/cluster/note",  # a stand-in keeps it
 }
@@ -218,6 +219,9 @@ def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
         "/api/v1/vault/entries/{entryId}/reveal": {"reason": "x"},
         "/api/v1/vault/entries/{entryId}/rotation": {"everyHours": 1},
         "/api/v1/audit/holds": {"name": "z", "reason": "x"},
+        "/api/v1/recordings/{recordingId}/hold": {"reason": "x"},
+        "/api/v1/recordings/{recordingId}/release": {"reason": "x"},
+        "/api/v1/recordings/search": {"text": "x"},
         "/api/v1/audit/erasures": {"name": "nobody", "reason": "x"},
         "/api/v1/vault/generate": {"length": 30},
         "/api/v1/vault/checkouts": {"entryId": places["entryId"], "reason": "x"},

@@ -31,6 +31,7 @@ from tests.access.passkeys import test_api as passkeys
 from tests.app import test_rest_reference as reference
 from tests.audit import test_retention
 from tests.failover_test import test_api as failover
+from tests.gateway import test_recording_retention
 from tests.requests import test_api as requests
 from tests.requests.people import furnish, hire
 from tests.rotation.test_on_targets import target
@@ -78,6 +79,12 @@ async def _rotated(served: Served) -> None:
     entry = await target(admin, "ssh", 22, "deploy")
     answer = await admin.post(f"{ENTRIES}/{entry['id']}/rotate")
     assert answer.status_code == 202, answer.text
+
+
+async def _let_go(served: Served) -> None:
+    ident = await test_recording_retention.made(served, b"said\n")
+    for what in ("hold", "release"):
+        assert (await test_recording_retention.order(served, ident, what, reason="case 42")).status_code == 200
 
 
 async def _released(served: Served) -> None:
@@ -160,6 +167,7 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
             ("POST /api/v1/audit/holds/{holdId}/release",),
         ),
         "release": (_released, ("POST /api/v1/vault/entries/{entryId}/release",)),
+        "recordings": (_let_go, ("POST /api/v1/recordings/{recordingId}/release",)),
         "lockouts": (_unlocked, ("DELETE /api/v1/lockouts/{lockoutId}",)),
         "authority": (
             _authority,
@@ -303,8 +311,11 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "node": "runs a node; that it leads is recorded",
         "recording export": _REST,
         "recording files": _READS,
+        "recording hold": _REST,
         "recording ls": _READS,
         "recording play": _REST,
+        "recording release": _REST,
+        "recording search": _REST,
         "recording verify": _REST,
         "redis info": _READS,
         "redis password": _FILES,

@@ -5,8 +5,9 @@ stands in the answer itself.
 """
 
 import http.client
+import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,8 +19,8 @@ PIECE_BYTES: Final = 64 * 1024
 WAIT_S: Final = 30.0
 
 
-def pieces(url: str, token: Secret, trust: Trust) -> Iterator[bytes]:
-    """GET ``url``. Raises :class:`NoAnswerError`, also for an answer that is a refusal."""
+def pieces(url: str, token: Secret, trust: Trust, body: Mapping[str, object] | None = None) -> Iterator[bytes]:
+    """GET ``url``, or POST ``body`` to it. Raises :class:`NoAnswerError`, also for an answer that is a refusal."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     where = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -32,7 +33,11 @@ def pieces(url: str, token: Secret, trust: Trust) -> Iterator[bytes]:
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
             trust.check(url, connection.sock.getpeercert(binary_form=True))
-        connection.request("GET", where, headers={"Authorization": f"Bearer {token.reveal()}"})
+        headers = {"Authorization": f"Bearer {token.reveal()}"}
+        if body is None:
+            connection.request("GET", where, headers=headers)
+        else:
+            connection.request("POST", where, json.dumps(body), headers | {"Content-Type": "application/json"})
         answer = connection.getresponse()
         if answer.status != http.client.OK:
             raise NoAnswerError(

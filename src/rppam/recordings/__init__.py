@@ -9,8 +9,9 @@ SLICE = Slice(
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",
-    settings=("policy:STORE",),
+    settings=("policy:STORE", "policy:RETENTION"),
     wire="wiring:wire",
-    routes=("api:recordings",),
-    commands={"recording": Command("cli", "List, play, export and verify recordings of sessions.")},
+    leader_tasks="wiring:leader_tasks",
+    routes=("keeping_api:keeping", "api:recordings"),
+    commands={"recording": Command("cli", "List, play, search, keep, export and verify recordings of sessions.")},
 )

@@ -19,9 +19,9 @@ from rppam.http.services import Here
 from rppam.http.streams import Event, EventStream
 from rppam.http.times import iso_utc
 from rppam.kernel.errors import RppamError
-from rppam.recordings.errors import RecordingUnknown
+from rppam.recordings.errors import RecordingDeleted, RecordingUnknown
 from rppam.recordings.formats import ENDINGS, MEDIA, Format, Writer
-from rppam.recordings.model import Recording, Sort
+from rppam.recordings.model import Recording, Sort, State
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
@@ -35,6 +35,7 @@ ALIVE_S: Final = 4.0
 """How often a stream that has nothing to show says so: a page sees events alone, and takes silence for a dead node."""
 _SECONDS: Final = frozenset({AccountRole.APPROVER, AccountRole.ADMIN, AccountRole.SECURITY_ADMIN})
 """Roles whose watching has a session begin that waits for that."""
+_DELETED: Final = "It was deleted, as its time was over (RPPAM-8707)"
 _HIDDEN: Final = "No recording of this id, or somebody else's"
 
 
@@ -55,7 +56,7 @@ class RecordingShape(Shape):
     rows: int
     node: str
     state: str
-    """`live`, `done`, or `lost`: its end is missing."""
+    """`live`, `done`, `lost`: its end is missing, or `deleted`: its time was over."""
     chunks: int
     bytes: int
     head: str
@@ -66,6 +67,9 @@ class RecordingShape(Shape):
     """How the channel ended."""
     store: str
     """Where its chunks lie: `sql`, or `dir:` and the path of a folder."""
+    hold: str
+    """Why it is kept whatever its age; empty: it is not."""
+    held_by: str
 
 
 class RecordingPage(Shape):
@@ -116,18 +120,18 @@ async def list_recordings(
     if not found and session is not None and _may_second(caller):
         every, _ = await services.get(Recordings).page(None, session, None, page_size)
         found = [one for one in every if await services.get(SqlWatchers).waits(one.id)]
-    return RecordingPage(items=[_shape(one) for one in found], next=following)
+    return RecordingPage(items=[shape_of(one) for one in found], next=following)
 
 
 @recordings.get(RECORDINGS + "/{recordingId}", summary="One recording", response_model=RecordingShape)
 @declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
 async def show_recording(recording_id: RecordingId, caller: Caller, services: Here) -> RecordingShape:
     """What is known of it, without what was said."""
-    return _shape(await _readable(recording_id, caller, services))
+    return shape_of(await _readable(recording_id, caller, services))
 
 
 @recordings.get(RECORDINGS + "/{recordingId}/export", summary="A recording as a file", response_class=StreamingResponse)
-@declare(SIGNED_IN, {400: "A parameter is not valid", 404: _HIDDEN, 503: NO_DATABASE})
+@declare(SIGNED_IN, {400: "A parameter is not valid", 404: _HIDDEN, 410: _DELETED, 503: NO_DATABASE})
 async def export_recording(
     recording_id: RecordingId,
     caller: Caller,
@@ -138,7 +142,7 @@ async def export_recording(
 
     A recording that is broken ends where it is, without its last line.
     """
-    found = await _readable(recording_id, caller, services)
+    found = _there(await _readable(recording_id, caller, services))
     await services.get(SqlRecordings).note("recording.export", found.id, {"format": form.value})
     name = f"{found.id}.{ENDINGS[form]}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -146,10 +150,10 @@ async def export_recording(
 
 
 @recordings.post(RECORDINGS + "/{recordingId}/verify", summary="Verify a recording", response_model=VerdictShape)
-@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
+@declare(SIGNED_IN, {404: _HIDDEN, 410: _DELETED, 503: NO_DATABASE})
 async def verify_recording(recording_id: RecordingId, caller: Caller, services: Here) -> VerdictShape:
     """Opens every chunk, follows the chain, and compares it with the hashes that the ledger has."""
-    found = await _readable(recording_id, caller, services)
+    found = _there(await _readable(recording_id, caller, services))
     store = services.get(SqlRecordings)
     verdict = await services.get(Recordings).verify(found.id, await store.told(found.id))
     facts = {"ok": not verdict.problem, "chunks": verdict.chunks}
@@ -165,7 +169,7 @@ async def verify_recording(recording_id: RecordingId, caller: Caller, services: 
 
 
 @recordings.get(RECORDINGS + "/{recordingId}/watch", summary="Watch a session", response_model=None)
-@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE}, kind=Kind.EVENTS)
+@declare(SIGNED_IN, {404: _HIDDEN, 410: _DELETED, 503: NO_DATABASE}, kind=Kind.EVENTS)
 async def watch_recording(recording_id: RecordingId, caller: Caller, services: Here) -> EventStream:
     """Server-sent events: `begin` says what it is, `o` is what the target said with its `text`, `r` another `size`, `x`
     how the channel ended, `alive` that there is nothing new, and `over` comes last. Any node can be asked; the session
@@ -176,7 +180,7 @@ async def watch_recording(recording_id: RecordingId, caller: Caller, services: H
     seconds = services.get(SqlWatchers)
     is_second = _may_second(caller) and await seconds.waits(found.id)
     if not is_second:
-        found = await _readable(recording_id, caller, services)
+        found = _there(await _readable(recording_id, caller, services))
     await services.get(SqlRecordings).note("recording.watch", found.id, {"session": found.facts.session})
 
     def still_may(now: Identity) -> None:
@@ -211,7 +215,7 @@ async def _told(
 
 
 async def _watched(recording: Recording, service: Recordings) -> AsyncIterator[Event | None]:
-    yield Event("begin", _shape(recording).model_dump(by_alias=True))
+    yield Event("begin", shape_of(recording).model_dump(by_alias=True))
     decoders = {sort: codecs.getincrementaldecoder("utf-8")("replace") for sort in (Sort.OUT, Sort.ERROR)}
     loop, said_s = asyncio.get_running_loop(), 0.0
     async for records in service.follow(recording):
@@ -242,6 +246,13 @@ async def _exported(recording: Recording, form: Format, service: Recordings) -> 
     yield writer.end()
 
 
+def _there(recording: Recording) -> Recording:
+    """The recording, where it has something to show. Raises :class:`RecordingDeleted`."""
+    if recording.state is State.DELETED:
+        raise RecordingDeleted(f"it was deleted at {iso_utc(recording.changed)}, as its time was over")
+    return recording
+
+
 async def _readable(recording_id: str, caller: Caller, services: Here) -> Recording:
     missing = RecordingUnknown("no recording has this id")
     found = await services.get(Recordings).get(recording_id)
@@ -249,7 +260,8 @@ async def _readable(recording_id: str, caller: Caller, services: Here) -> Record
     return found
 
 
-def _shape(one: Recording) -> RecordingShape:
+def shape_of(one: Recording) -> RecordingShape:
+    """A recording for callers."""
     facts = one.facts
     return RecordingShape(
         id=one.id,
@@ -270,4 +282,6 @@ def _shape(one: Recording) -> RecordingShape:
         changed_at=iso_utc(one.changed),
         exit=one.how,
         store=one.store,
+        hold=one.hold,
+        held_by=one.held_by,
     )

@@ -1,4 +1,5 @@
-"""``rppam recording``: list, export, play and verify recordings, asked of any node; a file is verified anywhere."""
+"""``rppam recording``: list, search, keep, export, play and verify recordings, asked of any node; a file is verified
+anywhere."""
 
 import json
 import sys
@@ -22,7 +23,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 @click.group("recording", context_settings=_HELP, epilog="Example: rppam recording ls")
 def command() -> None:
-    """List, play, export and verify recordings of sessions with targets."""
+    """List, play, search, keep, export and verify recordings of sessions with targets."""
 
 
 @command.command("ls", context_settings=_HELP, epilog="Example: rppam recording ls --session 01998f...")
@@ -166,6 +167,92 @@ def _verify_file(path: Path, *, as_json: bool) -> int:
         click.echo(json.dumps({"ok": True, **found._asdict()}))
     else:
         click.echo(f"as it was exported: recording {found.recording}, {found.chunks} chunks, last hash {found.head}")
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording search 'rm -rf' --target web1")
+@click.argument("text")
+@click.option("--session", metavar="ID", default="", help="Only in recordings of this session.")
+@click.option("--user", metavar="NAME", default="", help="Only in those of this user.")
+@click.option("--target", metavar="NAME", default="", help="Only in those of sessions with this target.")
+@_json
+@target_options(_TOKEN)
+def search(*, text: str, session: str, user: str, target: str, as_json: bool, where: Where) -> int:
+    """Show lines of recordings that have TEXT, the newest recordings first. Upper and lower case are alike.
+
+    What was typed is found where the target showed it. Each recording that is shown is in the ledger as looked at.
+
+    Exit code 0: found; 1: in none; 2: could not look, or not in all of them.
+    """
+    from rppam.http.client import NoAnswerError
+    from rppam.http.download import pieces
+
+    place = where.target(HOST)
+    body = {"text": text, "session": session, "user": user, "target": target}
+    end: Mapping[str, Any] = {}
+    try:
+        url = f"{place.url.rstrip('/')}{RECORDINGS}/search"
+        for line in _lines(pieces(url, place.token(), place.trust, body)):
+            found = json.loads(line)
+            end = found if found.get("over") else {}
+            if as_json and "searched" not in found:
+                click.echo(line)
+            elif not as_json:
+                _show_found(found)
+    except (NoAnswerError, ValueError) as error:
+        click.echo(str(error), err=True)
+        return Exit.ERRORS
+    if not end:
+        click.echo("the answer broke off, so it is not known what else has it; search again", err=True)
+        return Exit.ERRORS
+    click.echo(f"searched {end['searched']} recordings", err=True)
+    if end["problems"]:
+        return Exit.ERRORS
+    return Exit.DONE if end["hits"] else Exit.NO
+
+
+def _show_found(found: Mapping[str, Any]) -> None:
+    if "line" in found:
+        minutes, seconds = divmod(found["atMs"] // 1000, 60)
+        who = f"{found['user']} {found['account']}@{found['target']}"
+        click.echo(f"{found['recording']}  {found['startedAt']} +{minutes}:{seconds:02}  {who}: {found['line']}")
+    elif "problem" in found:
+        click.echo(f"{found['recording']} could not be searched: {found['problem']}", err=True)
+    elif "lines" in found:
+        click.echo(f"{found['recording']} has {found['lines']} such lines; play or export it", err=True)
+    elif "searched" in found and not found.get("over") and sys.stderr.isatty():
+        click.echo(f"\rsearched {found['searched']} recordings ...", err=True, nl=False)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording hold 01998f... --reason 'case 42'")
+@click.argument("recording")
+@click.option("--reason", required=True, help="Why; it stands in the ledger.")
+@target_options(_TOKEN)
+def hold(*, recording: str, reason: str, where: Where) -> int:
+    """Keep RECORDING whatever its age, until it is released.
+
+    Exit code 0: held; 2: could not.
+    """
+    return _order(where, recording, "hold", reason)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording release 01998f... --reason 'case 42 closed'")
+@click.argument("recording")
+@click.option("--reason", required=True, help="Why; it stands in the ledger.")
+@target_options(_TOKEN)
+def release(*, recording: str, reason: str, where: Where) -> int:
+    """Have RECORDING be deleted once its time is over, as others are.
+
+    Exit code 0: released; 2: could not.
+    """
+    return _order(where, recording, "release", reason)
+
+
+def _order(where: Where, recording: str, what: str, reason: str) -> int:
+    _, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/{what}", {"reason": reason}, timeout_s=60.0)
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.ERRORS
     return Exit.DONE
 
 

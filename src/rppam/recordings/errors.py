@@ -41,6 +41,12 @@ class RecordingStoreFailed(
     fix = "See that the folder of the setting recordings/store is mounted on this node, and has room."
 
 
+class RecordingDeleted(RecordingError, code="RPPAM-8707", status=410):
+    """The recording was kept for as long as the setting says, and is deleted."""
+
+    fix = "Nothing brings it back. GET /api/v1/settings/recordings/retention says for how long others are kept."
+
+
 class RecordingTaken(RecordingError, code="RPPAM-8705", status=409):
     """Another gateway goes on with the recording: this one was away, and writes to it no more."""
 

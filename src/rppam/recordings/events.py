@@ -13,5 +13,15 @@ ACTIONS: Final = (
     Action("recording.lose", "recording", "Nothing more could be recorded", _A, "why"),
     Action("recording.export", "recording", "A recording was exported or played", _A, "format"),
     Action("recording.watch", "recording", "Somebody watched a session as it went on", _A, "session"),
+    Action("recording.search", "recording", "Recordings were searched for a text", _A, "session, user, target"),
+    Action("recording.hold", "recording", "A recording is kept whatever its age", Retention.ADMINISTRATION, ""),
+    Action("recording.release", "recording", "A recording ages again", Retention.ADMINISTRATION, ""),
+    Action(
+        "recording.delete",
+        "recording",
+        "The key of a recording was destroyed, as its time was over",
+        Retention.ADMINISTRATION,
+        "session, chunks, last hash, bytes",
+    ),
     Action("recording.verify", "recording", "A recording was verified", _A, "what was found"),
 )

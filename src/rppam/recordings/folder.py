@@ -10,6 +10,7 @@ none: the recording is lost, and what becomes of its session is said by the poli
 import asyncio
 import contextlib
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -64,6 +65,10 @@ class Folder:
         """The chunks of these places. Raises :class:`RecordingStoreFailed`."""
         return await self._soon(lambda: [self._read(ident, one) for one in chunks])
 
+    async def remove(self, ident: str) -> None:
+        """Remove all parts of a recording. Raises :class:`RecordingStoreFailed`."""
+        await self._soon(lambda: self._removed(ident))
+
     async def _soon(self, work: Callable[[], T]) -> T:
         if self._is_stuck:
             raise RecordingStoreFailed(f"the folder {self.path} has not answered")
@@ -106,6 +111,12 @@ class Folder:
             placed.append(chunk._replace(sealed=Place(generation, start, len(chunk.sealed)).packed()))
             start += len(chunk.sealed)
         return placed
+
+    def _removed(self, ident: str) -> None:
+        if not self.path.is_dir():
+            raise RecordingStoreFailed(f"the folder {self.path} is not there: is the share mounted on this node?")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path / ident)
 
     def _read(self, ident: str, chunk: Chunk) -> Chunk:
         try:

@@ -25,6 +25,8 @@ _ESCAPES: Final = re.compile(
     r"|[\x00-\x08\x0b-\x1a\x7f]",
     re.DOTALL,
 )
+_LINE_MAX: Final = 1024 * 1024
+"""What has no end of line for longer is not waited for."""
 _MARK: Final = "# rppam-chunk "
 _WHICH: Final = "# rppam-recording "
 _END: Final = "# rppam-end "
@@ -136,6 +138,8 @@ class Writer:
     def _plain(self, text: str) -> str:
         """Whole lines without escapes; the rest waits for what comes."""
         whole, newline, self._left = (self._left + text).rpartition("\n")
+        if len(self._left) > _LINE_MAX:
+            whole, newline, self._left = whole + newline + self._left, "", ""
         return _ESCAPES.sub("", whole + newline).replace("\r", "")
 
     def _ttyrec(self, records: Iterable[Record]) -> Iterator[bytes]:

@@ -38,6 +38,8 @@ class State(StrEnum):
     DONE = "done"
     LOST = "lost"
     """Its end was not recorded."""
+    DELETED = "deleted"
+    """Its key was destroyed: what is left is that it was."""
 
 
 class Record(NamedTuple):
@@ -90,6 +92,9 @@ class Recording(NamedTuple):
     """Bytes of output that are in it."""
     store: str = "sql"
     """Where its chunks lie."""
+    hold: str = ""
+    """Why it is kept whatever its age; empty: it is not."""
+    held_by: str = ""
 
 
 class Chunk(NamedTuple):

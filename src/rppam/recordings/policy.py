@@ -1,9 +1,12 @@
-"""The setting ``recordings/store``: where the chunks of new recordings lie. A recording stays where it began."""
+"""The settings ``recordings/store``: where the chunks of new recordings lie; and ``recordings/retention``: how long.
+
+A recording stays where it began. How long it is kept follows what the setting and its target's tags say now.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rppam.config.kinds import Choice, Text
+from rppam.config.kinds import Choice, Text, Texts, Whole
 from rppam.http.errors import FieldFlaw
 from rppam.settings.model import TOGETHER, setting
 
@@ -36,4 +39,55 @@ STORE: Final = setting(
         "folder": Text("a path, or -", r"-|/.{0,498}", "Write a whole path such as /srv/recordings."),
     },
     _together,
+)
+
+
+DAYS_MAX: Final = 36_500
+
+
+class RecordingRetention(NamedTuple):
+    """For how many days recordings are kept after their end. 0: for ever."""
+
+    days: int = 0
+    by_tag: tuple[str, ...] = ()
+    """``tag=days``, for recordings of targets with that tag; of several the longest counts."""
+
+    def of(self, tags: Sequence[str]) -> int:
+        """Days that a recording of a target with these tags is kept."""
+        own = [days for tag, days in self._classes().items() if tag in tags]
+        return 0 if 0 in own else max(own, default=self.days)
+
+    def least(self) -> int:
+        """The shortest of all; 0 where everything is kept for ever."""
+        return min((days for days in (self.days, *self._classes().values()) if days), default=0)
+
+    def _classes(self) -> dict[str, int]:
+        return {tag: int(days) for tag, _, days in (one.rpartition("=") for one in self.by_tag)}
+
+
+def _once(value: RecordingRetention) -> Sequence[FieldFlaw]:
+    tags = [one.rpartition("=")[0] for one in value.by_tag]
+    twice = sorted({tag for tag in tags if tags.count(tag) > 1})
+    if twice:
+        return [FieldFlaw("byTag", f"expected each tag once, found {twice[0]} twice. Leave one of them.", TOGETHER)]
+    over = [one for one in value.by_tag if int(one.rpartition("=")[2]) > DAYS_MAX]
+    if over:
+        return [FieldFlaw("byTag", f"expected at most {DAYS_MAX} days, found {over[0]}. Write 0 for ever.", TOGETHER)]
+    return ()
+
+
+RETENTION: Final = setting(
+    "recordings/retention",
+    "For how many days recordings are kept",
+    RecordingRetention(),
+    {
+        "days": Whole(f"whole days from 0 (for ever) to {DAYS_MAX}", 0, DAYS_MAX),
+        "byTag": Texts(
+            'a list of TAG=DAYS, such as ["pci=400", "lab=30"]; 0 days: for ever',
+            r"[^=\s][^=]{0,62}=[0-9]{1,6}",
+            'Write each as "tag=days".',
+            100,
+        ),
+    },
+    _once,
 )

@@ -13,7 +13,12 @@ from rppam.kernel.actor import Actor
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.recordings.errors import RecordingBroken, RecordingStoreFailed, RecordingUnavailable
+from rppam.recordings.errors import (
+    RecordingBroken,
+    RecordingDeleted,
+    RecordingStoreFailed,
+    RecordingUnavailable,
+)
 from rppam.recordings.folder import InFolder, folder_of, name_of
 from rppam.recordings.model import (
     KEY_BYTES,
@@ -29,6 +34,7 @@ from rppam.recordings.model import (
 )
 from rppam.recordings.policy import StorePolicy
 from rppam.recordings.recorder import Recorder
+from rppam.recordings.search import Finder, Hit
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
 
@@ -37,6 +43,8 @@ JOINED_CHUNKS: Final = 500
 """So many of the last chunks a watcher who joins is shown, which is the screen and what led to it."""
 LAST_CHUNKS: Final = 32
 """So many at once where a recording is read from its end."""
+SEARCH_TELL_S: Final = 1.0
+SEARCH_PAGE: Final = 100
 LOOK_S: Final = 0.15
 """How often a watcher looks for more."""
 
@@ -49,6 +57,19 @@ class Verdict(NamedTuple):
     head: str
     problem: str
     """Empty: it is what was recorded."""
+
+
+class Looked(NamedTuple):
+    """A look through one recording."""
+
+    recording: Recording
+    hits: Sequence[Hit]
+    """Since the last look."""
+    lines: int
+    """How many have the text so far: of those behind :data:`rppam.recordings.search.HITS_MAX` there is no hit."""
+    problem: str
+    """Why it could not be read to its end; empty: it was."""
+    is_over: bool
 
 
 class Recordings:
@@ -66,6 +87,7 @@ class Recordings:
     ) -> None:
         self._store, self._keys, self._clock, self._node = store, keys, clock, node
         self._policy, self.watchers = policy, watchers
+        self._searching = asyncio.Semaphore(1)
 
     async def record(
         self, facts: Facts, user_id: str, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool
@@ -97,7 +119,7 @@ class Recordings:
         """
         try:
             found, after_ms = await self._store.take(ident, generation)
-            key = bytes.fromhex((await self._keys.unseal(found.sealed_key, _place(ident))).reveal())
+            key = await self._key(found)
         except (DatabaseError, RppamError) as error:
             raise RecordingUnavailable(f"this session cannot be recorded any further: {error}") from error
         writer = self._writer(found)
@@ -114,6 +136,12 @@ class Recordings:
         folder = folder_of(recording.store)
         return found if folder is None or not found else await folder.get(recording.id, found)
 
+    async def _key(self, recording: Recording) -> bytes:
+        """Of its chunks. Raises :class:`RecordingDeleted`."""
+        if recording.state is State.DELETED:
+            raise RecordingDeleted(f"the recording {recording.id} was deleted, as its time was over")
+        return bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+
     async def get(self, ident: str) -> Recording:
         """Raises :class:`~rppam.recordings.errors.RecordingUnknown`."""
         return await self._store.get(ident)
@@ -127,7 +155,7 @@ class Recordings:
 
     async def chunks(self, recording: Recording) -> AsyncIterator[tuple[Chunk, list[Record]]]:
         """Its chunks in order, opened and compared with the chain. Raises :class:`RecordingBroken`."""
-        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+        key = await self._key(recording)
         before, seq = first_hash(recording.id, recording.text), 0
         while found := await self._chunks(recording, seq, CHUNKS_AT_ONCE):
             for chunk in found:
@@ -148,7 +176,7 @@ class Recordings:
         It reads what is durable, so any node can, and the session does not wait for it.
         Raises :class:`RecordingBroken`.
         """
-        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+        key = await self._key(recording)
         seq = max(0, recording.chunks - JOINED_CHUNKS)
         before = first_hash(recording.id, recording.text)
         if seq:
@@ -170,7 +198,7 @@ class Recordings:
         """The last ``count`` bytes of output, or fewer: none from before a gap or of more than
         :data:`JOINED_CHUNKS`. Raises :class:`RecordingBroken`."""
         recording = await self._store.get(ident)
-        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(ident))).reveal())
+        key = await self._key(recording)
         upto, found = recording.chunks, b""
         while upto > max(0, recording.chunks - JOINED_CHUNKS) and len(found) < count:
             first = max(0, upto - LAST_CHUNKS)
@@ -191,6 +219,36 @@ class Recordings:
             if has_gap:
                 break
         return found[max(0, len(found) - count) :]
+
+    async def search(
+        self, text: str, *, user_id: str | None, session: str | None, wants: Callable[[Facts], bool]
+    ) -> AsyncIterator[Looked]:
+        """Look for a text in recordings, the newest first; what was found in each so far at least once a second.
+
+        One search at a time in a process: it opens and decodes all that it looks through.
+        """
+        async with self._searching:
+            after: str | None = ""
+            while after is not None:
+                found, after = await self.page(user_id, session, after or None, SEARCH_PAGE)
+                for recording in found:
+                    if recording.state is not State.DELETED and wants(recording.facts):
+                        async for looked in self._searched(recording, text):
+                            yield looked
+
+    async def _searched(self, recording: Recording, text: str) -> AsyncIterator[Looked]:
+        loop, finder, problem = asyncio.get_running_loop(), Finder(recording, text), ""
+        hits, said_s = list[Hit](), loop.time()
+        try:
+            async for chunk, records in self.chunks(recording):
+                # A megabyte of text would hold the loop, and with it everybody's requests.
+                hits += await asyncio.to_thread(finder.chunk, chunk, records)
+                if loop.time() - said_s >= SEARCH_TELL_S:
+                    yield Looked(recording, hits, finder.found, "", is_over=False)
+                    hits, said_s = [], loop.time()
+        except (RecordingBroken, RecordingDeleted, RecordingStoreFailed) as error:
+            problem = str(error)
+        yield Looked(recording, [*hits, *finder.end()], finder.found, problem, is_over=True)
 
     async def verify(self, ident: str, told: Sequence[tuple[int, str]]) -> Verdict:
         """Open everything, and compare it with what the ledger was ``told``: numbers of chunks and their hashes."""

@@ -50,7 +50,7 @@ class SqlRecordings(SqlStore):
             )
         )
         facts = {"session": new.facts.session, "kind": new.facts.kind, "head": new.head}
-        record(connection, "recording.start", _entity(new.id), details=facts, actor=actor)
+        record(connection, "recording.start", entity(new.id), details=facts, actor=actor)
 
     @writes
     def append(
@@ -82,7 +82,7 @@ class SqlRecordings(SqlStore):
         connection.execute(update(recordings).where(mine).values(**values))
         if tell:
             facts = {"chunks": last.seq, "head": last.hash}
-            record(connection, "recording.head", _entity(ident), details=facts, actor=actor)
+            record(connection, "recording.head", entity(ident), details=facts, actor=actor)
 
     @writes
     def take(self, connection: Connection, ident: str, generation: int) -> tuple[Recording, int]:
@@ -93,7 +93,7 @@ class SqlRecordings(SqlStore):
         """
         mine = (_R.id == ident) & (_R.generation < generation) & (_R.state == State.LIVE.value)
         taken = connection.execute(update(recordings).where(mine).values(generation=generation))
-        row = _row(connection, ident)
+        row = row_of(connection, ident)
         if not taken.rowcount:
             raise RecordingTaken(f"the recording {ident} is over, or another gateway goes on with it")
         return _recording(row), max(0, now_ms(connection) - row.changed)
@@ -103,14 +103,14 @@ class SqlRecordings(SqlStore):
         self, connection: Connection, ident: str, state: State, how: str, actor: Actor, generation: int | None = None
     ) -> None:
         """End a recording, and tell the ledger its head. With ``generation`` raises :class:`RecordingTaken`."""
-        row = _row(connection, ident) if generation is None else _check(connection, ident, generation)
+        row = row_of(connection, ident) if generation is None else _check(connection, ident, generation)
         if row.state != State.LIVE.value:
             return
         connection.execute(
             update(recordings).where(_R.id == ident).values(state=state.value, how=how[:64], changed=NowMs())
         )
         facts = {"chunks": row.chunks, "head": row.head, "bytes": row.bytes, "exit": how[:64]}
-        record(connection, "recording.end", _entity(ident), details=facts, actor=actor)
+        record(connection, "recording.end", entity(ident), details=facts, actor=actor)
 
     @writes
     def sweep(self, connection: Connection, over: Sequence[str]) -> int:
@@ -121,7 +121,7 @@ class SqlRecordings(SqlStore):
         for row in rows:
             connection.execute(update(recordings).where(_R.id == row.id).values(state=State.LOST.value, how="lost"))
             facts = {"chunks": row.chunks, "head": row.head, "bytes": row.bytes, "exit": "lost"}
-            record(connection, "recording.end", _entity(row.id), details=facts)
+            record(connection, "recording.end", entity(row.id), details=facts)
         return len(rows)
 
     @reads
@@ -133,12 +133,12 @@ class SqlRecordings(SqlStore):
     @writes
     def note(self, connection: Connection, action: str, ident: str, facts: dict[str, Any]) -> None:
         """Record what was done with a recording."""
-        record(connection, action, _entity(ident), details=facts)
+        record(connection, action, entity(ident), details=facts)
 
     @reads
     def get(self, connection: Connection, ident: str) -> Recording:
         """Raises :class:`RecordingUnknown`."""
-        return _recording(_row(connection, ident))
+        return _recording(row_of(connection, ident))
 
     @reads
     def page(
@@ -175,23 +175,24 @@ def _hash(connection: Connection, ident: str, seq: int) -> str:
     return found or ""
 
 
-def _row(connection: Connection, ident: str) -> Row[Any]:
-    row = connection.execute(select(recordings).where(_R.id == ident)).one_or_none()
+def row_of(connection: Connection, ident: str, *, lock: bool = False) -> Row[Any]:
+    """The row of a recording. Raises :class:`RecordingUnknown`."""
+    wanted = select(recordings).where(_R.id == ident)
+    row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
     if row is None:
         raise RecordingUnknown("no recording has this id")
     return row
 
 
 def _check(connection: Connection, ident: str, generation: int) -> Row[Any]:
-    row = connection.execute(select(recordings).where(_R.id == ident).with_for_update()).one_or_none()
-    if row is None:
-        raise RecordingUnknown("no recording has this id")
+    row = row_of(connection, ident, lock=True)
     if row.generation != generation:
         raise RecordingTaken(f"another gateway goes on with the recording {ident}")
     return row
 
 
-def _entity(ident: str) -> Entity:
+def entity(ident: str) -> Entity:
+    """A recording, as the ledger names it."""
     return Entity("recording", ident)
 
 
@@ -212,4 +213,6 @@ def _recording(row: Row[Any]) -> Recording:
         row.generation,
         row.output,
         row.store,
+        row.hold,
+        row.held_by,
     )

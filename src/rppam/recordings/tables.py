@@ -22,13 +22,15 @@ recordings = Table(
     Column("generation", BigInteger, nullable=False, server_default="1"),
     Column("output", BigInteger, nullable=False, server_default="0"),
     Column("store", String(600), nullable=False, server_default="sql"),
+    Column("hold", String(1000), nullable=False, server_default=""),
+    Column("held_by", String(256), nullable=False, server_default=""),
     Index("ix_recordings_session", "session"),
     Index("ix_recordings_user", "user_id"),
 )
 """``sealed_key`` opens the chunks, and is sealed itself by a data key. ``head`` is the last hash of the chain, which
 begins with that of ``facts``. ``generation``: only the gateway that has this one may write; ``output``: bytes of
 output that are in it. ``store``: where its chunks lie, ``sql`` or ``dir:`` and a path; then ``sealed`` of a chunk is
-its place there."""
+its place there. ``hold``: why it is not deleted. A deleted one has no key and no chunks any more."""
 
 recording_chunks = Table(
     "recording_chunks",

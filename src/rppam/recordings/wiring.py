@@ -1,12 +1,19 @@
 """The parts of recordings in one process."""
 
+from typing import Final
+
+from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.link.data_keys import data_keys_of
-from rppam.foundation import Foundation
+from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
+from rppam.recordings.ending import Ending, SqlEnding
 from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
+from rppam.settings.store import SqlSettingsStore
+
+END_EVERY_S: Final = 600.0
 
 
 def wire(base: Foundation, services: Services) -> None:
@@ -16,3 +23,10 @@ def wire(base: Foundation, services: Services) -> None:
     watchers = services.add(SqlWatchers, SqlWatchers(base.database))
     found = Recordings(store, keys, base.session_clock, lambda: base.hot.current(STORE), watchers, node=base.node)
     services.add(Recordings, found)
+    services.add(SqlEnding, SqlEnding(base.database))
+
+
+def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
+    """Delete recordings whose time is over."""
+    ending = Ending(SqlEnding(base.database), SqlSettingsStore(base.database))
+    return [RepeatedTask("the deleting of old recordings", END_EVERY_S, ending.work)]
