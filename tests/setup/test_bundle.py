@@ -2,26 +2,59 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 
 import pytest
 
+from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.setup.bundle import Bundle, seal, unseal
-from rppam.setup.errors import BundleError
+from rppam.setup.errors import BundleError, BundleExpired
 
 BUNDLE = Bundle({"node": {"nodeName": "node1"}}, {"cluster.key": Secret("s3cr3t-key"), "jwt/a.pem": Secret("-----")})
+NOW = WallMs(1_800_000_000_000)
+HOUR_MS = 3_600_000
 PASSPHRASE = Secret("aaaaaa-bbbbbb-cccccc-dddddd")
 
 
 @pytest.fixture(scope="module")
 def sealed() -> str:
-    return seal(BUNDLE, PASSPHRASE)
+    return seal(BUNDLE, PASSPHRASE, NOW)
 
 
 def test_it_opens_with_its_passphrase_also_typed_with_a_line_end(sealed: str) -> None:
-    assert unseal(sealed, PASSPHRASE, place="b") == BUNDLE
-    assert unseal(sealed, Secret(PASSPHRASE.reveal() + "\n"), place="b") == BUNDLE
+    assert unseal(sealed, PASSPHRASE, NOW, place="b") == BUNDLE
+    assert unseal(sealed, Secret(PASSPHRASE.reveal() + "\n"), NOW, place="b") == BUNDLE
+
+
+@pytest.mark.parametrize(
+    ("hours", "later_ms", "why"),
+    [
+        (24, 24 * HOUR_MS, ""),
+        (
+            24,
+            24 * HOUR_MS + 1,
+            "it could be opened until 2027-01-16T08:00:00Z, and this host's clock says 2027-01-16T08",
+        ),
+        (1, 2 * HOUR_MS, "it could be opened until 2027-01-15T09:00:00Z"),
+        (24, -200_000, ""),
+        (24, -HOUR_MS, "it was made at 2027-01-15T08:00:00Z, and this host's clock says 2027-01-15T07:00"),
+    ],
+)
+def test_it_opens_in_its_time_alone_and_an_hour_of_the_clock_is_named(hours: int, later_ms: int, why: str) -> None:
+    text = seal(BUNDLE, PASSPHRASE, NOW, hours=hours)
+    if not why:
+        assert unseal(text, PASSPHRASE, WallMs(NOW + later_ms), place="b") == BUNDLE
+        return
+    with pytest.raises(BundleExpired, match=re.escape(f"b: {why}")):
+        unseal(text, PASSPHRASE, WallMs(NOW + later_ms), place="b")
+
+
+def test_its_time_cannot_be_lengthened_without_the_passphrase(sealed: str) -> None:
+    longer = changed(sealed, "expiresAt", to=NOW + 10**12)
+    with pytest.raises(BundleError, match="or the file was changed"):
+        unseal(longer, PASSPHRASE, WallMs(NOW + 10**11), place="b")
 
 
 def test_nothing_of_the_content_shows(sealed: str) -> None:
@@ -32,14 +65,14 @@ def test_nothing_of_the_content_shows(sealed: str) -> None:
 
 
 def test_two_bundles_share_neither_salt_nor_nonce(sealed: str) -> None:
-    one, other = json.loads(sealed), json.loads(seal(BUNDLE, PASSPHRASE))
+    one, other = json.loads(sealed), json.loads(seal(BUNDLE, PASSPHRASE, NOW))
     assert one["nonce"] != other["nonce"]
     assert one["kdf"]["salt"] != other["kdf"]["salt"]
 
 
 def test_another_passphrase_is_refused(sealed: str) -> None:
     with pytest.raises(BundleError, match=r"^/x/b: the passphrase does not open it"):
-        unseal(sealed, Secret("aaaaaa-bbbbbb-cccccc-ddddde"), place="/x/b")
+        unseal(sealed, Secret("aaaaaa-bbbbbb-cccccc-ddddde"), NOW, place="/x/b")
 
 
 def changed(sealed: str, *path: str, to: object) -> str:
@@ -80,7 +113,7 @@ def flipped(sealed: str) -> str:
 )
 def test_a_changed_file_is_refused(sealed: str, change: Callable[[str], str], found: str) -> None:
     with pytest.raises(BundleError, match=found):
-        unseal(change(sealed), PASSPHRASE, place="b")
+        unseal(change(sealed), PASSPHRASE, NOW, place="b")
 
 
 @pytest.mark.parametrize(
@@ -90,4 +123,4 @@ def test_a_changed_file_is_refused(sealed: str, change: Callable[[str], str], fo
 )
 def test_what_somebody_with_the_passphrase_made_up_is_refused(content: Bundle) -> None:
     with pytest.raises(BundleError, match=r"^b: what it holds is not what 'rppam init --bundle' writes"):
-        unseal(seal(content, PASSPHRASE), PASSPHRASE, place="b")
+        unseal(seal(content, PASSPHRASE, NOW), PASSPHRASE, NOW, place="b")

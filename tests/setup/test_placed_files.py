@@ -10,6 +10,7 @@ import pytest
 
 from rppam.config.load import load_settings
 from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
 from rppam.setup.bundle import Bundle, seal, unseal
 from rppam.setup.errors import InitError
 from rppam.setup.placed_files import PREFIX, of_redis, unpacked
@@ -90,7 +91,9 @@ def test_the_next_node_gets_from_the_bundle_what_all_share_and_brings_its_own_ce
     assert settings.redis.tls_cert_path == tmp_path / "b" / "redis-client.pfx"
     assert str(tmp_path / "a") not in (tmp_path / "b" / "rppam.config").read_text()
     assert not (tmp_path / "b" / "tls" / "node1.key").exists(), "a key of one node goes to no other"
-    sealed = unseal(Path(bundle).read_text(), Secret(Path(passphrase).read_text().strip()), place="x")
+    sealed = unseal(
+        Path(bundle).read_text(), Secret(Path(passphrase).read_text().strip()), SystemClock().wall_ms(), place="x"
+    )
     assert not [name for name in sealed.files if "tlsKeyPath" in name or "api.tlsCertPath" in name]
 
 
@@ -98,7 +101,9 @@ def test_a_witness_gets_whom_to_believe_and_no_password_of_the_nodes(desk: Path,
     bundle, passphrase = str(tmp_path / "witness.bundle"), str(tmp_path / "passphrase")
     first(desk, tmp_path / "a")
     rppam("init", "--witness", "--dir", str(tmp_path / "a"), "--bundle", bundle, "--passphrase-file", passphrase)
-    sealed = unseal(Path(bundle).read_text(), Secret(Path(passphrase).read_text().strip()), place="x")
+    sealed = unseal(
+        Path(bundle).read_text(), Secret(Path(passphrase).read_text().strip()), SystemClock().wall_ms(), place="x"
+    )
     assert sorted(sealed.files) == ["cluster.key", "named/redis.tlsCaPath/redis-ca.crt"]
     said = json.loads(
         rppam(
@@ -126,7 +131,8 @@ def test_a_witness_gets_whom_to_believe_and_no_password_of_the_nodes(desk: Path,
 def test_a_bundle_places_nothing_outside_the_folder_of_the_config(tmp_path: Path, name: str) -> None:
     passphrase = Secret("a")
     content = Secret(base64.b64encode(b"x").decode())
-    opened = unseal(seal(Bundle({}, {name: content}), passphrase), passphrase, place="x")
+    now = SystemClock().wall_ms()
+    opened = unseal(seal(Bundle({}, {name: content}), passphrase, now), passphrase, now, place="x")
     with pytest.raises(InitError, match="does not know"):
         unpacked(opened.files, tmp_path)
     with pytest.raises(InitError, match="does not know"):

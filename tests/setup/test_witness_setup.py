@@ -12,6 +12,7 @@ from rppam.cluster.link.credentials import read_cluster_key
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.config.places import LINUX, witness_places
 from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
 from rppam.setup.bundle import unseal
 from tests.setup.test_init_command import files, rppam
 from tests.support.lab import CALM, Lab
@@ -82,7 +83,7 @@ def test_a_bundle_for_a_witness_holds_the_cluster_key_alone_and_its_user_is_its_
     words = ("--bundle", str(bundle), "--passphrase-file", str(passphrase))
     made = rppam("init", "--witness", "--dir", str(a), *words)
     assert made.returncode == 0, made.stderr
-    sealed = unseal(bundle.read_text(), Secret(passphrase.read_text().strip()), place="bundle")
+    sealed = unseal(bundle.read_text(), Secret(passphrase.read_text().strip()), SystemClock().wall_ms(), place="bundle")
     assert set(sealed.files) == {"cluster.key"}
     assert "of-the-nodes" not in json.dumps(sealed.config)
     join = ("init", "--witness", "--join", str(bundle), "--passphrase-file", str(passphrase), "--node-name", "w1")

@@ -6,7 +6,9 @@ the passphrase, and the header with format and scrypt parameters is authenticate
 file are bounded before they are used, so a forged bundle cannot eat the memory. A wrong passphrase and a damaged file
 cannot be told apart, and the error says so.
 
-It does not promise anything once bundle and passphrase travel together.
+It opens until a time that stands in it, by the clock of the host that opens it: who finds one later, with its
+passphrase beside it, finds nothing. What it does not promise: anything once the two travel together, or against who
+sets a clock back.
 """
 
 import base64
@@ -19,8 +21,10 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from rppam.crypto.sealed import KEY_BYTES, NONCE_BYTES, SealRefused, seal as sealed_by, unseal as unsealed_by
+from rppam.http.times import iso_utc
+from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.setup.errors import BundleError
+from rppam.setup.errors import BundleError, BundleExpired
 
 FORMAT: Final = "rppam-join-bundle-1"
 SCRYPT_N: Final = 2**16
@@ -30,6 +34,11 @@ SCRYPT_P: Final = 1
 _N_BOUNDS: Final = (2**14, 2**18)
 _SALT_BYTES: Final = 16
 TEXT_CHARS_MAX: Final = 1_000_000
+HOURS: Final = 24
+HOURS_MAX: Final = 24 * 31
+_HOUR_MS: Final = 3_600_000
+_CLOCK_MS: Final = 300_000
+"""So far may two hosts' clocks be apart before it is said."""
 
 
 class Bundle(NamedTuple):
@@ -44,13 +53,15 @@ class Bundle(NamedTuple):
         return f"Bundle(files={sorted(self.files)})"
 
 
-def seal(bundle: Bundle, passphrase: Secret) -> str:
-    """The bundle as text, to be written with mode 0600."""
+def seal(bundle: Bundle, passphrase: Secret, made_at: WallMs, *, hours: int = HOURS) -> str:
+    """The bundle as text, to be written with mode 0600; it opens for ``hours``."""
     salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
     header = {
         "format": FORMAT,
         "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P, "salt": _text(salt)},
         "nonce": _text(nonce),
+        "madeAt": made_at,
+        "expiresAt": made_at + hours * _HOUR_MS,
     }
     content = {"config": bundle.config, "files": {name: secret.reveal() for name, secret in bundle.files.items()}}
     key = _key(passphrase, salt, SCRYPT_N)
@@ -58,8 +69,11 @@ def seal(bundle: Bundle, passphrase: Secret) -> str:
     return json.dumps({**header, "sealed": _text(sealed[NONCE_BYTES:])}, indent=2) + "\n"
 
 
-def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
-    """The bundle in ``text``; ``place`` names the file in errors. Raises :class:`BundleError`."""
+def unseal(text: str, passphrase: Secret, now: WallMs, *, place: str) -> Bundle:
+    """The bundle in ``text``; ``place`` names the file in errors.
+
+    Raises :class:`BundleError`, :class:`BundleExpired`.
+    """
     if len(text) > TEXT_CHARS_MAX:
         raise BundleError(f"{place}: expected at most {TEXT_CHARS_MAX} characters, found {len(text)}")
     try:
@@ -88,7 +102,22 @@ def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
             f"{place}: the passphrase does not open it, or the file was changed. Type the passphrase exactly as it was "
             "shown, with its dashes"
         ) from None
+    _check_time(header, now, place)
     return _opened(content, place)
+
+
+def _check_time(header: Mapping[str, object], now: WallMs, place: str) -> None:
+    """One that a release of before has made says no time, and opens."""
+    made_at, expires_at = header.get("madeAt"), header.get("expiresAt")
+    if not isinstance(made_at, int) or not isinstance(expires_at, int):
+        return
+    here = f"this host's clock says {iso_utc(now)}"
+    if now < made_at - _CLOCK_MS:
+        raise BundleExpired(
+            f"{place}: it was made at {iso_utc(WallMs(made_at))}, and {here}: one of the two clocks is off"
+        )
+    if now > expires_at:
+        raise BundleExpired(f"{place}: it could be opened until {iso_utc(WallMs(expires_at))}, and {here}")
 
 
 def _opened(content: bytes, place: str) -> Bundle:

@@ -36,6 +36,7 @@ class _Asked(NamedTuple):
     data_dir: Path | None
     join: Path | None
     bundle: Path | None
+    bundle_hours: int
     passphrase_file: Path | None
     licence: Path | None
     force: bool
@@ -101,6 +102,13 @@ class _Asked(NamedTuple):
 @click.option("--config", type=_FILE, help="The config file, else RPPAM_CONFIG, else the platform's path.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of keys and state.")
 @click.option("--bundle", type=_FILE, help="Write a join bundle to FILE; without --node-name, of a node that is there.")
+@click.option(
+    "--bundle-hours",
+    type=click.IntRange(1, 24 * 31),
+    default=24,
+    show_default=True,
+    help="For so long the bundle can be opened.",
+)
 @click.option(
     "--join", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Make the next node from a bundle."
 )
@@ -218,7 +226,8 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
         Secret(password.strip()) if password else None,
         NOTHING_PLACED if asked.redis_files is None else of_redis(asked.redis_files, layout.config.parent).inlined(),
     )
-    bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))
+    sealed = text_of(asked.join, errors="replace") or ""
+    bundle = unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(asked.join))
     if asked.service:
         from rppam.setup.service import refuse_unless_possible
 
@@ -288,7 +297,8 @@ def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
     if asked.join is None:
         return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
     sealed = text_of(asked.join, errors="replace") or ""
-    return writer.joined(unseal(sealed, _passphrase(asked), place=str(asked.join)), wishes)
+    now = SystemClock().wall_ms()
+    return writer.joined(unseal(sealed, _passphrase(asked), now, place=str(asked.join)), wishes)
 
 
 def _installed(outcome: "Outcome", layout: "Layout", asked: _Asked) -> "Outcome":
@@ -321,9 +331,10 @@ def _passphrase(asked: _Asked) -> Secret:
     return Secret(click.prompt("Passphrase of the bundle", hide_input=True, err=True))
 
 
-def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
+def _export(layout: "Layout", asked: _Asked) -> dict[str, Any]:
     from rppam.access.accounts.service import random_password
     from rppam.cli.files import write_private
+    from rppam.kernel.system_clock import SystemClock
     from rppam.setup.bundle import seal
     from rppam.setup.errors import InitError
     from rppam.setup.witness import witness_bundle
@@ -334,10 +345,11 @@ def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
         if path is not None and path.exists() and not asked.force:
             raise InitError(f"{path} stands there already; choose another name, or replace it with --force")
     passphrase = random_password()
-    kind = {"witness": "yes"} if asked.witness else {}
+    kind: dict[str, Any] = {"hours": asked.bundle_hours} | ({"witness": "yes"} if asked.witness else {})
     try:
         bundle = bundle_of(layout.config)
-        write_private(asked.bundle, seal(witness_bundle(bundle) if asked.witness else bundle, passphrase))
+        carried = witness_bundle(bundle) if asked.witness else bundle
+        write_private(asked.bundle, seal(carried, passphrase, SystemClock().wall_ms(), hours=asked.bundle_hours))
         if asked.passphrase_file is not None:
             write_private(asked.passphrase_file, passphrase.reveal() + "\n")
             return {"bundle": str(asked.bundle), "passphraseFile": str(asked.passphrase_file), **kind}
@@ -394,7 +406,7 @@ def _show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(answer))
         return
-    click.echo(f"\nJoin bundle: {answer['bundle']}")
+    click.echo(f"\nJoin bundle: {answer['bundle']}  (opens for {answer['hours']} h)")
     if "passphrase" in answer:
         click.echo(f"Passphrase:  {answer['passphrase']}        (shown once; send it another way than the bundle)")
     else:

@@ -21,6 +21,12 @@ class BundleError(RppamError, code="RPPAM-7103", fault=Fault.OPERATOR, retry=Ret
     fix = "Type the passphrase as shown, or make a new bundle on a node with: rppam init --bundle FILE."
 
 
+class BundleExpired(RppamError, code="RPPAM-7105", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):
+    """The join bundle opens no more: its time is over, or this host's clock is wrong."""
+
+    fix = "Set the clock (chronyc tracking), or make a new bundle on a node with: rppam init --bundle FILE."
+
+
 class CertificateFilesError(RppamError, code="RPPAM-7104", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):
     """rppam tls could not make or renew a certificate; nothing that existed was changed."""
 
