@@ -96,6 +96,18 @@ def test_with_abort_connect_a_replica_or_a_database_that_is_not_there_ends_the_s
             assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("ends", ["true", "false"])
+def test_a_redis_in_cluster_mode_is_refused_with_the_reason(make_lab: MakeLab, ends: str) -> None:
+    with Server(KIND, "--cluster-enabled", "yes") as clustered:
+        [node] = make_lab(nodes=1, redis_port=clustered.port, options=f"abortConnect={ends}").nodes
+        node.start()
+        eventually(
+            lambda: "runs in cluster mode, where one script" in node.log(), within_s=30, what="why", say=node.log
+        )
+        assert ends == "false" or node.wait(20) == 69
+        assert "Traceback" not in node.log()
+
+
 def test_without_redis_a_new_node_is_ready_as_soon_as_it_answers_whatever_its_lease(make_lab: MakeLab) -> None:
     """Whether another has its name cannot be asked then, and is asked once Redis is there."""
     [node] = make_lab(nodes=1, times="classic", redis_port=free_port()).nodes

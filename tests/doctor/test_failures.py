@@ -324,6 +324,13 @@ def test_a_certificate_for_another_name(tmp_path: Path, authority: Authority) ->
         assert not {code for code in named.findings() if code < "RD-2" and code != "RD-128"}
 
 
+def test_a_server_in_cluster_mode(tmp_path: Path) -> None:
+    need(REDIS_8)
+    with Server(REDIS_8, "--cluster-enabled", "yes") as server:
+        doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK}", password=PASSWORD)
+        diagnosed(doctor, "RD-212", f"127.0.0.1:{server.port} runs in cluster mode")
+
+
 def test_plain_text_against_tls(tmp_path: Path, authority: Authority) -> None:
     with tls_server(authority, "127.0.0.1") as server:
         port = server.tls_port

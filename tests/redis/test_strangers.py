@@ -28,6 +28,7 @@ from rppam.redis.errors import (
 )
 from tests.redis.conftest import Open, slow_to_load
 from tests.support.ports import free_port
+from tests.support.redis_servers import SERVERS, Server, ServerKind, need
 from tests.support.strange_redis import GREETING, HELLO, INFO, ROLE, SLAVE, Handler, greet, scripted
 
 pytestmark = pytest.mark.integration
@@ -122,6 +123,14 @@ async def test_a_server_in_cluster_mode_is_refused_at_the_greeting(open_: Open) 
     async with scripted(says(cluster, GREETING[1])) as port:
         with pytest.raises(StoreCluster, match="runs in cluster mode, where one script"):
             await open_(port)
+
+
+@pytest.mark.parametrize("kind", SERVERS, ids=str)
+async def test_each_server_in_cluster_mode_says_so_and_is_refused(open_: Open, kind: ServerKind) -> None:
+    need(kind)
+    refused = pytest.raises(StoreCluster, match="without cluster-enabled, or at Sentinels")
+    with Server(kind, "--cluster-enabled", "yes") as server, refused:
+        await open_(server.port)
 
 
 async def test_hanging_up_during_the_greeting_is_a_closed_connection(open_: Open) -> None:

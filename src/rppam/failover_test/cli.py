@@ -97,7 +97,7 @@ def command(
 def _target(where: Where, token: str | None, name: str) -> Target:
     """Whom to ask, and with which token. Raises click.UsageError."""
     from rppam.access.tokens.host import token_in
-    from rppam.http.trust import Trust
+    from rppam.access.tokens.target import given_token
     from rppam.kernel.secret import Secret
 
     if token is None:
@@ -116,9 +116,7 @@ def _target(where: Where, token: str | None, name: str) -> Target:
         given = Secret(token_in(sys.stdin.readline()))
     except ValueError as error:
         raise click.UsageError(f"--token -: {error} on standard input") from None
-    from rppam.access.tokens.target import DEFAULT_URL
-
-    return Target(where.url or DEFAULT_URL, lambda: given, Trust(where.ca))
+    return given_token(given, where.url, where.config, where.ca)
 
 
 async def _main(target: Target, urls: tuple[str, ...], others: tuple[str, ...], options: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import ca_option, urls_option
+from rppam.access.tokens.target import ca_option, place_of, urls_option
 from rppam.gateway.terminal_client import Ended, TerminalClient
 from rppam.kernel.secret import Secret
 
@@ -23,7 +23,6 @@ REFRESH_S: Final = 240.0
 """So often the token is renewed while its user types: a log-in ends that nobody uses, and takes its terminals along."""
 REFUSED: Final = 254
 LOST: Final = 255
-DEFAULT_URL: Final = "http://127.0.0.1:7101"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -44,13 +43,12 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
 
     Exit code: the shell's; 254: refused; 255: no node answers.
     """
-    from rppam.http.trust import Trust
-
     if sys.platform == "win32":
         raise click.UsageError("this needs a terminal of POSIX; use the console, or ssh to the gateway")
     if bool(target) is bool(attach):
         raise click.UsageError("give a TARGET, or --attach with the id of a terminal that was left")
-    urls, trust = url or (DEFAULT_URL,), Trust(ca)
+    place, trust = place_of(url[0] if url else None, None, ca)
+    urls = url or (place,)
     token = _token(urls, user, trust)
     ident = attach
     if target:

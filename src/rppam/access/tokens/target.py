@@ -5,6 +5,7 @@ made from the config's keys. Over https it has to show a certificate that is bel
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -133,10 +134,10 @@ def target_of(
             from_file = token_from_file(token_file)
         except (OSError, ValueError) as error:
             raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
-        return Target(url or DEFAULT_URL, lambda: from_file, Trust(ca))
+        return given_token(from_file, url, config, ca)
     from_environment = token_from_environment()
     if from_environment is not None and config is None:
-        return Target(url or DEFAULT_URL, lambda: from_environment, Trust(ca))
+        return given_token(from_environment, url, config, ca)
     path = config_path(config)
     if config is None and not path.exists():
         raise click.UsageError(
@@ -145,6 +146,36 @@ def target_of(
         )
     host = host_of(path, subject or SUBJECT, ca)
     return Target(url or host.url, host.token, host.trust, is_own=True)
+
+
+def place_of(url: str | None, config: Path | None, ca: Path | None) -> tuple[str, Trust]:
+    """The node that ``url`` names, else this host's own, and whom to believe there.
+
+    A config that no option names is used where its reader may read it: on a host without a node there is none. Raises
+    ``ConfigError`` for one that is named.
+    """
+    from rppam.access.tokens.host import local_url
+    from rppam.cli.trust import trust_of
+    from rppam.config.errors import ConfigError
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    path = config_path(config)
+    if config is not None or (url is None and os.access(path, os.R_OK)):
+        try:
+            settings = load_settings(path)
+            own = local_url(settings)
+            return url or own, trust_of(settings, own, ca)
+        except ConfigError:
+            if config is not None:
+                raise
+    return url or DEFAULT_URL, Trust(ca)
+
+
+def given_token(token: Secret, url: str | None, config: Path | None, ca: Path | None) -> Target:
+    """The node at :func:`place_of`, asked with somebody's token."""
+    place, trust = place_of(url, config, ca)
+    return Target(place, lambda: token, trust)
 
 
 def asked(
