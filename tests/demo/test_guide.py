@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
 from rppam.demo.children import Child
@@ -14,7 +16,9 @@ from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 
 
-async def test_a_line_to_paste_sets_the_token_without_showing_it(tmp_path: Path) -> None:
+async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = SystemClock()
     keys = KeySet(ensure_signing_keys(tmp_path / "jwt", now_ms=clock.wall_ms()))
     tokens = Tokens(keys, issuer="rppam", audience="rppam-api", node="node1", clock=clock, entropy=SystemEntropy())
@@ -25,10 +29,18 @@ async def test_a_line_to_paste_sets_the_token_without_showing_it(tmp_path: Path)
     with subprocess.Popen(["true"]) as process:  # noqa: ASYNC220  # nothing else runs in this loop
         redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
     nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4,)),)
-    lines = Ready(nodes, "node1", 1, files, redis, "root", str(tmp_path), 1).guide()
+    ready = Ready(nodes, "node1", 1, files, redis, "root", str(folder), 1)
+    lines = ready.guide()
     assert token.reveal() not in "\n".join(lines)
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop
         ["sh", "-c", line + '; printf %s "$ADMIN_JWT"'], capture_output=True, text=True, check=True
     )
     assert pasted.stdout == token.reveal()
+
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    monkeypatch.setenv("PATH", bare["PATH"])
+    (line,) = (line.strip() for line in ready.guide() if "RPPAM_CONFIG=" in line)
+    shell = ["sh", "-c", line + '; command -v rppam >/dev/null && printf %s "$RPPAM_CONFIG"']
+    pasted = subprocess.run(shell, capture_output=True, text=True, check=True, env=bare)  # noqa: ASYNC221  # as above
+    assert pasted.stdout == str(folder / "node1" / "rppam.config")

@@ -13,10 +13,10 @@ from rppam.manager.status_screen import status_picture
 STEERING = "\x1b[2J", "\x1b]0;title\x07", "\r\nnode9 healthy", "\x9b31m", "\x7f", "\u202ereversed", "\ud800"
 
 
-def shown(body: dict[str, Any]) -> str:
+def shown(body: dict[str, Any], width: int = 200) -> str:
     view = parse_view(json.loads(json.dumps(body)))
     assert view is not None
-    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), width=200)
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), width=width)
     with console.capture() as capture:
         console.print(status_picture(view, "http://node1:7101"))
     text = capture.get()
@@ -102,6 +102,18 @@ def test_a_pause_a_pending_change_and_a_missing_leader_are_loud() -> None:
     alone = shown({"clusterHealthy": False, "noLeaderReason": "2 of 5 votes", "pendingChange": "it waits for node3"})
     assert "none: 2 of 5 votes" in alone
     assert "it waits for node3" in alone
+
+
+def test_an_address_stays_whole_on_a_terminal_of_80_columns() -> None:
+    node: dict[str, Any] = {
+        "nodeName": "node1",
+        "role": "standby",
+        "status": "unreachable",
+        "url": "https://10.0.1.11:7101",
+    }
+    node = {**node, "heartbeatAgeMs": 10_700, "hasVote": True}
+    screen = shown({"clusterHealthy": False, "nodes": [node]}, width=80)
+    assert any(line.rstrip().endswith(" https://10.0.1.11:7101") for line in screen.splitlines()), screen
 
 
 @pytest.mark.parametrize("text", STEERING)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Final, NamedTuple, TextIO
 
 from rich.console import Console
@@ -129,6 +130,7 @@ class Ready(NamedTuple):
         leader = next((node for node in self.nodes if node.name == self.leader), first)
         header = shlex.quote(f"@{self.files.header_file}")
         file = shlex.quote(str(self.files.header_file))
+        config = shlex.quote(str(Path(self.directory) / first.name / "rppam.config"))
         lines = [
             f"The cluster is ready after {self.started_in_ms / 1000:.1f} s: {self.leader} leads.",
             "",
@@ -141,6 +143,8 @@ class Ready(NamedTuple):
             f"  password {self.files.admin_password.reveal()}",
             "  vault    shows secrets without a second factor here, as a demo may: vault.revealFactor is none",
             "",
+            f"  export RPPAM_CONFIG={config}{_path_to_us()}",
+            "  rppam status      or rppam doctor, rppam cluster switchover, rppam settings list, rppam --help",
             f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}",
             f"  ADMIN_JWT=$(sed -n 's/^Authorization: Bearer //p' {file})",
             "",
@@ -152,6 +156,12 @@ class Ready(NamedTuple):
             what = f"only the process of {leader.name} that leads: another node leads at once"
             lines.append(f"      kill -9 {leader.control_pid}   ({what})")
         return lines
+
+
+def _path_to_us() -> str:
+    """What to put behind an ``export`` for a shell that does not find ``rppam``."""
+    ours = Path(sys.executable).with_name("rppam")
+    return f" PATH={shlex.quote(str(ours.parent))}:$PATH" if ours.exists() and not shutil.which("rppam") else ""
 
 
 class Reporter:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PATH: Final = "/api/v1/settings"
 ACKNOWLEDGED: Final = "doctor/acknowledged"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
-_COLUMN: Final = 24
 Work = Callable[..., Coroutine[Any, Any, Any]]
 """(orders, and the sub-command's own options): what is shown; as JSON, or by the sub-command's own lines."""
 
@@ -64,11 +63,12 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
 
 
 def _list_lines(found: Any) -> list[str]:
-    lines = [f"{'SETTING':<{_COLUMN}}  REVISION  WHAT IS NOT THE DEFAULT"]
+    width = max((len(one["name"]) for one in found["settings"]), default=0)
+    lines = [f"{'SETTING':<{width}}  REVISION  WHAT IS NOT THE DEFAULT"]
     for one in found["settings"]:
         other = {field: value for field, value in one["value"].items() if value != one["default"].get(field)}
         said = ", ".join(f"{field}={_text(value)}" for field, value in other.items()) or "-"
-        lines.append(f"{one['name']:<{_COLUMN}}  {one['revision']:>8}  {said}")
+        lines.append(f"{one['name']:<{width}}  {one['revision']:>8}  {said}")
     return lines
 
 

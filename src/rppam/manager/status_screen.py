@@ -3,7 +3,8 @@
 from collections.abc import Sequence, Set
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,11 +32,12 @@ GRAVE: Final = {
 """Findings with which no cluster is healthy, in a few words."""
 STYLE_OF: Final = {"error": "red", "warning": "yellow"}
 """Severities of findings that are shown; notes are for the doctor."""
+_ANY_WIDTH: Final = 1_000
 
 
 def status_picture(view: ClusterHealth, url: str) -> Group:
     """Head, nodes, warnings and note."""
-    parts: list[RenderableType] = [_title(view), Text(), _head(view, url), Text(), node_table(view)]
+    parts: list[RenderableType] = [_title(view), Text(), _head(view, url), Text(), _Nodes(view)]
     if view.votes:
         parts += [Text(), _vote_table(view)]
     if view.warnings:
@@ -143,11 +145,22 @@ def _good_or(good: bool, text: str) -> Text:
     return Text(text, style="" if good else "red")
 
 
-def node_table(view: ClusterHealth) -> Table:
+class _Nodes:
+    """The table of nodes, with less between its columns where the terminal is narrow: addresses are to be pasted."""
+
+    def __init__(self, view: ClusterHealth) -> None:
+        self._view = view
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = node_table(self._view)
+        fits = Measurement.get(console, options.update(width=_ANY_WIDTH), wide).maximum <= options.max_width
+        yield wide if fits else node_table(self._view, gap=1)
+
+
+def node_table(view: ClusterHealth, gap: int = 2) -> Table:
     """One row a node."""
-    table = _table(
-        "  NODE", "ROLE", "STATUS", "VOTE", "HEARTBEAT", "REDIS", "DATABASE", last="ADDRESS", right={"HEARTBEAT"}
-    )
+    titles = ("  NODE", "ROLE", "STATUS", "VOTE", "HEARTBEAT", "REDIS", "DATABASE")
+    table = _table(*titles, last="ADDRESS", right={"HEARTBEAT"}, gap=gap)
     for one in view.members:
         table.add_row(*_row(one))
     return table
@@ -186,9 +199,9 @@ def _vote_table(view: ClusterHealth) -> Table:
     return table
 
 
-def _table(*titles: str, last: str, right: Set[str]) -> Table:
+def _table(*titles: str, last: str, right: Set[str], gap: int = 2) -> Table:
     """A table without lines, whose last column wraps."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     for title in titles:
         table.add_column(title, no_wrap=True, justify="right" if title in right else "left")
     table.add_column(last, overflow="fold")
