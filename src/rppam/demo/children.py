@@ -1,9 +1,11 @@
 """Real processes that cannot outlive the demo.
 
 Each child runs in a session of its own: Ctrl-C in the terminal reaches the demo alone, which then ends its children in
-order. It is killed when the demo dies, however that happens. Linux only: :func:`start` refuses elsewhere.
+order. It is killed when the demo dies, however that happens. Linux only: :func:`start` refuses elsewhere. One that was
+started again by hand, as the demo says how, is found by its words and ended with them.
 
-What it does not promise: anything about grandchildren that leave their process group.
+What it does not promise: anything about grandchildren that leave their process group, and that what was started by hand
+ends with a demo that is killed.
 """
 
 import asyncio
@@ -25,10 +27,13 @@ from rppam.setup.errors import DemoError
 class Child:
     """One process of the demo. Its process id is also its process group."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, again: str = "") -> None:
-        """``again``: a line for a shell that starts it again."""
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log: Path, again: str = "", words: Sequence[str] = ()
+    ) -> None:
+        """``again``: a line for a shell that starts it again; ``words``: of its command, which are nobody else's."""
         self.name: Final = name
         self.again: Final = again
+        self.words: Final = tuple(words)
         self.log: Final = log
         self.pid: Final = process.pid
         self._process = process
@@ -62,11 +67,42 @@ class Child:
         return f"The end of its log ({self.log}):\n" + "\n".join(last)
 
 
+class _ByHand:
+    """A process that somebody started in the place of a child."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def ended(self) -> str | None:
+        try:
+            state = Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        except OSError:
+            return "by somebody"
+        return "by somebody" if state == "Z" else None
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(OSError):
+            os.kill(self._pid, number)
+
+
+def _by_hand(children: Sequence[Child]) -> list[_ByHand]:
+    """Processes with the very words of one of the ``children``, which name files of this demo alone."""
+    wanted = {b"".join(os.fsencode(word) + b"\0" for word in child.words) for child in children if child.words}
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (place / "cmdline").read_bytes() in wanted:
+                found.append(_ByHand(int(place.name)))
+    return found
+
+
 async def end_all(children: Iterable[Child], grace_s: float) -> None:
     """Ask every child to end (a stopped one is continued first), and kill those that have not after ``grace_s``."""
     if sys.platform == "win32":  # the command refuses to run there
         raise NotImplementedError
-    running = [child for child in children if child.ended() is None]
+    children = list(children)
+    running: list[Child | _ByHand] = [child for child in children if child.ended() is None]
+    running += _by_hand([child for child in children if child not in running])
     for child in running:
         child.send(signal.SIGTERM)
         child.send(signal.SIGCONT)
@@ -105,7 +141,7 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = No
         raise DemoError(f"{name} cannot be started ({argv[0]}): {error}") from error
     finally:
         os.close(descriptor)
-    return Child(name, process, log, _again(argv, log, folder))
+    return Child(name, process, log, _again(argv, log, folder), argv)
 
 
 def _again(argv: Sequence[str], log: Path, folder: Path | None) -> str:

@@ -94,6 +94,7 @@ def _config(folder: Path, port: int, password: Secret) -> Path:
         'save ""',
         "maxmemory-policy noeviction",
         "daemonize no",
+        "set-proc-title no",  # one that was started by hand is known by its words when the demo ends
     ]
     write_private(config, "\n".join(lines) + "\n")
     return config
