@@ -53,7 +53,7 @@ def test_an_encrypted_value_of_a_config_opens() -> None:
 
 
 def test_a_join_bundle_opens() -> None:
-    opened = open_bundle(BEFORE["bundle"], Secret("correct-horse"), place="f")
+    opened = open_bundle(BEFORE["bundle"], Secret("correct-horse"), WallMs(0), place="f")
     assert (opened.config, opened.files["cluster.key"].reveal()) == ({"a": 1}, "k")
 
 
