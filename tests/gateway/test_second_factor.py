@@ -36,7 +36,7 @@ async def test_after_the_plain_password_method_the_code_is_asked_for(place: Plac
 
 async def test_nothing_that_was_proved_for_one_user_counts_for_another(place: Place) -> None:
     """A client may change the user name between the factors."""
-    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms)
+    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms, "192.0.2.1")
     server._pending = Secret("the password of somebody else was right")
     assert await server.begin_auth("ursula+web1") is True
     assert not server.needs_second()

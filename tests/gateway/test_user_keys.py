@@ -78,7 +78,7 @@ async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place,
     headers, _, _ = await enrolled(place.served)
     path = await made(tmp_path, "-t", "ed25519")
     await added(place, path, headers)
-    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms)
+    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms, "192.0.2.1")
     await server.begin_auth("admin+web1")
     assert await server.validate_public_key("admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")))
     assert not server.needs_second()

@@ -320,6 +320,11 @@ class AccessSettings(Section):
     gateways: Annotated[int, _whole("a whole number of processes", 1, 32)] = _key(
         1, "Processes that hold sessions: one for two processors or so."
     )
+    trusted_proxies: Annotated[tuple[str, ...], Networks("a list of IP addresses and networks")] = _key(
+        (),
+        "Load balancers in front of the gateway. Their connections have to begin with the PROXY protocol, version 2, "
+        "and the user's address is the one that it names; from others none is taken.",
+    )
 
 
 class VaultSettings(Section):

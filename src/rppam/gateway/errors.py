@@ -106,6 +106,12 @@ class SecondPersonNeeded(GatewayError, code="RPPAM-8624", status=403):
     fix = "Ask an approver to run `rppam session watch ID` while the session waits; it can be a shell or a command."
 
 
+class TooManySessions(GatewayError, code="RPPAM-8625", status=429, retry=Retry.SLOWLY):
+    """The user has as many sessions with targets as the policy allows, on whatever nodes they are."""
+
+    fix = "End one of them; `rppam session ls` lists them, `rppam session kill` ends one."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

@@ -14,7 +14,7 @@ from rppam.access.accounts.tables import users
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
 from rppam.gateway.model import LOOK_MS, LOST_MS, WHY_CHARS, About, NewAccess
-from rppam.gateway.store import about_of, columns_of
+from rppam.gateway.store import about_of, check_room, columns_of
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
@@ -69,8 +69,11 @@ class SqlHeld(SqlStore):
         keep_ms: int,
         actor: Actor,
         details: Mapping[str, Any],
+        most: int = 0,
     ) -> None:
-        """Register a session that no gateway has begun yet, and record that it was opened."""
+        """Register a session that no gateway has begun yet, and record that it was opened. Raises as
+        :meth:`~rppam.gateway.store.SqlAccess.begin`."""
+        check_room(connection, new.user_id, most)
         now = now_ms(connection)
         columns = {
             **columns_of(new, now), "generation": 0, "holder": holder, "detached": now, "keep_ms": keep_ms,

@@ -24,6 +24,8 @@ class AccessPolicy(NamedTuple):
     remote_forward: bool = False
     """``-R``: listeners at the target whose connections come to the user."""
     channels_per_connection: int = 10
+    sessions_per_user: int = 0
+    """Sessions of one user at a time, over the whole cluster; 0: as many as one likes."""
     idle_minutes: int = 60
     """A session without a byte from its user for so long is ended; 0: none is."""
     resume: str = "auto"
@@ -57,6 +59,7 @@ ACCESS: Final = setting(
         "localForward": Flag(),
         "remoteForward": Flag(),
         "channelsPerConnection": Whole("a whole number from 1 to 100", 1, 100),
+        "sessionsPerUser": Whole("a whole number from 0 (no limit) to 1000", 0, 1_000),
         "idleMinutes": Whole("whole minutes from 0 to 1440", 0, 1440),
         "resume": Choice(f"one of {', '.join(RESUME)}", RESUME),
         "resumeMinutes": Whole("whole minutes from 1 to 1440", 1, 1440),

@@ -17,7 +17,7 @@ from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Change, Kind as Cached
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
-from rppam.gateway.errors import AccessUnknown
+from rppam.gateway.errors import AccessUnknown, TooManySessions
 from rppam.gateway.model import (
     FILE_ACTIONS,
     LATE_MS,
@@ -51,8 +51,12 @@ class SqlAccess(SqlStore):
     """See the module."""
 
     @writes
-    def begin(self, connection: Connection, new: NewAccess, actor: Actor, details: Mapping[str, Any]) -> None:
-        """Register a session, and record that it began."""
+    def begin(
+        self, connection: Connection, new: NewAccess, actor: Actor, details: Mapping[str, Any], most: int = 0
+    ) -> None:
+        """Register a session, and record that it began. Raises :class:`TooManySessions` where its user has ``most``
+        others; 0: as many as one likes."""
+        check_room(connection, new.user_id, most)
         now = now_ms(connection)
         connection.execute(insert(access_sessions).values(**columns_of(new, now), generation=1))
         record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
@@ -254,6 +258,20 @@ def _why_gone(row: Any) -> str:
     if row.disabled:
         return "the user was disabled"
     return "" if row.epoch == row.auth_epoch else "all sessions of the user were ended"
+
+
+def check_room(connection: Connection, user_id: str, most: int) -> None:
+    """Raise :class:`TooManySessions` where a user has ``most`` sessions or more; 0: nothing is too many.
+
+    Two that begin at one instant wait for one another at the row of their user.
+    """
+    if not most:
+        return
+    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update()).all()
+    mine = select(func.count()).select_from(access_sessions).where(_A.user_id == user_id, _A.active)
+    found = connection.execute(mine).scalar_one()
+    if found >= most:
+        raise TooManySessions(f"this user has {found} sessions with targets, and {most} are allowed at a time")
 
 
 def columns_of(new: NewAccess, now: int) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class TerminalOpening:
             "",
         )
         facts = {"account": route.account, "host": route.host, "port": route.port, "secondFactor": identity.mfa}
-        await self._held.open(new, NOT_BEGUN, WAITS_MS, actor, facts)
+        most = self._base.hot.current(ACCESS).sessions_per_user
+        await self._held.open(new, NOT_BEGUN, WAITS_MS, actor, facts, most)
         return new
 
     async def targets(self, identity: Identity) -> list[Route]:

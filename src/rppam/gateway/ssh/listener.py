@@ -1,7 +1,8 @@
 """Taking connections: the socket is ours before anything is said on it, so that strangers cost little.
 
 At most :data:`WAITING_MAX` connections may be unauthenticated at a time in one process, :data:`PER_ADDRESS_MAX` of them
-from one address; the others are closed at once. Who has not logged in within the time is cut.
+from one address; the others are closed at once. Who has not logged in within the time is cut. Behind a trusted balancer
+the address is the one that it names (:mod:`~rppam.gateway.ssh.proxy_protocol`).
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, Final
 
 import asyncssh
 
 from rppam.gateway.ssh.algorithms import CIPHERS, LOGIN_S, SIGNATURES, common
 from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.proxy_protocol import Balancers, ProxyHeaderError, client_of
 from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.clock import Clock
 
@@ -25,13 +28,15 @@ WAITING_MAX: Final = 200
 PER_ADDRESS_MAX: Final = 40
 BACKLOG: Final = 256
 _PAUSE_S: Final = 0.1
+_client: Final = ContextVar("client", default="unknown")
+"""Whose connection the task talks with: what makes a server for it is asked without a word."""
 
 
 class Listener:
     """See the module."""
 
-    def __init__(self, gate: Gate, clock: Clock, host_keys: Sequence[asyncssh.SSHKey]) -> None:
-        self._gate, self._clock = gate, clock
+    def __init__(self, gate: Gate, clock: Clock, host_keys: Sequence[asyncssh.SSHKey], balancers: Balancers) -> None:
+        self._gate, self._clock, self._balancers = gate, clock, balancers
         self._options = asyncssh.SSHServerConnectionOptions(
             server_factory=self._server,
             server_host_keys=list(host_keys),
@@ -53,7 +58,7 @@ class Listener:
         self._open: set[asyncssh.SSHServerConnection] = set()
 
     def _server(self) -> GatewayServer:
-        return GatewayServer(self._gate, self._clock.wall_ms)
+        return GatewayServer(self._gate, self._clock.wall_ms, _client.get())
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Take connections on ``sockets``, which listen already. Never returns; cancelled, it closes them all."""
@@ -76,19 +81,45 @@ class Listener:
                 log.warning("no connection can be taken: %s", error.strerror or error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            client = str(address[0])
-            if self._gate.draining or self._is_too_much(client):
+            peer = str(address[0])
+            is_balancer = self._balancers.has(peer)
+            if self._gate.draining or self._is_too_much("" if is_balancer else peer):
                 plug.close()
                 continue
-            self._waiting[client] += 1
-            task = loop.create_task(self._talk(plug, client))
+            self._waiting["" if is_balancer else peer] += 1
+            task = loop.create_task(self._introduced(plug, peer) if is_balancer else self._talk(plug, peer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _is_too_much(self, client: str) -> bool:
-        return self._waiting[client] >= PER_ADDRESS_MAX or self._waiting.total() >= WAITING_MAX
+        """``client``: empty where it is not known yet."""
+        of_it = self._waiting[client] if client else 0
+        return of_it >= PER_ADDRESS_MAX or self._waiting.total() >= WAITING_MAX
+
+    async def _introduced(self, plug: socket.socket, balancer: str) -> None:
+        """Talk with whom a balancer brings."""
+        try:
+            client = await client_of(plug, balancer)
+        except (ProxyHeaderError, OSError) as error:
+            log.warning(
+                "a connection from %s is refused: 'access.trustedProxies' has this address, and it has to begin with "
+                "the PROXY protocol, version 2 (send-proxy-v2): %s", balancer, error,
+            )  # fmt: skip
+            plug.close()
+            return
+        except BaseException:
+            plug.close()
+            raise
+        finally:
+            self._done_waiting("")
+        if self._is_too_much(client):
+            plug.close()
+            return
+        self._waiting[client] += 1
+        await self._talk(plug, client)
 
     async def _talk(self, plug: socket.socket, client: str) -> None:
+        _client.set(client)
         conn = await self._logged_in(plug, client)
         if conn is None:
             plug.close()
@@ -114,7 +145,10 @@ class Listener:
             plug.close()
             raise
         finally:
-            self._waiting[client] -= 1
-            if self._waiting[client] <= 0:
-                del self._waiting[client]
+            self._done_waiting(client)
         return None
+
+    def _done_waiting(self, client: str) -> None:
+        self._waiting[client] -= 1
+        if self._waiting[client] <= 0:
+            del self._waiting[client]

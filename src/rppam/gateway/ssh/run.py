@@ -27,6 +27,7 @@ from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.listener import Listener
 from rppam.gateway.ssh.login import GatewayLogin
+from rppam.gateway.ssh.proxy_protocol import Balancers
 from rppam.gateway.ssh.reaper import Reaper
 from rppam.gateway.ssh.terminals import Terminals
 from rppam.gateway.store import SqlAccess
@@ -78,7 +79,8 @@ class Gateway:
 
     async def run(self, sockets: Sequence[socket.socket], relay: socket.socket | None = None) -> None:
         """Take connections on ``sockets`` and the workers' calls on ``relay``, which listen already. Never returns."""
-        listener = Listener(self.gate, self._base.clock, await self._host_keys())
+        balancers = Balancers(self._base.config.access.trusted_proxies)
+        listener = Listener(self.gate, self._base.clock, await self._host_keys(), balancers)
         log.info("the gateway takes SSH connections")
         reaper = Reaper(self.gate, self._accounts)
         work = [self.gate.run(), reaper.run(DUE_EVERY_S), listener.serve(sockets)]

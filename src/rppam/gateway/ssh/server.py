@@ -52,10 +52,10 @@ _RETRY_S: Final = 1.0
 class GatewayServer(asyncssh.SSHServer):
     """See the module."""
 
-    def __init__(self, gate: Gate, now: "Callable[[], WallMs]") -> None:
-        self.gate, self._now = gate, now
+    def __init__(self, gate: Gate, now: "Callable[[], WallMs]", client: str) -> None:
+        """``client``: the user's address."""
+        self.gate, self._now, self._client = gate, now, client
         self._conn: asyncssh.SSHServerConnection
-        self._client = ""
         self._wanted = Wanted("")
         self.route: Route | None = None
         self._account: Account | None = None
@@ -75,7 +75,6 @@ class GatewayServer(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
-        self._client = str((conn.get_extra_info("peername") or ("unknown",))[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
@@ -317,7 +316,7 @@ class GatewayServer(asyncssh.SSHServer):
                     "secondFactor": self._has_mfa,
                     "program": str(self._conn.get_extra_info("client_version") or "")[:100],
                 }
-                await gate.store.begin(new, actor, facts)
+                await gate.store.begin(new, actor, facts, gate.policy.sessions_per_user)
         except BaseException:
             reached.connection.close()
             raise
