@@ -1,26 +1,21 @@
 """A server whose wall clock can be stepped while it runs, without touching this host's."""
 
-import shutil
 import struct
-import subprocess
 import time
 from pathlib import Path
 
+from tests.faults.lab.wallclock import build
 from tests.support.redis_servers import Server, ServerKind, missing
-
-SHIM = Path(__file__).with_name("clock_shim.c")
 
 
 class SteppedClock:
-    """Builds the shim below ``folder``; :meth:`kind` is a server that runs with it."""
+    """Keeps its offset below ``folder``; :meth:`kind` is a server that runs with it."""
 
     def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler is None:
+        shim = build()
+        if shim is None:
             missing("no C compiler here: apt-get install gcc")
-        self.shim = folder / "clock_shim.so"
-        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(SHIM), "-o", str(self.shim)]
-        subprocess.run(words, check=True, timeout=60)
+        self.shim = shim
         self.file = folder / "offset"
         self.file.write_bytes(struct.pack("=q", 0))
         self._folder = folder

@@ -3,7 +3,8 @@
  * The file that CLOCK_SHIM_FILE names holds a signed 64-bit number of seconds (host byte order); it is mapped, and added
  * to every reading of the wall clock. Monotonic clocks are left alone, as a step of a host's wall clock leaves them.
  * CLOCK_SHIM_FAST, if set, is a whole number of percent by which CLOCK_BOOTTIME runs too fast, since the host's boot, so
- * that all processes of one host agree.
+ * that all processes of one host agree. A process that was forked and has an environment of its own calls
+ * clock_shim_begin.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -19,9 +20,9 @@ static volatile int64_t nothing = 0;
 static volatile int64_t *offset_s = &nothing;
 static int64_t fast_percent = 0;
 
-__attribute__((constructor)) static void begin(void) {
+__attribute__((constructor)) void clock_shim_begin(void) {
   const char *fast = getenv("CLOCK_SHIM_FAST");
-  if (fast) fast_percent = atoll(fast);
+  fast_percent = fast ? atoll(fast) : 0;
   const char *name = getenv("CLOCK_SHIM_FILE");
   int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) return;

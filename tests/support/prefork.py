@@ -33,6 +33,9 @@ LOOK_S: Final = 1.0
 """For so long a thread waits for an end that another may see."""
 READ_AT_START: Final = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "OPENSSL")
 """How variables begin that an interpreter reads before its first line."""
+PRELOAD: Final = "LD_PRELOAD"
+SHIM_NAME: Final = "clock_shim.so"
+"""A library that copies may have preloaded, as it begins again where it is asked to: tests/faults/clock_shim.c."""
 
 
 class Process(Protocol):
@@ -111,24 +114,31 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     session: bool = True,
+    network: Path | None = None,
 ) -> Process:
-    """``rppam WORDS``. It dies with these tests, also where they are killed. ``errors``: None is the output."""
+    """``rppam WORDS``. It dies with these tests, also where they are killed. ``errors``: None is the output.
+
+    ``network``: the namespace that it stands in, where that is not the one of these tests.
+    """
     argv = tuple(map(str, words))
     variables = dict(os.environ if environment is None else environment)
     with Path(os.devnull).open("rb") as nothing:
         streams = [(input_ or nothing).fileno(), output.fileno(), (errors or output).fileno()]
         if not _copies(variables, streams):
-            command = [sys.executable, "-m", "rppam", *argv]
+            there = [] if network is None else ["nsenter", f"--net={network}"]
+            command = [*there, sys.executable, "-m", "rppam", *argv]
             return subprocess.Popen(
                 [*TIED, *command],
                 stdin=streams[0], stdout=streams[1], stderr=streams[2],
                 start_new_session=session, env=variables, cwd=folder,
             )  # fmt: skip
         ours, theirs = socket.socketpair()
+        library = _preloaded(variables)
         order = {"words": argv, "environment": variables, "folder": str(folder or Path.cwd()), "session": session}
+        order |= {"library": library, "network": "" if network is None else str(network)}
         with theirs:
             rights = array.array("i", [theirs.fileno(), *streams])
-            _server().sendmsg([json.dumps(order).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            _server(library).sendmsg([json.dumps(order).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
     return Copy(argv, ours)
 
 
@@ -167,21 +177,34 @@ def _copies(variables: Mapping[str, str], streams: list[int]) -> bool:
     if "pytest" not in sys.modules or os.environ.get(COLD) or any(os.isatty(stream) for stream in streams):
         return False
     names = {name for name in {*variables, *os.environ} if name.startswith(READ_AT_START)}
+    names -= {PRELOAD} if _preloaded(variables) else set()
     return all(variables.get(name) == os.environ.get(name) for name in names)
 
 
-_started: list[socket.socket] = []
+def _preloaded(variables: Mapping[str, str]) -> str:
+    """The shim, where it is to be preloaded; empty else."""
+    library = variables.get(PRELOAD, "")
+    return library if Path(library).name == SHIM_NAME else ""
 
 
-def _server() -> socket.socket:
-    """Of this process: started when it is first needed."""
-    if not _started:
+_started: dict[str, socket.socket] = {}
+
+
+def _server(library: str = "") -> socket.socket:
+    """Of this process, with the library preloaded: started when it is first needed."""
+    if library not in _started:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
         command = [sys.executable, "-m", "tests.support.prefork_server", str(theirs.fileno())]
         with theirs:
-            process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        _started.append(ours)
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, PRELOAD: library} if library else None,
+            )
+        _started[library] = ours
 
         def end() -> None:
             ours.close()
@@ -189,4 +212,4 @@ def _server() -> socket.socket:
             process.wait()
 
         atexit.register(end)
-    return _started[0]
+    return _started[library]

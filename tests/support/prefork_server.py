@@ -11,6 +11,7 @@ Started only by :mod:`tests.support.prefork`, with one end of a socket; it ends 
 import array
 import asyncio
 import atexit
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -38,6 +39,8 @@ from rppam.process.linux import die_with_parent
 TEMPLATE = "rppam.app.fork_server"
 """What a supervisor starts: as a copy of itself here."""
 REQUEST_MAX = 1 << 18
+NEW_NETWORK = 0x40000000
+"""``CLONE_NEWNET`` of *setns(2)*."""
 _spawn, _start_child = os.posix_spawn, children.start
 
 
@@ -112,6 +115,8 @@ def become(order: dict[str, Any], parent: int, answer: socket.socket, streams: l
     die_with_parent(parent)
     if order["session"]:
         os.setsid()
+    if order["network"]:
+        enter(order["network"])
     answer.sendall(f"{os.getpid()}\n".encode())  # from here on it can be killed by its session
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
@@ -120,11 +125,22 @@ def become(order: dict[str, Any], parent: int, answer: socket.socket, streams: l
         os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
+    if order["library"]:
+        ctypes.CDLL(order["library"]).clock_shim_begin()
     time.tzset()
     os.posix_spawn = copy_as_template  # type: ignore[assignment]
     if order["words"][:1] == ["demo"]:
         run.start = copy_as_child  # type: ignore[attr-defined]
     call_module("rppam.__main__", order["words"])
+
+
+def enter(namespace: str) -> None:
+    """Stand in this network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path(namespace).open("rb") as file:
+        if libc.setns(file.fileno(), NEW_NETWORK):
+            number = ctypes.get_errno()
+            raise OSError(number, f"setns {namespace}: {os.strerror(number)}")
 
 
 def copy_as_template(path: str, words: list[str], environment: Any, **options: Any) -> int:

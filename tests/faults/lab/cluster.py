@@ -15,7 +15,6 @@ import http.client
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -32,6 +31,7 @@ from tests.faults.lab.proxy import Proxy
 from tests.faults.lab.stores import PASSWORD, Store
 from tests.faults.lab.wallclock import WallClock
 from tests.faults.lab.watch import Watch
+from tests.support import prefork
 from tests.support.lab import START_S, Lab, LabNode, eventually
 from tests.support.redis_servers import SERVERS, ServerKind
 
@@ -59,9 +59,10 @@ class FaultNode(LabNode):
         if self.is_running:
             return
         self.write_config()
-        words = [sys.executable, "-m", "rppam", self.command, "--config", str(self.file)]
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("RPPAM_", "NOTIFY_"))}
-        self.process = self.host.start(words, self.log_file, env=ours | self.clock.environment | environment)
+        words = (self.command, "--config", str(self.file))
+        self.process = self.host.start_rppam(
+            words, self.log_file, prefork.clean(**self.clock.environment, **environment)
+        )
 
     def pids(self) -> list[int]:
         """All processes of its host."""
@@ -141,7 +142,7 @@ class FaultLab(Lab):
         try:
             self.net = self._stack.enter_context(Net())
             folder.mkdir(parents=True, exist_ok=True)
-            shim = wallclock.build(folder)
+            shim = wallclock.build()
             self._shim = shim
             self.store = Store(self.store_kind, self._server, self.net.add, folder / "store")
             self._stack.callback(self.store.close)

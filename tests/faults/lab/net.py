@@ -22,12 +22,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+
+from tests.support import prefork
 
 NAMESPACES: Final = Path("/run/netns")
 NOBODY: Final = "02:00:de:ad:00:01"
@@ -58,7 +60,7 @@ class Host:
         self.namespace: Final = namespace
         self.address: Final = address
         self._file: Final = NAMESPACES / namespace
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[prefork.Process] = []
 
     def __repr__(self) -> str:
         return f"Host({self.name} {self.address})"
@@ -71,6 +73,13 @@ class Host:
         with log.open("ab") as out:
             settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
             process: subprocess.Popen[bytes] = subprocess.Popen(command, start_new_session=True, **(settings | options))
+        self._started.append(process)
+        return process
+
+    def start_rppam(self, words: Iterable[str], log: Path, environment: Mapping[str, str]) -> prefork.Process:
+        """``rppam WORDS`` on this host; a copy in tests, which need not import the product first."""
+        with log.open("ab") as out:
+            process = prefork.start(*words, output=out, environment=environment, network=self._file)
         self._started.append(process)
         return process
 

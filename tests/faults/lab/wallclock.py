@@ -3,21 +3,28 @@
 import shutil
 import struct
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from tests.support.prefork import SHIM_NAME
+
 SHIM: Final = Path(__file__).parents[1] / "clock_shim.c"
+_places: Final[list[tempfile.TemporaryDirectory[str]]] = []
+"""Where it is built; removed when this process ends."""
 
 
-def build(folder: Path) -> Path | None:
-    """The shim as a library below ``folder``; ``None`` without a C compiler."""
+@cache
+def build() -> Path | None:
+    """The shim as a library, one for all that this process starts; ``None`` without a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
-    library = folder / "clock_shim.so"
     if compiler is None:
         return None
-    if not library.exists():
-        words = [compiler, "-O2", "-shared", "-fPIC", str(SHIM), "-o", str(library)]
-        subprocess.run(words, check=True, timeout=60)
+    _places.append(tempfile.TemporaryDirectory(prefix="rppam-shim-"))
+    library = Path(_places[-1].name) / SHIM_NAME
+    words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(SHIM), "-o", str(library)]
+    subprocess.run(words, check=True, timeout=60)
     return library
 
 
