@@ -7,7 +7,7 @@ export PYTHON
 # tests start compiles the product for itself.
 export PYTHONDONTWRITEBYTECODE :=
 T ?= tests
-JOBS ?= 4
+JOBS ?= 5
 UNIT_JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,7 +60,7 @@ build: dev ## wheel and sdist in dist/, installed into an empty environment and 
 	@$(BIN)/python scripts/build.py
 
 check: dev servers ## the gate: what has to pass before anything lands
-	@$(MAKE) --no-print-directory --jobs 5 sim-gate-beside newest-beside fuzz-beside lint-and-test
+	@$(MAKE) --no-print-directory --jobs 6 sim-gate-beside newest-beside fuzz-beside lint-beside test
 
 sim-gate-beside: # with the processor time that tests leave, which wait most of the time
 	@nice -n 19 $(MAKE) --no-print-directory sim-gate
@@ -79,9 +79,8 @@ newest: dev servers ## the unit tests on the newest Python, where .venv is of an
 fuzz: dev servers ## a real node, asked all kinds of things by what its OpenAPI document says (ARGS="--seconds 600 --seed 7")
 	@$(BIN)/python -m tests.http.fuzzing $(ARGS)
 
-lint-and-test:
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory test
+lint-beside:
+	@nice -n 19 $(MAKE) --no-print-directory lint
 
 thorough: dev servers ## the tests that draw their examples by chance, with 20 times as many
 	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) --marked hypothesis --hypothesis-profile thorough $(ARGS)

@@ -1,5 +1,8 @@
 """Runs the tests as ``make test`` does: side by side, then whole demos two at a time, then what wants the machine.
 
+Unit tests wait for nothing, and the others mostly wait: they run beside all of them, in one process at the lowest
+priority. A file is imported only where its text says that it may have such tests.
+
 A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
 their neighbours here. Those that fail again get a third and last try, where they are no more than STUBBORN_MAX. Tests
 that are known to need it stand in ``docs/tests.md`` with the cause. Others that did not pass at once fail the run where
@@ -13,11 +16,15 @@ there; neither fails a run. ``--record`` writes that file. Ends with pytest's ex
 
 import argparse
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,7 +42,12 @@ WORSE = 2.0
 """A budget that is exceeded by this factor is told."""
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
-UNIT = "not integration and not server and not slow and not pair and not alone and not sentinel"
+MARKS = ("integration", "server", "slow", "pair", "alone", "sentinel")
+UNIT = " and ".join(f"not {mark}" for mark in MARKS)
+MARKED = re.compile(rf"\bmark\.(?:{'|'.join(MARKS)})\b")
+WHOLLY_MARKED = re.compile(rf"^pytestmark = (?:\[\s*)?pytest\.mark\.(?:{'|'.join(MARKS)})\b", re.MULTILINE)
+PATIENT_S = 3_000
+"""How long a test may take at the lowest priority."""
 STAT = Path("/proc/stat")
 CACHE = ".pytest_cache"
 BUDGETS = ROOT / "tests" / "durations.json"
@@ -47,6 +59,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
     parser.add_argument("--unit", action="store_true", help="only what needs no server, socket or other process")
+    parser.add_argument("--patient", action="store_true", help="at the lowest priority: tests may take long")
     parser.add_argument("--here", action="store_true", help="in this process, for a debugger or coverage; with --unit")
     parser.add_argument("--marked", default="", help="only those that have this marker, too")
     parser.add_argument("--hypothesis-profile", default="gate", help="how many examples: quick, gate or thorough")
@@ -61,18 +74,78 @@ def main() -> int:
     run = Run(options.paths, "--hypothesis-profile", options.hypothesis_profile, cache=options.cache)
     beside = ("-n", options.jobs, "--dist", "worksteal", "-m")
     also = f" and {options.marked}" if options.marked else ""
+    if options.patient:
+        os.environ["PYTEST_ADDOPTS"] = f"--timeout={PATIENT_S}"
     if options.unit:
-        code = run.tried(*beside, UNIT + also)
-    else:
+        code = run.tried(*beside, UNIT + also, wanted=may_hold_unit_tests)
+    elif options.marked:  # which takes its time with examples, and waits for nothing
         code = run.tried(*beside, f"not pair and not alone and not sentinel{also}")
-        code = code or run.tried("-n", "2", "--dist", "worksteal", "-m", f"pair and not sentinel{also}")
-        code = code or run.tried("-m", f"alone and not sentinel{also}")
+        code = code or in_turn(run, also)
+    else:
+        with unit_tests_beside(options) as their_end:
+            code = run.tried(*beside, f"not ({UNIT}) and not pair and not alone and not sentinel", wanted=is_marked)
+            code = code or in_turn(run)
+            code = their_end() or code
     if options.record and code == 0:
         record(run.seconds)
-    for line in worse(run.seconds, budgets()):
+    for line in () if options.patient else worse(run.seconds, budgets()):
         print(line, flush=True)
     print(machine.told(), flush=True)
     return code or judged(run.second_tries, flaky())
+
+
+def in_turn(run: "Run", also: str = "") -> int:
+    """What runs after the others. Files are not shared out: the tests of one may share a cluster and a browser."""
+    pairs = ("-n", "2", "--dist", "loadfile", "-m", f"pair and not sentinel{also}")
+    code = run.tried(*pairs, wanted=lambda text: "mark.pair" in text)
+    return code or run.tried("-m", f"alone and not sentinel{also}", wanted=lambda text: "mark.alone" in text)
+
+
+@contextmanager
+def unit_tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], int]]:
+    """Start them; what is given waits for their end, tells what they said, and returns their exit code."""
+    lowest = ["nice", "-n", "19"] if shutil.which("nice") else []
+    words = [*lowest, sys.executable, str(Path(__file__)), *options.paths, "--unit", "--jobs", "0", "--patient"]
+    words += ["--hypothesis-profile", options.hypothesis_profile, "--cache", f"{options.cache}/unit"]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+
+        def end() -> int:
+            code = process.wait()
+            said.seek(0)
+            print(f"\nUnit tests, beside the others:\n{said.read().decode(errors='replace')}", flush=True)
+            return code
+
+        try:
+            yield end
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def is_marked(text: str) -> bool:
+    """Whether a file may have tests that are no unit tests."""
+    return MARKED.search(text) is not None
+
+
+def may_hold_unit_tests(text: str) -> bool:
+    """Whether a file may have some."""
+    return WHOLLY_MARKED.search(text) is None
+
+
+def files_in(paths: Iterable[str], wanted: Callable[[str], bool]) -> list[str]:
+    """The files of tests whose text is wanted; single tests and what is not there are left as they are."""
+    found: list[str] = []
+    for path in paths:
+        place = ROOT / path
+        if not place.is_dir():
+            is_one = place.is_file() and not wanted(place.read_text(encoding="utf-8"))
+            found += [] if is_one else [path]
+            continue
+        files = sorted(place.rglob("test_*.py"))
+        found += [os.path.relpath(file, ROOT) for file in files if wanted(file.read_text(encoding="utf-8"))]
+    return found
 
 
 class Machine:
@@ -109,10 +182,13 @@ class Run:
         self.seconds: dict[str, float] = {}
         """How long each test took, with its fixtures."""
 
-    def tried(self, *words: str) -> int:
-        """Run tests, and those that failed once more; 0 when all of them passed."""
+    def tried(self, *words: str, wanted: Callable[[str], bool] | None = None) -> int:
+        """Run tests, and those that failed once more; 0 when all of them passed. ``wanted`` chooses files by text."""
         self._last_failed.unlink(missing_ok=True)
-        code = self._pytest(*self._paths, *words)
+        paths = self._paths if wanted is None else files_in(self._paths, wanted)
+        if not paths:
+            return 0
+        code = self._pytest(*paths, *words)
         is_known = code == FAILED and self._last_failed.exists()
         failed = sorted(json.loads(self._last_failed.read_text())) if is_known else []
         if 0 < len(files_of(failed)) <= FEW:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.alone
+@pytest.mark.pair
 @pytest.mark.slow
 def test_the_wheel_and_the_source_distribution_install_and_run(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "build.py"), "--dist", str(tmp_path / "dist")]

@@ -7,7 +7,22 @@ from pathlib import Path
 import pytest
 
 from scripts import run_tests
-from scripts.run_tests import FEW, STUBBORN_MAX, UNLISTED_MAX, Machine, Run, budgets, durations, flaky, judged, worse
+from scripts.run_tests import (
+    FEW,
+    MARKS,
+    STUBBORN_MAX,
+    UNLISTED_MAX,
+    Machine,
+    Run,
+    budgets,
+    durations,
+    files_in,
+    flaky,
+    is_marked,
+    judged,
+    may_hold_unit_tests,
+    worse,
+)
 
 ROOT = Path(__file__).parents[1]
 LISTED = next(iter(flaky()))
@@ -66,6 +81,58 @@ def test_what_fails_is_tried_again_and_twice_where_it_is_little(
     assert run.tried("-m", "x") == code
     assert len(asked) == runs
     assert len(run.second_tries) == (len(fails[0]) if code == 0 else 0)
+
+
+def test_each_file_is_looked_into_where_it_may_have_such_tests() -> None:
+    every = set(files_in(["tests"], lambda _: True))
+    units, marked = set(files_in(["tests"], may_hold_unit_tests)), set(files_in(["tests"], is_marked))
+    assert units | marked == every
+    assert units & marked, "some have both"
+    assert (units - marked, marked - units) != (set(), set())
+    assert files_in(["tests/test_tidy.py"], is_marked) == []
+    assert files_in(["tests/test_docs.py"], is_marked) == ["tests/test_docs.py"]
+    assert files_in(["tests/test_docs.py::test_x", "tests/absent"], is_marked) == [
+        "tests/test_docs.py::test_x",
+        "tests/absent",
+    ], "left to pytest, which says what is wrong"
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_stands_in_the_file_whose_tests_have_it(mark: str) -> None:
+    """The runner looks for it there, and imports no other file."""
+    assert is_marked(f"@pytest.mark.{mark}\ndef test_it() -> None: ...")
+    assert may_hold_unit_tests(f"@pytest.mark.{mark}\ndef test_it() -> None: ...")
+    for written in (f"pytest.mark.{mark}", f"[pytest.mark.{mark}, other]", f"[\n    pytest.mark.{mark},\n]"):
+        assert not may_hold_unit_tests(f"pytestmark = {written}\n")
+    shared = [
+        path.relative_to(ROOT)
+        for path in ROOT.joinpath("tests").rglob("*.py")
+        if not path.name.startswith("test_") and f"mark.{mark}" in path.read_text(encoding="utf-8")
+    ]
+    assert shared == [], "a decorator from elsewhere would not be seen"
+
+
+@pytest.mark.integration
+def test_unit_tests_run_beside_the_others_and_both_must_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "runner.py"
+    monkeypatch.setattr(run_tests, "__file__", str(script))
+    monkeypatch.setattr("sys.argv", ["run_tests.py", "tests/a", "--hypothesis-profile", "quick"])
+    chosen: list[str] = []
+
+    def tried(_: Run, *words: str, wanted: object = None) -> int:
+        chosen.append(words[-1])
+        return 0
+
+    monkeypatch.setattr(Run, "tried", tried)
+    for code in (0, 1):
+        script.write_text(f"import os, sys\nprint(os.nice(0), sys.argv[1:])\nsys.exit({code})\n")
+        assert run_tests.main() == code
+        told = capsys.readouterr().out
+        assert "19 ['tests/a', '--unit', '--jobs', '0', '--patient', '--hypothesis-profile', 'quick'" in told
+    assert len(chosen) == 6
+    assert all("not (not integration" in one for one in chosen[::3]), "the others are left to the other run"
 
 
 def test_what_the_machine_gave_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def open_page(browser: "Browser", balancer: Balancer) -> Iterator[OpenPage]:
     def make(host: str = HOST, **options: Any) -> Watched:
         options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options}
         context = browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         one = Watched(context.new_page(), f"http://{host}:{balancer.port}")
         pages.append(one)
         return one

@@ -10,7 +10,7 @@ import pytest
 from tests.console.conftest import PASSWORD, OpenPage
 from tests.support.lab import Lab
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
 def told(lab: Lab, path: str) -> Any:
@@ -140,11 +140,11 @@ def test_a_hundred_thousand_accounts_are_paged_and_searched_by_the_server(open_p
     watched.open("users")
     page.get_by_text(re.compile(r"1 to 25 of 100,0\d\d")).wait_for()
     page.get_by_role("searchbox", name="Search").fill("many09999")
-    page.get_by_text("1 to 10 of 10").wait_for(timeout=10_000)
+    page.get_by_text("1 to 10 of 10").wait_for()
     page.get_by_role("searchbox", name="Search").fill("many")
-    page.get_by_text("1 to 25 of 100,000").wait_for(timeout=10_000)
+    page.get_by_text("1 to 25 of 100,000").wait_for()
     page.get_by_role("button", name="Next").click()
-    page.get_by_role("cell", name="many000026").first.wait_for(timeout=10_000)
+    page.get_by_role("cell", name="many000026").first.wait_for()
     assert page.locator("tbody tr").count() == 25
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.console.conftest import AXE, PASSWORD, OpenPage
 from tests.support.lab import Lab
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CAST = "\n".join(

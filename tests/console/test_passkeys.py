@@ -10,7 +10,7 @@ from tests.support.lab import Lab
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYidzIG93biBrZXkgZm9yIHRoZSB0ZXN0cyEhISEh sue@laptop"
 
 

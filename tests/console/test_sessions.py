@@ -22,7 +22,7 @@ FOCUSED = """() => {
     const name = one.labels?.[0]?.textContent ?? one.getAttribute("aria-label") ?? one.textContent ?? "";
     return name.replaceAll(/\\s+/g, "");
 }"""
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_session_is_watched_over_the_death_of_the_serving_node_and_ended(
     page.get_by_text("No session is running").wait_for()
     held = lab.nodes[2]
     with shell(held, tmp_path) as session:
-        page.get_by_role("link", name="Watch sue web1").wait_for(timeout=20_000)
+        page.get_by_role("link", name="Watch sue web1").wait_for()
         typed(session, "PS1='> '; echo be''gun")
         page.get_by_role("link", name="Watch sue web1").click()
         screen = page.get_by_role("region", name="Screen of the session")
@@ -105,7 +105,7 @@ def test_a_session_is_watched_over_the_death_of_the_serving_node_and_ended(
         page.get_by_role("button", name="End the session").click()
         page.get_by_label("Reason").fill("that is enough")
         page.get_by_role("button", name="End it").click()
-        assert session.wait(15) != 0
+        assert session.wait(30) != 0
         page.get_by_text("that is enough").first.wait_for()
         page.get_by_role("link", name="Play shell").wait_for()
         serving.start()
@@ -173,7 +173,7 @@ def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
     with shell(lab.nodes[1], tmp_path, "bob") as session:
         typed(session, "echo by''bob")
         press(page, "Sessions")
-        page.get_by_role("link", name="Watch bob web1").wait_for(timeout=20_000)
+        page.get_by_role("link", name="Watch bob web1").wait_for()
         press(page, "Watch bob web1")
         page.get_by_role("region", name="Screen of the session").get_by_text("bybob").first.wait_for()
         tab_to(page, "End the session")
@@ -182,7 +182,7 @@ def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
         page.get_by_role("dialog").wait_for()
         page.keyboard.type("done by keyboard")
         press(page, "End it")
-        assert session.wait(15) != 0
+        assert session.wait(30) != 0
         page.get_by_text("done by keyboard").first.wait_for()
 
 

@@ -16,7 +16,7 @@ import psutil
 
 from tests.support.ports import free_base
 
-READY_S = 25.0
+READY_S = 60.0
 
 
 class Demo:
@@ -61,7 +61,7 @@ class Demo:
         self.told.append(event)
         return event
 
-    def until(self, kind: str, timeout_s: float = 15.0) -> dict[str, Any]:
+    def until(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
         while True:
             event = self.next(max(0.01, deadline - time.monotonic()))

@@ -11,7 +11,7 @@ from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.pair]
 
 
 def doctor(node: LabNode) -> tuple[int, dict[str, dict[str, Any]], str]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.demo.running import demo
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
 def ssh(ready: dict[str, Any], port: int, user: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +37,7 @@ def test_the_line_to_paste_works_on_every_node_and_when_one_has_died(tmp_path: P
             ended = ssh(ready, gateway["port"], name, tmp_path, "id -un")
             assert (ended.returncode, ended.stdout.strip()) == (0, gateway["account"]), ended
         os.kill(ready["nodes"][0]["pid"], signal.SIGKILL)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 40
         while True:  # the other node shows the same host key under the same name
             ended = ssh(ready, ready["nodes"][1]["sshPort"], user, tmp_path, "id -un")
             if ended.returncode == 0 or time.monotonic() > until:

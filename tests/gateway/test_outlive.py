@@ -8,7 +8,7 @@ import pytest
 from benchmarks.sessions_outlive import outlive
 from tests.demo.running import demo
 
-pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
 async def test_a_shell_outlives_a_killed_gateway_a_stopped_one_and_a_dead_node(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def config_of(folder: Path, **api: Any) -> Path:
     return config
 
 
-@pytest.mark.alone
+@pytest.mark.pair
 def test_a_node_serves_https_from_a_pfx_and_the_commands_ask_it_there(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pfx = authority.pfx("localhost", password="p, ss", file="api.pfx", until=NOW + 9.5 * DAY)

@@ -11,7 +11,7 @@ from tests.support.authenticator import code
 from tests.support.lab import CALM, Answer, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = pytest.mark.integration
 
 USERS, AUTH = "/api/v1/users", "/api/v1/auth"
 PASSWORD = "a password of its own"

@@ -25,7 +25,7 @@ from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import PASSWORD, Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.pair]
 
 T = TypeVar("T")
 SEALED = Secret("a secret in the database")
@@ -103,9 +103,9 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
                 return "accepted the new password" in node.log() and since(lab, node) != written[node.name]
 
             replace_file(first.folder / "redis.password", new.read_text())
-            eventually(lambda: has_told(first), within_s=20, what="seen", say=lab.logs)
+            eventually(lambda: has_told(first), within_s=40, what="seen", say=lab.logs)
             replace_file(second.folder / "redis.password", PASSWORD + "\n")  # written later, and says nothing new
-            eventually(lambda: since(lab, second) != written[second.name], within_s=20, what="seen", say=lab.logs)
+            eventually(lambda: since(lab, second) != written[second.name], within_s=40, what="seen", say=lab.logs)
             early = rppam("redis", "rotate-password", "finish", *words, "--new", str(new))
             assert early.returncode == 1, early.stdout + early.stderr
             assert "node2: Redis let it in by another password than the new one" in early.stdout
@@ -113,7 +113,7 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
             assert len(server.ask("ACL", "GETUSER", "rppam")[3]) == 2, "nothing was taken away"
 
             shutil.copy(new, second.folder / "redis.password")
-            eventually(lambda: has_told(second), within_s=20, what="seen", say=lab.logs)
+            eventually(lambda: has_told(second), within_s=40, what="seen", say=lab.logs)
             done = rppam("redis", "rotate-password", "finish", *words, "--new", str(new))
             assert done.returncode == 0, done.stdout + done.stderr
             assert "1 old password taken away" in done.stdout
@@ -124,7 +124,7 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
             server.ask("CLIENT", "KILL", "USER", "rppam")
             eventually(lambda: all(node.log().count("connected to Redis") > had
                                    for node, had in zip(lab.nodes, before, strict=True)),
-                       within_s=20, what="they come back with the new password", say=lab.logs)  # fmt: skip
+                       within_s=40, what="they come back with the new password", say=lab.logs)  # fmt: skip
             lab.wait_until_healthy()
         assert set(traffic.answers) == {200}
         assert len(traffic.answers) > 20
@@ -145,11 +145,11 @@ def test_a_password_that_redis_does_not_know_is_told_and_costs_nothing(make_lab:
         replace_file(file, "a-password-that-nobody-has-told-redis")
         refused = f"Redis refuses the password that stands in {file} now"
         eventually(
-            lambda: any(refused in one for one in lab.health()["warnings"]), within_s=20, what="told", say=lab.logs
+            lambda: any(refused in one for one in lab.health()["warnings"]), within_s=40, what="told", say=lab.logs
         )
         before = node.log().count("connected to Redis")  # the workers' connections for the cache included
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-        eventually(lambda: node.log().count("connected to Redis") > before, within_s=20, what="back", say=lab.logs)
+        eventually(lambda: node.log().count("connected to Redis") > before, within_s=40, what="back", say=lab.logs)
         lab.wait_until_healthy()
         assert lab.health()["epoch"] == epoch
         server.ask("CONFIG", "SET", "requirepass", "a-password-that-nobody-has-told-redis")
@@ -204,10 +204,10 @@ def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refuse
 
     assert rppam("token", "keys", "retire", "--config", str(first.file), old.name, "--force").returncode == 0
     eventually(lambda: first.ask("/system/health/cluster", token=lab.token).status == 401,
-               within_s=20, what="a stolen key is refused at once", say=lab.logs)  # fmt: skip
+               within_s=40, what="a stolen key is refused at once", say=lab.logs)  # fmt: skip
     assert second.ask("/system/health/cluster", token=lab.token).status == 200, "each node for itself"
     (first.folder / "jwt" / "jwt-x.pem").write_text("no key")
-    eventually(lambda: "the changed signing keys cannot be used" in first.log(), within_s=20, what="told", say=lab.logs)
+    eventually(lambda: "the changed signing keys cannot be used" in first.log(), within_s=40, what="told", say=lab.logs)
     assert first.ask("/system/health/cluster", token=token).status == 200
 
 
@@ -236,7 +236,7 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
 
     def noticed(times: int) -> None:
         for node in lab.nodes:
-            eventually(partial(seen_at, node, times), within_s=20, what="the files are seen", say=lab.logs)
+            eventually(partial(seen_at, node, times), within_s=40, what="the files are seen", say=lab.logs)
 
     with Traffic(lab).running() as traffic:
         assert step(first, "begin").returncode == 0
@@ -288,7 +288,7 @@ def test_the_cluster_key_waits_for_a_member_that_is_down(make_lab: MakeLab) -> N
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stdout
 
-    eventually(lambda: "node2" not in refused(), within_s=20, what="node2 knows the next key", say=lab.logs)
+    eventually(lambda: "node2" not in refused(), within_s=40, what="node2 knows the next key", say=lab.logs)
     assert "node3: it is a member and shows no heartbeat in Redis" in refused()
     assert (first.folder / "cluster.key.next").exists(), "nothing was changed"
     assert rppam("cluster", "key", "switch", "--config", str(first.file), "--force").returncode == 0

@@ -8,7 +8,7 @@ from tests.support import prefork
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = pytest.mark.integration
 
 
 def order(lab: Lab, node: LabNode, method: str, path: str, body: Any) -> None:
@@ -31,8 +31,8 @@ def forget(lab: Lab, leader: LabNode, name: str) -> None:
     def taken() -> bool:
         return leader.ask(place, token=lab.token, method="POST", send=body).status < 300
 
-    eventually(taken, within_s=20, what=f"{name} may be forgotten", say=lab.logs)
-    eventually(lambda: name not in voters(lab, leader), within_s=20, what=f"{name} is forgotten", say=lab.logs)
+    eventually(taken, within_s=30, what=f"{name} may be forgotten", say=lab.logs)
+    eventually(lambda: name not in voters(lab, leader), within_s=30, what=f"{name} is forgotten", say=lab.logs)
 
 
 @pytest.mark.parametrize("policy", ["majority", "last-man-standing"])
@@ -43,7 +43,7 @@ def test_a_forgotten_node_that_starts_with_its_old_data_is_a_member_again(make_l
     lost = next(node for node in lab.nodes if node is not leader)
     lost.kill()
     gone = ("unreachable", "")
-    eventually(lambda: seen(lab, leader, lost.name).get("status", "") in gone, within_s=20, what="dead", say=lab.logs)
+    eventually(lambda: seen(lab, leader, lost.name).get("status", "") in gone, within_s=30, what="dead", say=lab.logs)
     forget(lab, leader, lost.name)
     lost.start()
     eventually(lambda: lost.name in voters(lab, leader), within_s=40, what="it is a member again", say=lab.logs)
@@ -60,11 +60,11 @@ def test_one_that_was_forgotten_in_maintenance_stays_out_and_is_named_until_that
     aside = next(node for node in lab.nodes if node is not leader)
     order(lab, aside, "PUT", f"nodes/{aside.name}/maintenance", {"maintenance": True})
     eventually(
-        lambda: seen(lab, leader, aside.name)["status"] == "maintenance", within_s=10, what="aside", say=lab.logs
+        lambda: seen(lab, leader, aside.name)["status"] == "maintenance", within_s=30, what="aside", say=lab.logs
     )
     order(lab, leader, "POST", "cluster/forget", {"members": [aside.name]})
     for node in (leader, aside):
-        eventually(lambda node=node: seen(lab, node, aside.name).get("hasVote") is False, within_s=20, what="no vote")  # type: ignore[misc]
+        eventually(lambda node=node: seen(lab, node, aside.name).get("hasVote") is False, within_s=30, what="no vote")  # type: ignore[misc]
 
     def note(node: LabNode, code: str) -> str:
         return next((one["severity"] for one in lab.health(node)["findings"] if one["code"] == code), "")
