@@ -163,7 +163,7 @@ def test_a_failover_test_is_begun_watched_and_kept(open_page: OpenPage, lab: Lab
     page.get_by_label("How the leader is lost").select_option("switchover")
     page.get_by_role("button", name="Begin the test").click()
     panel = page.locator("section").filter(has_text="are open, and writes are under way").first
-    panel.wait_for(timeout=60_000)
+    panel.wait_for(timeout=120_000)
     watched.shot("light-failover-test")
     page.locator("section h2 .badge").filter(has_text="passed").wait_for(timeout=120_000)
     assert page.get_by_role("heading", name="Failover tests").is_visible()
