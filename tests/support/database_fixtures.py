@@ -1,4 +1,4 @@
-"""Both databases, empty, for each test that asks for one."""
+"""Both databases, with the tables of this release and nothing in them, for each test that asks for one."""
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,8 +11,10 @@ import pytest
 from rppam.db.database import Database
 from tests.support.postgres import PASSWORD, Server, binaries, running
 from tests.support.redis_servers import missing
+from tests.support.tables import make_tables, new_sqlite
 
 TIMEOUT_MS = 3_000
+TEMPLATE = "of_this_release"
 
 
 @pytest.fixture(scope="session")
@@ -24,18 +26,40 @@ def postgresql() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def postgresql_url(postgresql: Server) -> Iterator[str]:
-    name = f"t{uuid.uuid4().hex}"
+def _url(server: Server, name: str, driver: str = "postgresql") -> str:
+    return f"{driver}://postgres:{quote(PASSWORD, safe='')}@{server.host}:{server.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: Server) -> str:
+    """The name of a database of this release, which is copied."""
     with postgresql.connect() as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-    yield f"postgresql://postgres:{quote(PASSWORD, safe='')}@{postgresql.host}:{postgresql.port}/{name}"
+        admin.execute(f"CREATE DATABASE {TEMPLATE}")
+    make_tables(_url(postgresql, TEMPLATE, "postgresql+psycopg"))
+    return TEMPLATE
+
+
+@pytest.fixture
+def has_tables() -> bool:
+    """Whether a database has its tables already. Files whose tests are about how they are made say no."""
+    return True
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Server, has_tables: bool, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex}"
+    template = request.getfixturevalue("postgresql_template") if has_tables else "template1"
+    with postgresql.connect() as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _url(postgresql, name)
     with postgresql.connect() as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path, has_tables: bool) -> str:
+    if has_tables:
+        new_sqlite(tmp_path / "rppam.db")
     return f"sqlite:///{tmp_path}/rppam.db"
 
 

@@ -1,19 +1,13 @@
 """The real application on a real port: real keys, real HTTP, and a node whose state the test sets."""
 
 import asyncio
-import contextlib
 import datetime
-import functools
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 from msgspec.structs import replace
-from sqlalchemy import create_engine
 
 from rppam.access.accounts.errors import InvalidCredentials
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
@@ -40,7 +34,6 @@ from rppam.cluster.history.recorder import FILE_NAME
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
-from rppam.db.schema import upgrade
 from rppam.foundation import Foundation
 from rppam.http.bounds import ApiLimits
 from rppam.http.request_slots import RequestSlots
@@ -57,6 +50,7 @@ from rppam.manager.note_model import FencedNote, Note, check_note
 from rppam.settings.hot import LiveSettings
 from rppam.settings.store import SqlSettingsStore
 from tests.support.parsing import parse
+from tests.support.tables import new_sqlite
 
 ISSUER, AUDIENCE = "rppam", "rppam-api"
 NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
@@ -185,19 +179,6 @@ ROLES = {
 }
 
 
-@functools.cache
-def _template() -> Path:
-    """An empty database of this release, made once."""
-    path = Path(tempfile.mkdtemp(prefix="rppam-tests-")) / "rppam.db"
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        upgrade(connection)
-    engine.dispose()
-    with contextlib.closing(sqlite3.connect(path)) as raw:
-        raw.execute("PRAGMA journal_mode = WAL")
-    return path
-
-
 class SomeAccounts:
     """An account of each role, made when it first signs in; a log-in's password is checked without Argon2id."""
 
@@ -253,7 +234,7 @@ class Served:
         self.place, self.password, self.somewhere = directory.parent, Secret(PASSWORD), Caller("127.0.0.1", "test")
         file = self.place / "rppam.db"
         if not file.exists():
-            shutil.copy(_template(), file)
+            new_sqlite(file)
         self.database = Database(f"sqlite:///{file}", 20_000)  # patient: the machine may be busy
         session_clock = DatabaseClock(self.clock)
         self.tokens = Tokens(
