@@ -1,7 +1,8 @@
 """Runs the tests as ``make test`` does: side by side, then whole demos two at a time, then what wants the machine.
 
 Unit tests wait for nothing, and the others mostly wait: they run beside all of them, in one process at the lowest
-priority. A file is imported only where its text says that it may have such tests.
+priority, and so do those marked ``beside``, which simulate. A file is imported only where its text says that it may
+have such tests.
 
 A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
 their neighbours here. Those that fail again get a third and last try, where they are no more than STUBBORN_MAX. Tests
@@ -44,6 +45,7 @@ FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
 MARKS = ("integration", "server", "slow", "pair", "alone", "sentinel")
 UNIT = " and ".join(f"not {mark}" for mark in MARKS)
+BESIDE = f"({UNIT}) or beside"
 MARKED = re.compile(rf"\bmark\.(?:{'|'.join(MARKS)})\b")
 WHOLLY_MARKED = re.compile(rf"^pytestmark = (?:\[\s*)?pytest\.mark\.(?:{'|'.join(MARKS)})\b", re.MULTILINE)
 PATIENT_S = 3_000
@@ -59,6 +61,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
     parser.add_argument("--unit", action="store_true", help="only what needs no server, socket or other process")
+    parser.add_argument("--beside", action="store_true", help="the unit tests, and those that are marked so")
     parser.add_argument("--patient", action="store_true", help="at the lowest priority: tests may take long")
     parser.add_argument("--here", action="store_true", help="in this process, for a debugger or coverage; with --unit")
     parser.add_argument("--marked", default="", help="only those that have this marker, too")
@@ -78,12 +81,15 @@ def main() -> int:
         os.environ["PYTEST_ADDOPTS"] = f"--timeout={PATIENT_S}"
     if options.unit:
         code = run.tried(*beside, UNIT + also, wanted=may_hold_unit_tests)
+    elif options.beside:
+        code = run.tried("-n", "0", "-m", BESIDE, wanted=may_run_beside)
     elif options.marked:  # which takes its time with examples, and waits for nothing
         code = run.tried(*beside, f"not pair and not alone and not sentinel{also}")
         code = code or in_turn(run, also)
     else:
-        with unit_tests_beside(options) as their_end:
-            code = run.tried(*beside, f"not ({UNIT}) and not pair and not alone and not sentinel", wanted=is_marked)
+        with tests_beside(options) as their_end:
+            others = f"not ({BESIDE}) and not pair and not alone and not sentinel"
+            code = run.tried(*beside, others, wanted=is_marked)
             code = code or in_turn(run)
             code = their_end() or code
     if options.record and code == 0:
@@ -102,18 +108,18 @@ def in_turn(run: "Run", also: str = "") -> int:
 
 
 @contextmanager
-def unit_tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], int]]:
+def tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], int]]:
     """Start them; what is given waits for their end, tells what they said, and returns their exit code."""
     lowest = ["nice", "-n", "19"] if shutil.which("nice") else []
-    words = [*lowest, sys.executable, str(Path(__file__)), *options.paths, "--unit", "--jobs", "0", "--patient"]
-    words += ["--hypothesis-profile", options.hypothesis_profile, "--cache", f"{options.cache}/unit"]
+    words = [*lowest, sys.executable, str(Path(__file__)), *options.paths, "--beside", "--patient"]
+    words += ["--hypothesis-profile", options.hypothesis_profile, "--cache", f"{options.cache}/beside"]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
 
         def end() -> int:
             code = process.wait()
             said.seek(0)
-            print(f"\nUnit tests, beside the others:\n{said.read().decode(errors='replace')}", flush=True)
+            print(f"\nBeside the others:\n{said.read().decode(errors='replace')}", flush=True)
             return code
 
         try:
@@ -132,6 +138,11 @@ def is_marked(text: str) -> bool:
 def may_hold_unit_tests(text: str) -> bool:
     """Whether a file may have some."""
     return WHOLLY_MARKED.search(text) is None
+
+
+def may_run_beside(text: str) -> bool:
+    """Whether a file may have tests that run beside the others."""
+    return "mark.beside" in text or may_hold_unit_tests(text)
 
 
 def files_in(paths: Iterable[str], wanted: Callable[[str], bool]) -> list[str]:

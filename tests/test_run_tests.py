@@ -113,7 +113,7 @@ def test_a_mark_stands_in_the_file_whose_tests_have_it(mark: str) -> None:
 
 
 @pytest.mark.integration
-def test_unit_tests_run_beside_the_others_and_both_must_pass(
+def test_what_waits_for_nothing_runs_beside_the_others_and_both_must_pass(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     script = tmp_path / "runner.py"
@@ -130,9 +130,9 @@ def test_unit_tests_run_beside_the_others_and_both_must_pass(
         script.write_text(f"import os, sys\nprint(os.nice(0), sys.argv[1:])\nsys.exit({code})\n")
         assert run_tests.main() == code
         told = capsys.readouterr().out
-        assert "19 ['tests/a', '--unit', '--jobs', '0', '--patient', '--hypothesis-profile', 'quick'" in told
+        assert "19 ['tests/a', '--beside', '--patient', '--hypothesis-profile', 'quick'" in told
     assert len(chosen) == 6
-    assert all("not (not integration" in one for one in chosen[::3]), "the others are left to the other run"
+    assert all("not ((not integration" in one for one in chosen[::3]), "the others are left to the other run"
 
 
 def test_what_the_machine_gave_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_every_word_has_its_german() -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.beside
 def test_a_new_build_is_the_same_byte_by_byte(tmp_path: Path) -> None:
     if not VITE.exists() or shutil.which("node") is None:
         pytest.skip("Node or console/node_modules is not here: 'make servers' installs them")

@@ -7,7 +7,7 @@ import pytest
 from rppam_sim.coherence_plants import PLANTS
 from rppam_sim.coherence_world import run_seed
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 SEEDS = range(40)

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.histories import GROUPS, SEEDS, SINGLE, Job, digest, recorded
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 SHARE = ("record 3", "last-man-standing 2", "last-man-standing 3 sentinel", "majority 3", "majority 2+1")
 """A group of each policy and store; a history takes seconds, so the others are for the script."""

@@ -8,7 +8,7 @@ from rppam_sim.campaign import Failure, run_campaign, run_seed
 from rppam_sim.plants import PLANTS
 from scripts.plant_seeds import SEEDS, recorded
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 
 @pytest.mark.parametrize("name", sorted(PLANTS))

@@ -12,7 +12,7 @@ from scripts import sim_gate
 from scripts.sim_gate import SHARES
 
 BROKEN = 3
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 
 def test_the_shares_are_hundredths_and_settings_of_the_command() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from rppam_sim.stories import STORIES, tell
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "stories"
 LEADERSHIPS = {

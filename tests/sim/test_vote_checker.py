@@ -6,7 +6,7 @@ from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.promises import STORE
 from rppam_sim.vote_checker import disjoint
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.beside]
 
 LINEAGE = "ab" * 8
 LAST, MAJORITY = QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY
