@@ -216,11 +216,10 @@ async def test_a_file_on_a_full_disk_is_told(
 
 
 async def test_a_postgresql_on_a_full_disk_is_told_before_anybody_writes(
-    small_disk: Path, open_database: Callable[..., Any], clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, open_database: Callable[..., Any], clock: HandClock
 ) -> None:
     programs = binaries() or missing("no PostgreSQL server programs here: apt-get install postgresql")
-    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    with running(programs) as server:
+    with running(programs, small_disk) as server:
         url = f"postgresql://postgres:{quote(PASSWORD, safe='')}@{server.host}:{server.port}/postgres"
         watch = DatabaseWatch(await open_database(url), clock, writes_to_disk=True)
         assert (await seen(watch)).code == ""

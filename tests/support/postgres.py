@@ -53,9 +53,12 @@ def quick_place() -> str | None:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[Server]:
-    """A server that ends with this process, whatever ends it (it is told to by the kernel)."""
-    home = Path(tempfile.mkdtemp(prefix="rppam-pg-", dir=quick_place()))
+def running(programs: Path, place: Path | None = None) -> Iterator[Server]:
+    """A server that ends with this process, whatever ends it (it is told to by the kernel).
+
+    ``place``: where its files are; in memory else.
+    """
+    home = Path(tempfile.mkdtemp(prefix="rppam-pg-", dir=place or quick_place()))
     as_user = ["setpriv", "--pdeathsig", "QUIT"]
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         account = pwd.getpwnam("postgres")
