@@ -1,11 +1,17 @@
 """Every page in a real browser over a real cluster: no violation, no error, readable by everybody."""
 
 import json
+from base64 import b32decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from rppam.access.mfa.model import Enrolment
+from rppam.access.mfa.one_time_codes import code_at, step_at
+from rppam.kernel.system_clock import SystemClock
 from tests.console.conftest import AXE, PASSWORD, OpenPage
-from tests.support.lab import Lab
+from tests.support.lab import Lab, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
@@ -120,3 +126,46 @@ def test_german_speaks_german(open_page: OpenPage) -> None:
     page.get_by_role("heading", name="Willkommen, Sue").wait_for()
     watched.shot("light-german")
     assert page.evaluate("document.documentElement.lang") == "de"
+
+
+@contextmanager
+def second_factor_required(lab: Lab) -> Iterator[None]:
+    """Of administrators, as in a new cluster."""
+    leader, path = lab.wait_for_leader(), "/api/v1/settings/security/mfa"
+    before = leader.ask(path, token=lab.token).body
+    wanted = {**before, "mfaRequirement": "required_for_admins"}
+    assert leader.ask(path, method="PUT", send=wanted, token=lab.token).status == 200
+    try:
+        yield
+    finally:
+        assert lab.wait_for_leader().ask(path, method="PUT", send=before, token=lab.token).status == 200
+
+
+def test_a_first_log_in_enrols_the_second_factor_with_a_picture_for_the_phone(open_page: OpenPage, lab: Lab) -> None:
+    body = {"username": "fay", "displayName": "Fay", "roles": ["pam_admin"], "password": PASSWORD}
+    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    watched, tried = open_page(), {"username": "fay", "password": PASSWORD}
+    page = watched.page
+    with second_factor_required(lab):
+
+        def asked_everywhere() -> bool:
+            answers = [one.ask("/api/v1/auth/login", method="POST", send=tried).body for one in lab.running()]
+            return all(answer.get("mfaRequired") for answer in answers)
+
+        eventually(asked_everywhere, within_s=30, what="a second factor is asked for", say=lab.logs)
+        watched.open("")
+        page.get_by_label("User name").fill("fay")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        picture = page.get_by_role("img", name="Key for an authenticator app")
+        picture.wait_for()
+        watched.shot("light-enrol")
+        if AXE.exists():
+            assert watched.axe() == []
+        assert len(picture.locator("path").get_attribute("d") or "") > 2_000
+        key = page.locator("form pre").inner_text().replace(" ", "")
+        enrolment = Enrolment(b32decode(key + "=" * (-len(key) % 8)), 6, 30)
+        page.get_by_label("Code from").fill(code_at(enrolment, step_at(enrolment, SystemClock().wall_ms())))
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("dialog", name="Backup codes").wait_for()
+        page.get_by_role("button", name="Sign out").wait_for()

@@ -32,6 +32,7 @@ async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands
     ready = Ready(nodes, "node1", 1, files, redis, "root", str(folder), 1)
     lines = ready.guide()
     assert token.reveal() not in "\n".join(lines)
+    assert any("no second factor: this is a demo; a new cluster asks for one" in line for line in lines)
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop
         ["sh", "-c", line + '; printf %s "$ADMIN_JWT"'], capture_output=True, text=True, check=True

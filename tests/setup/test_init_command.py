@@ -28,6 +28,8 @@ def test_a_first_node_is_written_private_and_checks_clean(tmp_path: Path) -> Non
     done = rppam("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", "--redis", "-", stdin=REDIS + "\n")
     assert done.returncode == 0, done.stderr
     assert "rppam node --config" in done.stdout
+    assert "log in as admin at http" in done.stdout
+    assert "first-admin-password, once it runs" in done.stdout
     written = files(tmp_path / "a")
     assert {"rppam.config", "keys/config.key", "keys/cluster.key"} < set(written)
     assert b"hunter2" not in b"".join(written.values())

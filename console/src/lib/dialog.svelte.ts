@@ -26,6 +26,8 @@ export type Values = { [name: string]: any };
 export interface Question {
   title: string;
   text?: string;
+  /** What a phone's camera shall read. */
+  scan?: string;
   fields?: Field[];
   confirm?: string;
   /** It takes something away or interrupts somebody. */

@@ -84,7 +84,7 @@ HOST: Final = (
         config("Give this node a name of its own (node.nodeName), or stop the other one.", "node.nodeName")),
     warning("RD-610", "The password of the first administrator still stands in a file.",
         "the file first-admin-password in the data directory",
-        here("Log in, change the password (PUT /api/v1/users/me/password), and remove the file.",
+        here("Log in to the console, change the password there (My account), and remove the file.",
             "sudo rm /var/lib/rppam/first-admin-password",
             r"del C:\ProgramData\Ravenphyre\RP-PAM\first-admin-password")),
     note("RD-611", "Redis is not used: this node runs alone.",

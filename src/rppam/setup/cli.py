@@ -392,12 +392,20 @@ def _report_written(outcome: "Outcome") -> None:
 
 
 def _report_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
+    from socket import gethostname
+
+    from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
+    from rppam.config.advertised import api_url
+
     settings, config = outcome.settings, outcome.config
     click.echo("\nNext:")
     if settings.cluster.enabled and not settings.license.path.exists():
         click.echo(f"  put the licence at {settings.license.path}, and its signer's key into license.trustedKeys")
     click.echo(f"  rppam node --config {config}        (or let systemd run it: systemctl enable --now rppam)")
     click.echo(f"  rppam status --config {config}")
+    if not joined:
+        where, password = api_url(settings, hostname=gethostname()), settings.node.data_dir / FIRST_ADMIN_FILE
+        click.echo(f"  log in as admin at {where}/console/        (its password: in {password}, once it runs)")
     if settings.cluster.enabled and not joined and not bundled:
         click.echo(f"  rppam init --config {config} --bundle join.bundle        for the next node")
 
