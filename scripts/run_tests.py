@@ -187,7 +187,9 @@ class Run:
         """``always``: what pytest is told each time."""
         self._paths = tuple(paths)
         self._last_failed, self._report = ROOT / cache / "v" / "cache" / "lastfailed", ROOT / cache / "report.xml"
-        self._always = (*always, "-o", f"cache_dir={cache}", f"--junitxml={self._report}")
+        # Of the families of reports only this one has room for the wishes of tests: see tests/conftest.py.
+        family = ("-o", "junit_family=xunit1")
+        self._always = (*always, *family, "-o", f"cache_dir={cache}", f"--junitxml={self._report}")
         self.second_tries: list[str] = []
         """Tests that did not pass the first time, but then."""
         self.seconds: dict[str, float] = {}
