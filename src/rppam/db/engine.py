@@ -9,13 +9,13 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     CursorResult,
     Engine,
@@ -30,6 +30,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.functions import FunctionElement
 
 from rppam.db.url import SQLITE
 
@@ -41,9 +42,14 @@ CONNECT_S_MIN: Final = 2
 """libpq's shortest connect timeout."""
 
 
-class NowMs(ColumnElement[int]):
-    """The database's own wall clock in milliseconds since 1970: one clock for all nodes."""
+class NowMs(FunctionElement[int]):
+    """The database's own wall clock in milliseconds since 1970: one clock for all nodes.
 
+    A function, as of other elements nobody knows whether two are the same: each statement with one would be compiled
+    anew whenever it is run.
+    """
+
+    name = "now_ms"
     inherit_cache = True
     type = BigInteger()
 
@@ -66,7 +72,12 @@ def now_ms(connection: Connection) -> int:
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that can have an ON CONFLICT."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """As :func:`insert_into`, for a statement that is made once for each dialect."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], None], node: str = "") -> Engine:
@@ -154,8 +165,20 @@ def _prepare_sqlite(engine: Engine, timeout_ms: int) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A transaction that will write takes the write lock first: upgrading later fails at once instead of waiting.
-        writes = connection.get_execution_options().get(WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(WRITES):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif (line := connection.connection.dbapi_connection) is not None:
+            # It takes no lock and asks the file nothing, so there is no error of it that would have to be translated.
+            line.execute("BEGIN")
+
+    def _say(word: str, connection: Connection, name: str) -> None:
+        connection.exec_driver_sql(f"{word} {name}")
+
+    # What SQLAlchemy says by itself is compiled anew for each name, which costs as much as a small transaction.
+    dialect = engine.dialect
+    dialect.do_savepoint = partial(_say, "SAVEPOINT")  # type: ignore[method-assign]
+    dialect.do_release_savepoint = partial(_say, "RELEASE SAVEPOINT")  # type: ignore[method-assign]
+    dialect.do_rollback_to_savepoint = partial(_say, "ROLLBACK TO SAVEPOINT")  # type: ignore[method-assign]
 
 
 def _prepare_postgresql(engine: Engine, timeout_ms: int) -> None:
