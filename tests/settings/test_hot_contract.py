@@ -34,6 +34,14 @@ class Member:
     async def put(self, minutes: int) -> None:
         await self.changes.put(LEADER, SESSIONS, {"idleMinutes": minutes}, "sue", None)
 
+    async def know_unset(self) -> None:
+        """Until it is known near by that nobody has set it."""
+        counts, asked = self.process.cache.counts, -1
+        async with asyncio.timeout(30):
+            while asked != counts.asked_sql:
+                asked = counts.asked_sql
+                assert (await self.live.get(SESSIONS)).revision == 0
+
     @property
     def minutes(self) -> int:
         return self.live.current(SESSIONS).idle_minutes
@@ -74,6 +82,23 @@ async def test_a_change_is_pushed_to_whoever_has_never_asked_for_it(join: Join) 
         assert writer.minutes == minutes
         await until(partial(all_have, minutes))
     assert [other.live.revision for other in others] == [3, 3]
+
+
+async def test_that_nobody_has_set_one_is_asked_of_sql_once_and_its_first_revision_is_heard_of(join: Join) -> None:
+    writer, other = await join(), await join()
+    await other.know_unset()
+    await writer.put(5)
+    await until(lambda: other.minutes == 5)
+    assert (await other.live.get(SESSIONS)).revision == 1
+
+
+async def test_that_nobody_has_set_one_is_forgotten_on_word_of_the_log_alone(join: Join, server: Server) -> None:
+    writer, other = await join(), await join()
+    await other.know_unset()
+    await writer.process.stop()
+    await writer.put(5)
+    await other.watch.look()
+    assert (await other.live.get(SESSIONS)).revision == 1
 
 
 async def test_without_redis_the_log_of_changes_tells(join: Join, server: Server) -> None:

@@ -39,9 +39,9 @@ class CacheKey(NamedTuple):
 
 class Copy(NamedTuple):
     revision: int
-    """Grows with each change of the fact; at least 1."""
+    """Grows with each change of the fact; at least 1. 0, in a process's memory alone: there is no such fact yet."""
     value: bytes
-    """Never empty; at most :data:`VALUE_BYTES_MAX`."""
+    """Never empty, but at revision 0; at most :data:`VALUE_BYTES_MAX`."""
 
 
 class Change(NamedTuple):

@@ -48,7 +48,10 @@ class SharedCache(ABC):
         load: Callable[[str], Awaitable[tuple[Copy, int] | None]],
     ) -> NearReader[T]:
         """A reader of one kind of facts. ``load`` asks SQL for ``ident``: a copy and for how many ms it holds, or
-        ``None`` when there is no such fact. ``decode`` raises ``ValueError`` for a value that is none."""
+        ``None`` when there is no such fact. ``decode`` raises ``ValueError`` for a value that is none.
+
+        A copy of revision 0 says that there is no such fact as well, and may be kept near until there is one: for kinds
+        of which there are few, and whose first revision is told like every other."""
 
     @abstractmethod
     async def publish(self, key: CacheKey, copy: Copy, life_ms: int, *, confirm: bool = False) -> bool:

@@ -119,6 +119,11 @@ class RedisReader(Generic[T]):
             return None
         copy, life_ms = answer
         fact = self._decode(copy)
+        if not copy.revision:
+            # There is nothing of that name yet, which is known near by until somebody tells of its first revision.
+            if fill:
+                self._keep(mark, copy, fact, life_ms, asked)
+            return fact
         left_ms = life_ms - (self._coherence.now() - asked) // NS_PER_MS
         if fill and left_ms > 0 and mark.counts:
             try:

@@ -35,6 +35,9 @@ FIRST_S: Final = 0.05
 """After it did not for the first time in this process: doubled each time, up to :data:`AGAIN_S`."""
 
 
+_UNSET: Final = Copy(0, b"")
+
+
 class _Text(NamedTuple):
     """A revision as it is kept and cached."""
 
@@ -156,7 +159,9 @@ class LiveSettings:
 
     async def _load(self, name: str) -> tuple[Copy, int] | None:
         stored = await self._store.read(name)
-        return None if stored is None else (copy_of(stored), LIFE_MS_MAX)
+        # Most settings are as they were made: that nobody has set one is kept as well, else it would be asked of SQL
+        # again and again.
+        return _UNSET if stored is None else copy_of(stored), LIFE_MS_MAX
 
     def _use(self, name: str, found: _Text) -> None:
         if found.revision <= self._revisions.get(name, 0):
