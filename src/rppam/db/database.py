@@ -210,19 +210,23 @@ class Database:
         return result
 
     async def _wait(self, job: Job[T], timeout_ms: int) -> T:
-        # `wait` leaves the future alone when the time is up, so that "had it begun?" is answered by the job itself.
-        answer = asyncio.wrap_future(job.outcome)
+        # A future of our own says when: so the job is left alone when the time is up, and "had it begun?" is
+        # answered by the job itself. `asyncio.wait` would do the same with three; every log-in passes here twice.
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        late = loop.call_later(timeout_ms / 1000, _set, over)
+        job.outcome.add_done_callback(partial(_tell, loop, over))
         try:
-            done, _ = await asyncio.wait({answer}, timeout=timeout_ms / 1000)
+            await over
         except asyncio.CancelledError:
             job.give_up()
-            answer.add_done_callback(_seen)
             raise
-        if done:
-            if answer.cancelled():
+        finally:
+            late.cancel()
+        if job.outcome.done():
+            if job.outcome.cancelled():
                 raise DatabaseBusy("this node is stopping and asks its database nothing more")
-            return answer.result()
-        answer.add_done_callback(_seen)
+            return job.outcome.result()
         if job.give_up():
             raise DatabaseBusy(f"no database connection became free within {timeout_ms} ms; nothing was done")
         raise DatabaseUnknown(f"the database did not answer within {timeout_ms} ms")
@@ -239,7 +243,12 @@ class Database:
         self._reason = reason
 
 
-def _seen(answer: "asyncio.Future[T]") -> None:
-    """Look at an answer nobody waits for any more, so that asyncio does not call it forgotten."""
-    if not answer.cancelled():
-        answer.exception()
+def _set(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, over: "asyncio.Future[None]", _outcome: object) -> None:
+    """Called in the thread that has the outcome."""
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+        loop.call_soon_threadsafe(_set, over)

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)  # of the callers of now: parsing is dearer than looking up
 def address_group(client: str) -> str:
     """The address, or the /64 that it lies in, which is its own group. All that is no address is one group."""
     try:

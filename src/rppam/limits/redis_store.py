@@ -31,11 +31,14 @@ class RedisLimits:
         self._link = link
         self._prefix = f"{prefix}limit:"
         self._key = key
+        self._names: dict[str, str] = {}
+        """Of subjects that were asked about lately: each is asked about several times in a row."""
         self._words: dict[Limit, tuple[Word, ...]] = {}
 
     def use(self, key: bytes) -> None:
         """The key has changed: count by names of this one. What was counted under the others is forgotten once."""
         self._key = key
+        self._names.clear()
 
     async def take(self, charges: Sequence[Charge]) -> Decision:
         """See ``LimitStore``. Raises ``ValueError`` as :func:`merged` does."""
@@ -61,7 +64,14 @@ class RedisLimits:
 
     def name_of(self, text: str) -> str:
         """The key that ``text`` stands behind."""
-        return self._prefix + hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:NAME_BYTES].hex()
+        name = self._names.get(text)
+        if name is None:
+            digest = hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
+            name = self._prefix + digest[:NAME_BYTES].hex()
+            if len(self._names) >= _REMEMBERED_AT_MOST:
+                self._names.clear()
+            self._names[text] = name
+        return name
 
     async def run(self, keys: list[Word], words: list[Word]) -> Any:
         """Run the script; what it answers. Raises what the link raises."""

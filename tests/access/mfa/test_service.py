@@ -14,7 +14,7 @@ from rppam.access.accounts.model import Account, AccountRole, StoredAccount, Use
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.lockouts.guard import Guard
+from rppam.access.lockouts.guard import Guard, Read, nothing
 from rppam.access.mfa.errors import (
     CodeNotTaken,
     CodeWrong,
@@ -73,8 +73,9 @@ class CountingGuard(Guard):
         self.wrong_max = 10**6
         self.meanwhile: Awaitable[object] | None = None
         """What happens while the next try waits to be let in."""
+        self.read = None
 
-    async def enter(self, username: str, client: str) -> Any:
+    async def enter(self, username: str, client: str, beside: Read = nothing) -> Any:
         if self.meanwhile is not None:
             await self.meanwhile
             self.meanwhile = None

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from rppam.access.accounts.errors import InvalidCredentials, Overloaded
-from rppam.access.accounts.model import Account, AccountRole
-from rppam.access.lockouts.guard import Guard
+from rppam.access.accounts.model import Account, AccountRole, StoredAccount
+from rppam.access.lockouts.guard import Guard, Read, nothing
 from rppam.access.mfa.service import SecondFactors
 from rppam.access.sessions.service import Caller, Sessions, SignIn
 from rppam.db.errors import DatabaseUnreachable
@@ -15,6 +15,7 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 
 ANNA = Account("id", "anna", "Anna", frozenset({AccountRole.USER}), False, WallMs(1), WallMs(1))
+STORED = StoredAccount(ANNA, Secret("a hash"))
 
 
 class Settled(Guard):
@@ -23,7 +24,9 @@ class Settled(Guard):
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    async def enter(self, username: str, client: str) -> Any:
+    read = STORED
+
+    async def enter(self, username: str, client: str, beside: Read = nothing) -> Any:
         self.told.append(f"{username} from {client}")
         return self
 
@@ -47,7 +50,11 @@ class Accounts:
     def __init__(self, error: BaseException | None) -> None:
         self._error = error
 
-    async def login(self, username: str, password: Secret, client: str) -> Account:
+    def looking_for(self, username: str) -> Read:
+        return nothing
+
+    async def check(self, stored: StoredAccount | None, password: Secret, client: str) -> Account:
+        assert stored is STORED, "as it was read with the lockouts"
         if self._error is not None:
             raise self._error
         return ANNA

@@ -16,6 +16,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from sqlalchemy import Connection
+
 from rppam.access.accounts.errors import (
     AccountUnknown,
     CurrentPasswordWrong,
@@ -39,7 +41,7 @@ from rppam.access.accounts.model import (
 )
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.policy import PasswordRule, PasswordRules
-from rppam.access.accounts.store import NO_SETTINGS, SqlAccounts, facts_of
+from rppam.access.accounts.store import NO_SETTINGS, SqlAccounts, account_of_name, facts_of
 from rppam.access.lockouts.guard import Guard
 from rppam.access.sessions.model import fact_bytes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
@@ -127,7 +129,15 @@ class Accounts:
 
         Raises :class:`InvalidCredentials`; :class:`Overloaded` when too many checks wait already.
         """
-        stored = await self._find(username)
+        return await self.check(await self._find(username), password, client)
+
+    def looking_for(self, username: str) -> Callable[[Connection], StoredAccount | None]:
+        """What finds the account of that name in a transaction of somebody else's, for :meth:`check`."""
+        name = _normalised(username)
+        return lambda connection: None if name is None else account_of_name(connection, name)
+
+    async def check(self, stored: StoredAccount | None, password: Secret, client: str) -> Account:
+        """As :meth:`login`, of an account that was read just now; ``None``: there is none of that name."""
         verdict = await self._passwords.verify(password, stored.password_hash if stored else None)
         if stored is None:
             # The name is not logged: people type passwords into the wrong field.
@@ -201,11 +211,8 @@ class Accounts:
         return await self._rules.for_account(account.name, account.roles, has_mfa=account.has_mfa)
 
     async def _find(self, username: str) -> StoredAccount | None:
-        try:
-            name = normalise_name(username)
-        except NameInvalid:
-            return None
-        return await self._store.find(name)
+        name = _normalised(username)
+        return None if name is None else await self._store.find(name)
 
     async def _renew_hash(self, stored: StoredAccount, password: Secret) -> None:
         # A login that is right must not fail because the better hash could not be stored: the next one tries again.
@@ -215,6 +222,14 @@ class Accounts:
                 await self._store.replace_hash(stored.account.id, stored.password_hash, better)
         except (DatabaseError, Overloaded) as error:
             log.info("The password hash of %s stays on its old parameters for now: %s", stored.account.name, error)
+
+
+def _normalised(username: str) -> str | None:
+    """``None``: no account can have that name."""
+    try:
+        return normalise_name(username)
+    except NameInvalid:
+        return None
 
 
 class NewUser(NamedTuple):

@@ -12,7 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from rppam.access.accounts.errors import LastAdmin, NameLooksTaken, NameTaken, UserChanged, UserUnknown
 from rppam.access.accounts.model import (
@@ -57,12 +70,12 @@ class SqlAccounts(SqlStore):
     @reads
     def find(self, connection: Connection, name: str) -> StoredAccount | None:
         """The account of this name with its password hash, deleted or not."""
-        return _stored(connection, users.c.name == name)
+        return account_of_name(connection, name)
 
     @reads
     def get(self, connection: Connection, user_id: str) -> StoredAccount:
         """The account of this id with its password hash, deleted or not. Raises :class:`UserUnknown`."""
-        found = _stored(connection, users.c.id == user_id)
+        found = _stored(connection, _OF_ID, user_id)
         if found is None:
             raise _unknown()
         return found
@@ -200,6 +213,11 @@ class SqlAccounts(SqlStore):
 # ---- parts of transactions, also of other slices ---------------------------------------------------------------------
 
 
+def account_of_name(connection: Connection, name: str) -> StoredAccount | None:
+    """As :meth:`SqlAccounts.find`."""
+    return _stored(connection, _OF_NAME, name)
+
+
 def present_row(connection: Connection, user_id: str) -> Row[Any]:
     """The account's row. Raises :class:`UserUnknown`, also for a deleted one."""
     row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
@@ -243,7 +261,7 @@ def raise_everybody(connection: Connection) -> tuple[StoredFacts, ...]:
 
 def facts_in(connection: Connection, user_id: str) -> StoredFacts | None:
     """The account's facts as they stand, with their revision."""
-    stored = _stored(connection, users.c.id == user_id)
+    stored = _stored(connection, _OF_ID, user_id)
     return None if stored is None else facts_of(stored.account)
 
 
@@ -257,9 +275,17 @@ def facts_of(account: Account) -> StoredFacts:
 # ---- rows and values -------------------------------------------------------------------------------------------------
 
 
-def _stored(connection: Connection, which: ColumnElement[bool]) -> StoredAccount | None:
-    row = connection.execute(select(users).where(which)).one_or_none()
-    return None if row is None else StoredAccount(account_in(connection, row), Secret(row.password_hash))
+_WITH_ROLES: Final = select(users, user_roles.c.role).outerjoin_from(users, user_roles)
+# Made once: putting a statement together costs as much as running it.
+_OF_NAME: Final = _WITH_ROLES.where(users.c.name == bindparam("wanted"))
+_OF_ID: Final = _WITH_ROLES.where(users.c.id == bindparam("wanted"))
+
+
+def _stored(connection: Connection, which: Select[Any], wanted: str) -> StoredAccount | None:
+    rows = connection.execute(which, {"wanted": wanted}).all()
+    if not rows:
+        return None
+    return StoredAccount(_account(rows[0], {row.role for row in rows}), Secret(rows[0].password_hash))
 
 
 def _accounts(connection: Connection, rows: Sequence[Row[Any]], *, few: bool = False) -> tuple[Account, ...]:

@@ -17,9 +17,11 @@ that a process that was frozen for longer than a lease holds its tries' places m
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection
 
 from rppam.access.lockouts.model import (
     MINUTE_MS,
@@ -70,6 +72,13 @@ _UNDER_WAY: Final = {
 }
 
 
+Read = Callable[[Connection], Any]
+
+
+def nothing(_connection: Connection) -> None:
+    """Read nothing."""
+
+
 def limit_for(kind: LockKind, policy: LockoutPolicy) -> Limit:
     """How many wrong tries, and tries under way, one kind of suspect may have; as answers name it."""
     events = policy.user_failures if kind is LockKind.USER else policy.address_failures
@@ -110,21 +119,25 @@ class Guard:
         self._waiting: deque[asyncio.Future[None]] = deque()
         cache.on_change(self._changed)
 
-    async def enter(self, username: str, client: str) -> "Try":
+    async def enter(self, username: str, client: str, beside: Read = nothing) -> "Try":
         """Let one try in; it is charged until it is over, so that guesses in parallel are counted, too.
 
-        ``username`` as typed, known or not; ``client`` is the caller's address. Raises :class:`RateLimitedError` when
-        there were too many wrong ones, a ``DatabaseError`` when nobody can tell.
+        ``username`` as typed, known or not; ``client`` is the caller's address; ``beside`` reads what the check needs,
+        in the transaction that tells who is locked. Raises :class:`RateLimitedError` when there were too many wrong
+        ones, a ``DatabaseError`` when nobody can tell.
         """
-        return await self._let_in((user_suspect(username), address_suspect(client)))
+        return await self._let_in((user_suspect(username), address_suspect(client)), beside)
 
     @asynccontextmanager
-    async def trying(self, username: str, client: str, wrong: type[Exception]) -> AsyncIterator[None]:
+    async def trying(
+        self, username: str, client: str, wrong: type[Exception], beside: Read = nothing
+    ) -> AsyncIterator[Any]:
         """One try around the check of a password or a code, which raises ``wrong`` where it is wrong: that counts. It
-        costs nothing when it was right, nor when nobody could tell. Raises as :meth:`enter`."""
-        attempt = await self.enter(username, client)
+        costs nothing when it was right, nor when nobody could tell. What ``beside`` has read. Raises as :meth:`enter`.
+        """
+        attempt = await self.enter(username, client, beside)
         try:
-            yield
+            yield attempt.read
         except wrong:
             await attempt.failed()
             raise
@@ -145,7 +158,7 @@ class Guard:
         attempt = await self._let_in((address_suspect(client),))
         await attempt.failed()
 
-    async def _let_in(self, suspects: Sequence[Suspect]) -> "Try":
+    async def _let_in(self, suspects: Sequence[Suspect], beside: Read = nothing) -> "Try":
         give_up_at = after(self._clock.now(), WAIT_MS * US_PER_MS)
         while True:
             self._refuse_known(suspects)
@@ -156,12 +169,12 @@ class Guard:
             # counter finds the lockout.
             full = None
             try:
-                await self._refuse_locked(suspects, watched)
+                read = await self._refuse_locked(suspects, watched, beside)
                 if entry.allowed:
                     self._refuse_known(suspects)
                     full = self._tally.enter(watched)
                     if full is None and not lease.may_have_lapsed:
-                        return Try(self, suspects, policy, lease)
+                        return Try(self, suspects, policy, lease, read)
                     if full is None:
                         self._tally.leave(watched)
             except BaseException:
@@ -331,9 +344,13 @@ class Guard:
         known = [self._known[one.subject] for one in suspects if one.subject in self._known]
         self._refuse([one for one in known if now < one.believed_until], now)
 
-    async def _refuse_locked(self, suspects: Sequence[Suspect], watched: Sequence[Watched]) -> None:
+    async def _refuse_locked(
+        self, suspects: Sequence[Suspect], watched: Sequence[Watched], beside: Read = nothing
+    ) -> Any:
+        """Raise where one of them is locked; else what ``beside`` has read."""
         unlocks = self._unlocks
-        latest = {one.subject: one for one in await self._lockouts.latest([one.subject for one in suspects])}
+        rows, read = await self._lockouts.latest([one.subject for one in suspects], beside)
+        latest = {one.subject: one for one in rows}
         for one in watched:
             # Counted anew after a lockout or an unlock, also one that this process has heard nothing of.
             self._tally.heard(one, _mark(latest[one.subject]) if one.subject in latest else NO_MARK)
@@ -341,6 +358,7 @@ class Guard:
         # What was read before an unlock was heard of is not kept.
         known = [self._remember(lockout, keep=unlocks == self._unlocks) for lockout in held]
         self._refuse(known, self._clock.now())
+        return read
 
     def _refuse(self, known: Sequence[_Known], now: Instant) -> None:
         refusing = [one for one in known if now < one.until]
@@ -414,8 +432,12 @@ def used_up(tally: Tally, watched: Sequence[Watched], entry: Entry, full: Watche
 class Try:
     """One try that was let in. Exactly one of its methods is called, once it is over."""
 
-    def __init__(self, guard: Guard, suspects: Sequence[Suspect], policy: LockoutPolicy, lease: Lease) -> None:
+    def __init__(
+        self, guard: Guard, suspects: Sequence[Suspect], policy: LockoutPolicy, lease: Lease, read: Any
+    ) -> None:
         self._guard, self._suspects, self._policy, self._lease = guard, suspects, policy, lease
+        self.read: Final = read
+        """What was read with the lockouts."""
 
     async def failed(self) -> None:
         """The password or code was wrong: it counts."""

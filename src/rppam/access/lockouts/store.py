@@ -3,10 +3,10 @@
 Every call raises a ``DatabaseError`` when nobody can tell.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.access.lockouts.model import FORGIVEN_MS, LEVEL_MAX, LockKind, Lockout, LockoutPolicy, Suspect
@@ -24,6 +24,11 @@ TRIES: Final = 5
 KEPT_MS: Final = 7 * FORGIVEN_MS
 """A row that says nothing any more is deleted after that, when somebody else is locked."""
 _KINDS: Final = frozenset(LockKind)
+# Asked at each log-in, so it is put together once.
+_LATEST: Final = select(lockouts, NowMs().label("now")).where(
+    lockouts.c.subject_hash.in_(bindparam("subjects", expanding=True))
+)
+T = TypeVar("T")
 
 
 class SqlLockouts(SqlStore):
@@ -33,10 +38,13 @@ class SqlLockouts(SqlStore):
         return _locked(connection, wanted)
 
     @reads
-    def latest(self, connection: Connection, subjects: Sequence[str]) -> list[Lockout]:
-        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over."""
-        wanted = select(lockouts).where(lockouts.c.subject_hash.in_(subjects))
-        return _rows(connection, wanted)
+    def latest(
+        self, connection: Connection, subjects: Sequence[str], beside: Callable[[Connection], T]
+    ) -> tuple[list[Lockout], T]:
+        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over. And what
+        ``beside`` reads in the same transaction, which spares whoever needs that as well one of its own."""
+        rows = connection.execute(_LATEST, {"subjects": subjects}).all()
+        return _known(rows), beside(connection)
 
     @writes
     def lock(self, connection: Connection, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
@@ -81,7 +89,10 @@ def _locked(connection: Connection, wanted: Any) -> list[Lockout]:
 
 
 def _rows(connection: Connection, wanted: Any) -> list[Lockout]:
-    rows = connection.execute(wanted.add_columns(NowMs().label("now"))).all()
+    return _known(connection.execute(wanted.add_columns(NowMs().label("now"))).all())
+
+
+def _known(rows: Sequence[Row[Any]]) -> list[Lockout]:
     return [_lockout(row, row.now) for row in rows if row.kind in _KINDS]
 
 

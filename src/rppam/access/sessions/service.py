@@ -9,12 +9,14 @@ import asyncio
 import logging
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from rppam.access.accounts.errors import InvalidCredentials
-from rppam.access.accounts.model import Account
+from rppam.access.accounts.model import Account, StoredAccount
 from rppam.access.lockouts.guard import Guard
 from rppam.access.mfa.model import SecondStep
 from rppam.access.mfa.service import SecondFactors
@@ -214,8 +216,12 @@ class Sessions:
 class Login(Protocol):
     """The accounts, as far as signing in needs them."""
 
-    async def login(self, username: str, password: Secret, client: str) -> Account:
-        """See :meth:`rppam.access.accounts.service.Accounts.login`."""
+    def looking_for(self, username: str) -> Callable[[Connection], StoredAccount | None]:
+        """See :meth:`rppam.access.accounts.service.Accounts.looking_for`."""
+        ...
+
+    async def check(self, stored: StoredAccount | None, password: Secret, client: str) -> Account:
+        """See :meth:`rppam.access.accounts.service.Accounts.check`."""
         ...
 
 
@@ -240,8 +246,9 @@ class SignIn:
 
     async def prove(self, username: str, password: Secret, caller: Caller) -> Account | SecondStep:
         """As :meth:`login`, without a session: the account, or what the second step needs."""
-        async with self._guard.trying(username, caller.client, InvalidCredentials):
-            account = await self._accounts.login(username, password, caller.client)
+        looking = self._accounts.looking_for(username)
+        async with self._guard.trying(username, caller.client, InvalidCredentials, looking) as stored:
+            account = await self._accounts.check(stored, password, caller.client)
         return await self._second_factor.begin(account, caller.client) or account
 
     async def admit(self, account: Account, caller: Caller) -> Account | SecondStep:

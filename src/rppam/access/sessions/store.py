@@ -9,12 +9,14 @@ which also raises the row's revision and writes the log of changes.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Executable,
     Row,
     Select,
     bindparam,
@@ -43,7 +45,7 @@ from rppam.access.sessions.model import (
 from rppam.access.sessions.tables import sessions
 from rppam.cache.change_log import record_change, record_changes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
-from rppam.db.engine import NowMs, insert_into, rows_changed
+from rppam.db.engine import NowMs, insert_of, rows_changed
 from rppam.db.errors import DatabaseUnknown
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.actor import ActorKind, current_actor
@@ -59,22 +61,12 @@ class SqlSessions(SqlStore):
     @writes
     def open(self, connection: Connection, new: NewSession) -> StoredSession:
         """Begin a session, unless one with this token is known: then that one, whatever became of it."""
-        row = {name: value for name, value in new._asdict().items() if name not in {"life_ms", "idle_ms", "kind"}}
-        made = insert_into(connection, sessions).values(
-            **row,
-            kind=new.kind.value,
-            revision=1,
-            created_at=NowMs(),
-            last_seen_at=NowMs(),
-            expires_at=NowMs() + new.life_ms,
-            idle_ms=new.idle_ms + TOUCH_MS_MAX,
-        )
-        made = made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash])
-        is_new = rows_changed(connection, made) == 1
-        stored = _find(connection, sessions.c.token_hash == new.token_hash)
+        row = new._asdict() | {"kind": new.kind.value, "idle_ms": new.idle_ms + TOUCH_MS_MAX}
+        made = connection.execute(_opening(connection.dialect.name), row).one_or_none()
+        stored = _stored(made) if made is not None else _find(connection, new.token_hash)
         if stored is None:
             raise DatabaseUnknown("a session that was just written cannot be read")
-        if is_new:
+        if made is not None:
             facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": new.agent}
             kind = ActorKind.HOST if new.user_id is None else ActorKind.USER
             actor = current_actor()._replace(kind=kind, id=new.user_id or "", name=new.subject, session=new.id)
@@ -84,7 +76,7 @@ class SqlSessions(SqlStore):
     @reads
     def find(self, connection: Connection, token_hash: str) -> StoredSession | None:
         """The session of this token; ``ended`` also when its time is over."""
-        return _find(connection, sessions.c.token_hash == token_hash)
+        return _find(connection, token_hash)
 
     @reads
     def facts(self, connection: Connection, user_id: str) -> StoredFacts | None:
@@ -124,7 +116,7 @@ class SqlSessions(SqlStore):
         if revision is None:
             return None
         record_change(connection, CacheKey(Kind.SESSION, old_hash), revision)
-        found = _find(connection, sessions.c.token_hash == new_hash)
+        found = _find(connection, new_hash)
         if mfa and found is not None:
             record(connection, "session.elevate", Entity("session", found.session.id, found.session.subject))
         return found
@@ -197,8 +189,25 @@ def _alive() -> ColumnElement[bool]:
     return sessions.c.ended_at.is_(None) & (sessions.c.expires_at > NowMs()) & (idle_end > NowMs())
 
 
-def _find(connection: Connection, which: ColumnElement[bool]) -> StoredSession | None:
-    row = connection.execute(select(sessions, NowMs().label("now")).where(which)).one_or_none()
+# What each log-in says is put together once: that costs as much as to run it.
+_FIND: Final = select(sessions, NowMs().label("now")).where(sessions.c.token_hash == bindparam("wanted"))
+
+
+@cache
+def _opening(dialect: str) -> Executable:
+    """The insert that begins a session, and answers it where its token was not known."""
+    made = insert_of(dialect, sessions).values(
+        revision=1,
+        created_at=NowMs(),
+        last_seen_at=NowMs(),
+        expires_at=NowMs() + bindparam("life_ms", type_=BigInteger()),
+    )
+    made = made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash])
+    return made.returning(*sessions.c, NowMs().label("now"))
+
+
+def _find(connection: Connection, token_hash: str) -> StoredSession | None:
+    row = connection.execute(_FIND, {"wanted": token_hash}).one_or_none()
     return None if row is None else _stored(row)
 
 
