@@ -133,7 +133,7 @@ async def test_a_second_start_keeps_everything(url: str, open_database: Callable
 async def test_sqlite_is_opened_for_one_owner_and_for_power_cuts(
     sqlite_url: str, tmp_path: Path, open_database: Callable[..., Any]
 ) -> None:
-    database = await open_database(sqlite_url)
+    database = await open_database(sqlite_url, 3_000)
     assert stat.S_IMODE((tmp_path / "rppam.db").stat().st_mode) == 0o600
 
     def pragmas(connection: Connection) -> dict[str, Any]:

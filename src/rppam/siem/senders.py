@@ -51,7 +51,8 @@ class Sender(Protocol):
         ...
 
     def proven(self) -> int | None:
-        """Index of the last event that has arrived for certain; ``None``: all that were sent."""
+        """Index of the last event that has arrived for certain; ``None``: all that were sent. Raises
+        :class:`DeliveryFailed` where some that were sent have not, and never will."""
         ...
 
     async def close(self) -> None:
@@ -102,10 +103,12 @@ class SyslogSender:
         self._sent.extend(_Sent(event["index"], now) for event in batch if event["index"] is not None)
 
     def proven(self) -> int | None:
-        """See :class:`Sender`."""
+        """See :class:`Sender`. Raises :class:`DeliveryFailed` where what was sent last went with its connection:
+        nothing new may come for hours that would find that out."""
+        if self._sent and self._watching is not None and self._watching.done():
+            raise DeliveryFailed("the target has closed the connection before what was sent last counts as arrived")
         old = self._clock.now() - UNPROVEN_S * US_PER_S
-        is_up = self._writer is not None and (self._watching is None or not self._watching.done())
-        while is_up and self._sent and self._sent[0].at <= old:
+        while self._sent and self._sent[0].at <= old:
             self._proven = self._sent.popleft().place
         return self._proven
 
