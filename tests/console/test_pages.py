@@ -74,7 +74,7 @@ def test_what_somebody_else_does_appears_by_itself_and_is_text(open_page: OpenPa
     watched.open("users")
     watched.page.get_by_role("cell", name="bob").first.wait_for()
     body = {"username": "mallory", "displayName": HOSTILE, "roles": ["pam_user"]}
-    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.new_token()).status == 201
     watched.page.get_by_text(HOSTILE).wait_for()
     assert watched.page.get_by_role("button", name="New user").count() == 0, "an auditor changes nothing"
 
@@ -132,18 +132,18 @@ def test_german_speaks_german(open_page: OpenPage) -> None:
 def second_factor_required(lab: Lab) -> Iterator[None]:
     """Of administrators, as in a new cluster."""
     leader, path = lab.wait_for_leader(), "/api/v1/settings/security/mfa"
-    before = leader.ask(path, token=lab.token).body
+    before = leader.ask(path, token=lab.new_token()).body
     wanted = {**before, "mfaRequirement": "required_for_admins"}
-    assert leader.ask(path, method="PUT", send=wanted, token=lab.token).status == 200
+    assert leader.ask(path, method="PUT", send=wanted, token=lab.new_token()).status == 200
     try:
         yield
     finally:
-        assert lab.wait_for_leader().ask(path, method="PUT", send=before, token=lab.token).status == 200
+        assert lab.wait_for_leader().ask(path, method="PUT", send=before, token=lab.new_token()).status == 200
 
 
 def test_a_first_log_in_enrols_the_second_factor_with_a_picture_for_the_phone(open_page: OpenPage, lab: Lab) -> None:
     body = {"username": "fay", "displayName": "Fay", "roles": ["pam_admin"], "password": PASSWORD}
-    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.new_token()).status == 201
     watched, tried = open_page(), {"username": "fay", "password": PASSWORD}
     page = watched.page
     with second_factor_required(lab):
