@@ -14,6 +14,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rppam.kernel.network import unmapped
+
 FORWARDED: Final = "Forwarded"
 X_FORWARDED_FOR: Final = "X-Forwarded-For"
 HOPS_MAX: Final = 16
@@ -80,8 +82,6 @@ def _address(text: str) -> Address | None:
     elif host.count(":") == 1:
         host = host.partition(":")[0]
     try:
-        address = ip_address(host)
+        return unmapped(ip_address(host))
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

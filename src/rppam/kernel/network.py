@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
 NO_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
@@ -41,16 +41,20 @@ def is_address(host: str) -> bool:
     return True
 
 
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4 address that came as one of IPv6 (RFC 4291, section 2.5.5.2), as it is; others as they are."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
 @lru_cache(maxsize=4096)  # of the callers of now: parsing is dearer than looking up
 def address_group(client: str) -> str:
     """The address, or the /64 that it lies in, which is its own group. All that is no address is one group."""
     try:
-        address = ip_address(client.partition("%")[0].removesuffix(f"/{IPV6_PREFIX}"))
+        address = unmapped(ip_address(client.partition("%")[0].removesuffix(f"/{IPV6_PREFIX}")))
     except ValueError:
         return UNKNOWN_ADDRESS
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return "::1" if address.is_loopback else str(IPv6Network((int(address), IPV6_PREFIX), strict=False))
     return str(address)
 

@@ -192,7 +192,6 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
     """A witness's files, from a bundle."""
     from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
     from rppam.kernel.system_clock import SystemClock
-    from rppam.setup.bundle import unseal
     from rppam.setup.given import redis_string, text_of
     from rppam.setup.placed_files import of_redis
     from rppam.setup.plan import NOTHING_PLACED, Layout, layout_of
@@ -226,8 +225,7 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
         Secret(password.strip()) if password else None,
         NOTHING_PLACED if asked.redis_files is None else of_redis(asked.redis_files, layout.config.parent).inlined(),
     )
-    sealed = text_of(asked.join, errors="replace") or ""
-    bundle = unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(asked.join))
+    bundle = _given_bundle(asked.join, asked)
     if asked.service:
         from rppam.setup.service import refuse_unless_possible
 
@@ -289,16 +287,23 @@ def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes
 
 def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
     from rppam.kernel.system_clock import SystemClock
-    from rppam.setup.bundle import unseal
     from rppam.setup.given import text_of
     from rppam.setup.write import NodeWriter
 
     writer = NodeWriter(layout, SystemClock(), force=asked.force)
     if asked.join is None:
         return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
-    sealed = text_of(asked.join, errors="replace") or ""
-    now = SystemClock().wall_ms()
-    return writer.joined(unseal(sealed, _passphrase(asked), now, place=str(asked.join)), wishes)
+    return writer.joined(_given_bundle(asked.join, asked), wishes)
+
+
+def _given_bundle(path: Path, asked: _Asked) -> "Bundle":
+    """What the bundle of ``--join`` holds."""
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.setup.bundle import unseal
+    from rppam.setup.given import text_of
+
+    sealed = text_of(path, errors="replace") or ""
+    return unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(path))
 
 
 def _installed(outcome: "Outcome", layout: "Layout", asked: _Asked) -> "Outcome":

@@ -12,8 +12,10 @@ import asyncio
 import socket
 import struct
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Final
+
+from rppam.kernel.network import unmapped
 
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 HEAD_BYTES: Final = 16
@@ -40,7 +42,7 @@ class Balancers:
         """Whether connections from ``peer`` begin with whose they are."""
         if not self._networks:
             return False
-        address = _plain(ip_address(peer.partition("%")[0]))
+        address = unmapped(ip_address(peer.partition("%")[0]))
         return any(address in network for network in self._networks)
 
 
@@ -75,13 +77,7 @@ def address_of(head: bytes, more: bytes, peer: str) -> str:
         return peer
     if len(more) < _SIZES.get(family, len(more) + 1):
         raise ProxyHeaderError(f"expected the addresses of a TCP connection, found family {family:#04x}")
-    return str(_plain(ip_address(more[:4] if family == _TCP4 else more[:16])))
-
-
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 address that came as one of IPv6, as it is."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return str(unmapped(ip_address(more[:4] if family == _TCP4 else more[:16])))
 
 
 async def _exactly(plug: socket.socket, count: int) -> bytes:
