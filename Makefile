@@ -159,9 +159,10 @@ vault-sql-away: dev servers ## both databases cut at each commit of each act of 
 vault-to-token: dev servers ## the master key from a file into a token, node by node, under readers: no failed read
 	$(BIN)/python -m benchmarks.vault_to_token $(ARGS)
 
-vault-beside: servers ## secrets shown a second, beside OpenBao's KV on this machine
+vault-beside: servers ## secrets shown, and check-outs, a second, beside OpenBao's on this machine
 	@$(SETUP) bench
 	$(BIN)/python -m benchmarks.vault_beside $(ARGS)
+	$(BIN)/python -m benchmarks.checkouts_beside $(ARGS)
 
 hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the article asks: one leader, nothing denied
 	$(BIN)/python benchmarks/hardened_run.py --minutes $(MINUTES) $(ARGS)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +46,8 @@ class Side(NamedTuple):
     token: str
     asks: list[tuple[str, str, bytes]]
     """Method, path and body for each secret."""
+    ask: Callable[..., Any]
+    """``(method, path, body)``: one request as the administrator; the body of the answer."""
 
 
 def bao_program(given: Path | None) -> Path:
@@ -114,7 +116,8 @@ log_level = "error"
 
         for number in range(SECRETS):
             eventually(lambda number=number: put(number), within_s=30, what="a secret")  # type: ignore[misc]
-        yield Side(name, port, token, [("GET", f"/v1/kv/data/s{number}", b"") for number in range(SECRETS)])
+        asks = [("GET", f"/v1/kv/data/s{number}", b"") for number in range(SECRETS)]
+        yield Side(name, port, token, asks, lambda method, path, body=None: ask(method, path, body, token))
     finally:
         process.kill()
         process.wait()
@@ -146,7 +149,11 @@ def ours(folder: Path, redis: Server, url: str) -> Iterator[Side]:
             assert made.status == 201, made
             reason = json.dumps({"reason": "bench"}).encode()
             asks.append(("POST", f"/api/v1/vault/entries/{made.body['id']}/reveal", reason))
-        yield Side("RP-PAM, a node of two workers", node.port, lab.token, asks)
+
+        def ask(method: str, path: str, body: Any = None) -> Any:
+            return node.ask(path, token=lab.token, method=method, send=body, timeout_s=20).body
+
+        yield Side("RP-PAM, a node of two workers", node.port, lab.token, asks, ask)
 
 
 async def load_on(side: Side, lines: int, seconds: float) -> tuple[float, float]:
@@ -172,7 +179,9 @@ async def load_on(side: Side, lines: int, seconds: float) -> tuple[float, float]
     return len(taken) / took, taken[int(0.99 * len(taken))] * 1000
 
 
-def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, Any]:
+@contextmanager
+def everybody(program: Path) -> Iterator[list[Side]]:
+    """A node of ours and OpenBao with either storage, all on this machine."""
     programs = postgres.binaries()
     if programs is None:
         raise SystemExit("no PostgreSQL server programs here: apt-get install postgresql")
@@ -189,12 +198,20 @@ def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, 
         (folder / "raft").mkdir()
         by_sql = f'storage "postgresql" {{\n  connection_url = "{place}/bao?sslmode=disable"\n}}'
         by_raft = f'storage "raft" {{\n  path = "{folder / "raft"}"\n  node_id = "one"\n}}'
-        sides = [
+        yield [
             stack.enter_context(ours(folder / "lab", redis, f"{place}/rppam")),
             stack.enter_context(openbao(program, folder / "bao-sql", by_sql, "OpenBao, PostgreSQL storage")),
             stack.enter_context(openbao(program, folder / "bao-raft", by_raft, "OpenBao, Raft storage")),
         ]
-        version = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def version_of(program: Path) -> str:
+    """What it says that it is."""
+    return subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, Any]:
+    with everybody(program) as sides:
         found: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
         for side in sides:
             asyncio.run(load_on(side, lines, 1.0))
@@ -202,7 +219,7 @@ def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, 
             for side in sides:
                 found[side.name].append(asyncio.run(load_on(side, lines, seconds)))
     return {
-        "openbao": version,
+        "openbao": version_of(program),
         "lines": lines,
         "sides": {
             name: {

@@ -20,6 +20,11 @@ class Wire:
 
     async def ask(self, method: str, path: str, token: str = "", body: bytes = b"") -> int:
         """The status of one request. Raises :class:`OSError` when there is no answer."""
+        status, _ = await self.exchange(method, path, token, body)
+        return status
+
+    async def exchange(self, method: str, path: str, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of one request. Raises :class:`OSError` when there is no answer."""
         head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n"
         head += f"Authorization: Bearer {token}\r\n" if token else ""
         head += "Content-Type: application/json\r\n" if body else ""
@@ -39,15 +44,15 @@ class Wire:
             self._open[1].close()
             self._open = None
 
-    async def _ask(self, request: bytes) -> int:
+    async def _ask(self, request: bytes) -> tuple[int, bytes]:
         if self._open is None:
             self._open = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._open
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         found = _LENGTH.search(head)
-        if found is not None and int(found[1]):
-            await reader.readexactly(int(found[1]))
+        length = int(found[1]) if found is not None else 0
+        body = await reader.readexactly(length) if length else b""
         if b"\r\nconnection: close" in head.lower():
             self.close()
-        return int(head[9:12])
+        return int(head[9:12]), body

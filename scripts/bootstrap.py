@@ -297,6 +297,7 @@ def missing_packages() -> list[str]:
         "nodejs": absent("node"),
         "npm": absent("npm"),
         "softhsm2": absent("softhsm2-util"),
+        "slapd": absent("slapd"),
         "gcc": absent("gcc"),
         f"python{NEWEST[0]}.{NEWEST[1]}": lacks_newest(),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),
