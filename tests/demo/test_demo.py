@@ -31,6 +31,11 @@ def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> N
             names = {pid: psutil.Process(pid).name() for pid in (node["controlPid"], *node["workerPids"])}
             assert list(names.values()) == ["rppam-control", *["rppam-worker"] * 2]
         (leader,) = of(ready, role="leader")
+        config = Path(ready["directory"]) / leader["nodeName"] / "rppam.config"
+        words = [sys.executable, "-m", "rppam", "doctor", "--config", str(config), "--json"]
+        doctor = subprocess.run(words, capture_output=True, text=True, check=False)
+        severities = {one["severity"] for one in json.loads(doctor.stdout)["findings"]}
+        assert severities <= {"note"}, f"the demo itself has what it warns of: {doctor.stdout}"
         argv = " ".join(part for pid in running.pids for part in psutil.Process(pid).cmdline())
         assert ready["redis"]["password"] not in argv
         os.kill(leader["pid"], signal.SIGKILL)

@@ -27,7 +27,7 @@ async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands
     token = _TokenSource(tokens, folder / "admin.header")()
     files = DemoFiles({}, (), "admin", Secret("p"), {"node1": 7102}, folder / "admin.header", lambda: token)
     with subprocess.Popen(["true"]) as process:  # noqa: ASYNC220  # nothing else runs in this loop
-        redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
+        redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"), Secret("n"))
     nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4,)),)
     ready = Ready(nodes, "node1", 1, files, redis, "root", str(folder), 1)
     lines = ready.guide()

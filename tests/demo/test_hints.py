@@ -29,7 +29,7 @@ async def running(tmp_path: Path) -> tuple[_Demo, Follower]:
         redis = Child("Redis", process, tmp_path / "redis.log", "again Redis")
     demo = _Demo(DemoOptions(2, 7101, None, None), tmp_path, Reporter(Console(file=io.StringIO())), SystemClock())
     demo._children = nodes
-    demo._redis = RedisServer(redis, 6379, Secret("r"))
+    demo._redis = RedisServer(redis, 6379, Secret("r"), Secret("n"))
     urls = {"node1": "http://127.0.0.1:7101", "node2": "http://127.0.0.1:7111"}
     follower = Follower(urls, nodes, redis, lambda: Secret("t"))
     view = seen_health("node2", "node2", 7, (seen_member("node2", Role.LEADER),), healthy=False)

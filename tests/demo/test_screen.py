@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def ready(tmp_path: Path) -> Ready:
     with subprocess.Popen(["true"]) as process:
-        redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
+        redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"), Secret("n"))
     files = DemoFiles(
         {}, ("witness1",), "admin", Secret("p"), {"node1": 7102}, tmp_path / "admin.header", lambda: Secret("t")
     )

@@ -30,8 +30,8 @@ EVERY_S: Final = 1.0
 TIMEOUT_MS: Final = 2_000
 BUSY_US: Final = 3 * US_PER_S
 """For so long all connections may be busy before that counts as no answer."""
-OPENING_US: Final = 3 * US_PER_S
-"""For so long a database may be opened before that counts as no answer."""
+OPENING_US: Final = 10 * US_PER_S
+"""For so long a database may be opened, its tables made at the very first start, before that counts as no answer."""
 REMEMBERED_US: Final = 30 * US_PER_S
 """For so long a refusal that others met counts, since the look may not meet it itself."""
 SQLITE_BYTES_MIN: Final = 64 * 1024

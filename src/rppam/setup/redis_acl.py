@@ -8,6 +8,7 @@ later version is used.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from rppam.kernel.secret import Secret
@@ -48,7 +49,7 @@ def users_acl(wishes: Wishes, passwords: Passwords) -> str:
     channels = " ".join(f"&{prefix}{name}" for name in WITNESS_CHANNELS)
     users = [
         ("default", passwords.default, "~* &* +@all", ()),
-        (NODE_USER, passwords.node, f"resetchannels ~{prefix}* &{prefix}* -@all", NODE_COMMANDS),
+        (NODE_USER, passwords.node, _node_rules(prefix), NODE_COMMANDS),
         (WITNESS_USER, passwords.witness, f"resetchannels {keys} {channels} -@all", WITNESS_COMMANDS),
     ]
     if wishes.sentinels:
@@ -56,10 +57,20 @@ def users_acl(wishes: Wishes, passwords: Passwords) -> str:
             ("replica", passwords.replica, "resetchannels -@all", REPLICA_COMMANDS),
             ("sentinel", passwords.sentinel, "allchannels -@all", SENTINEL_COMMANDS),
         ]
-    return "".join(
-        " ".join(["user", name, "on", f"#{password_hash(password)}", rules, *(f"+{one}" for one in commands)]) + "\n"
-        for name, password, rules, commands in users
-    )
+    return "".join(_user(name, password, rules, commands) + "\n" for name, password, rules, commands in users)
+
+
+def node_user(prefix: str, password: Secret) -> str:
+    """The line of the nodes' user, for an ACL file or redis.conf."""
+    return _user(NODE_USER, password, _node_rules(prefix), NODE_COMMANDS)
+
+
+def _node_rules(prefix: str) -> str:
+    return f"resetchannels ~{prefix}* &{prefix}* -@all"
+
+
+def _user(name: str, password: Secret, rules: str, commands: Sequence[str]) -> str:
+    return " ".join(["user", name, "on", f"#{password_hash(password)}", rules, *(f"+{one}" for one in commands)])
 
 
 def password_hash(password: Secret) -> str:
