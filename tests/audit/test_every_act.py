@@ -74,6 +74,14 @@ async def _own_things(served: Served) -> None:
     assert answer.status_code == 204, answer.text
 
 
+async def _one_time_tokens(served: Served) -> None:
+    await target(host(served), "ssh", 22, "deploy")
+    admin = await person(served, "admin")
+    [listed] = (await admin.get("/api/v1/access/targets")).json()["items"]
+    token = (await admin.made(f"{ME}/ssh-tokens", target=listed["target"]))["id"]
+    assert (await admin.delete(f"{ME}/ssh-tokens/{token}")).status_code == 204
+
+
 async def _rotated(served: Served) -> None:
     admin = host(served)
     entry = await target(admin, "ssh", 22, "deploy")
@@ -136,6 +144,10 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
         "own things": (
             _own_things,
             (f"PUT {ME}/password", f"POST {ME}/ssh-keys", f"DELETE {ME}/ssh-keys/{{sshKeyId}}"),
+        ),
+        "tokens for one log-in": (
+            _one_time_tokens,
+            (f"POST {ME}/ssh-tokens", f"DELETE {ME}/ssh-tokens/{{sshTokenId}}"),
         ),
         "passkeys": (
             passkeys.test_a_passkey_signs_in_and_is_the_second_factor_of_a_reveal,
@@ -343,6 +355,9 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "simulate": "plays the election, and touches nothing",
         "ssh": "access.start",
         "ssh-config": _FILES,
+        "ssh-token ls": _READS,
+        "ssh-token new": _REST,
+        "ssh-token revoke": _REST,
         "status": _READS,
         "target add": _REST,
         "target export": _READS,

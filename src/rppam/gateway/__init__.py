@@ -12,11 +12,18 @@ SLICE = Slice(
     settings=("policy:ACCESS", "policy:CERTIFICATES"),
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
-    routes=("api:access", "terminals_api:terminals", "user_keys_api:user_keys", "authority_api:authority"),
+    routes=(
+        "api:access",
+        "terminals_api:terminals",
+        "user_keys_api:user_keys",
+        "ssh_tokens_api:ssh_tokens",
+        "authority_api:authority",
+    ),
     commands={
         "ca": Command("authority_cli", "Show and roll the SSH authority, and get certificates."),
         "session": Command("cli", "List, watch and end sessions with targets."),
         "ssh": Command("ssh_cli", "Open a shell on a target that outlives nodes."),
         "ssh-config": Command("ssh_config_cli", "Print Host blocks for OpenSSH."),
+        "ssh-token": Command("ssh_token_cli", "Tokens for one log-in at the gateway, typed as the password."),
     },
 )

@@ -112,6 +112,18 @@ class TooManySessions(GatewayError, code="RPPAM-8625", status=429, retry=Retry.S
     fix = "End one of them; `rppam session ls` lists them, `rppam session kill` ends one."
 
 
+class TooManyTokens(GatewayError, code="RPPAM-8626", status=429, retry=Retry.SLOWLY):
+    """The account has as many unused tokens for the gateway as one may have."""
+
+    fix = "Use one, wait until one expires, or take one away: `rppam ssh-token ls`, `rppam ssh-token revoke ID`."
+
+
+class TokenUnknown(GatewayError, code="RPPAM-8627", status=404):
+    """The account has no such token for the gateway that could still be used."""
+
+    fix = "`rppam ssh-token ls` lists those that can still be used; expired and used ones need not be taken away."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

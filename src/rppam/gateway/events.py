@@ -30,4 +30,9 @@ ACTIONS: Final = (
     Action("certificate.user", "user", "A certificate by which a user logs in at the gateway was signed", _A, "serial"),
     Action("userkey.add", "user", "A public key for the gateway was added to an account", _M, "fingerprint, type"),
     Action("userkey.remove", "user", "A public key for the gateway was taken away", _M, "fingerprint"),
+    Action(
+        "sshtoken.make", "user", "A token for one log-in at the gateway was made", _A, "id, target, account, minutes"
+    ),
+    Action("sshtoken.use", "user", "Somebody logged in at the gateway with it; it counts no more", _A, "id, target"),
+    Action("sshtoken.revoke", "user", "It was taken away before it was used", _A, "id, target"),
 )

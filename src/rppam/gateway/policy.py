@@ -16,6 +16,8 @@ class AccessPolicy(NamedTuple):
 
     password_login: bool = True
     key_login: bool = True
+    token_login: bool = True
+    """A token for one log-in to one target, made with ``rppam ssh-token new`` and typed as the password."""
     shell: bool = True
     exec: bool = True
     sftp: bool = True
@@ -53,6 +55,7 @@ ACCESS: Final = setting(
     {
         "passwordLogin": Flag(),
         "keyLogin": Flag(),
+        "tokenLogin": Flag(),
         "shell": Flag(),
         "exec": Flag(),
         "sftp": Flag(),

@@ -77,6 +77,26 @@ user_ssh_keys = Table(
 )
 """Public keys that users log in with."""
 
+ssh_tokens = Table(
+    "ssh_tokens",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("user_id", String(36), nullable=False),
+    Column("auth_epoch", BigInteger, nullable=False),
+    Column("target", String(128), nullable=False),
+    Column("account", String(128), nullable=False),
+    Column("mfa", Boolean, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("used_from", String(64), nullable=False),
+    UniqueConstraint("hash"),
+    Index("ix_ssh_tokens_user", "user_id", "expires_at"),
+)
+"""Tokens by which a user logs in once, to one target: of each its SHA-256. ``auth_epoch`` is the account's when it was
+made, so whatever ends the user's log-ins ends its tokens. ``mfa``: who made it had shown a second factor."""
+
 ssh_authorities = Table(
     "ssh_authorities",
     metadata,

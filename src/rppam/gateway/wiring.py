@@ -12,6 +12,8 @@ from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.ports import Ways
 from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
+from rppam.gateway.ssh_tokens_service import SshTokens
+from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
 from rppam.gateway.terminals_service import TerminalOpening
@@ -33,6 +35,8 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(Authority, Authority(SqlAuthority(base.database), keys, base.clock))
     services.add(AccessSessions, AccessSessions(store, base.cache))
     held = services.add(SqlHeld, SqlHeld(base.database))
+    tokens = services.add(SqlSshTokens, SqlSshTokens(base.database))
+    services.add(SshTokens, SshTokens(tokens, services.get(SqlAccounts), _routes(services)))
     opening = TerminalOpening(base, held, services.get(SqlAccounts), _routes(services))
     services.add(TerminalOpening, opening)
 

@@ -4,7 +4,7 @@ Every guess passes the guard of log-ins, whatever name was typed, so that guesse
 and on all nodes. It decides which reading of a user name is meant; what it does not do is open a log-in session.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.access.accounts.errors import NameInvalid
 from rppam.access.accounts.model import Account, normalise_name
@@ -13,17 +13,32 @@ from rppam.access.mfa.model import SecondStep
 from rppam.access.mfa.service import SecondFactors
 from rppam.access.sessions.service import Caller, SignIn
 from rppam.gateway.names import Wanted
+from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.user_keys_store import SqlUserKeys
+from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.secret import Secret
 
 NOBODY: Final = Wanted("")
 
 
+class Once(NamedTuple):
+    """What a one-time token stood for."""
+
+    found: Account | SecondStep
+    wanted: Wanted
+    """With the account that it was made for."""
+    mfa: bool
+    """A second factor was shown when it was made."""
+
+
 class GatewayLogin:
     """See the module. Raises what :class:`~rppam.access.sessions.service.SignIn` raises."""
 
-    def __init__(self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts, keys: SqlUserKeys) -> None:
+    def __init__(
+        self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts, keys: SqlUserKeys, tokens: SqlSshTokens
+    ) -> None:
         self._sign_in, self._factors, self._accounts, self._keys = sign_in, factors, accounts, keys
+        self._tokens = tokens
 
     async def meant(self, found: list[Wanted]) -> Wanted:
         """The reading whose user exists; else the shortest one, which nobody can tell from the others."""
@@ -66,6 +81,22 @@ class GatewayLogin:
     async def admit(self, account: Account, client: str) -> Account | SecondStep:
         """The account that has signed with its key, or what its second factor needs."""
         return await self._sign_in.admit(account, Caller(client, "ssh"))
+
+    async def once(self, wanted: Wanted, secret: Secret, client: str) -> Once | None:
+        """What a one-time token lets in, which is then used up; ``None``: it is none, for this user and target.
+
+        Whoever is locked stays so, and keeps the token.
+        """
+        account = await self.named(wanted.user)
+        if account is None or not wanted.target:
+            return None
+        found = await self.admit(account, client)
+        actor = Actor(ActorKind.USER, account.id, account.name, address=client)
+        redeemed = await self._tokens.redeem(secret, account, wanted.target, wanted.account, actor)
+        if redeemed is None:
+            return None
+        meant = wanted._replace(account=redeemed.account or wanted.account)
+        return Once(account if redeemed.mfa else found, meant, mfa=redeemed.mfa)
 
     async def code(self, token: Secret, code: str, client: str) -> Account:
         """The account whose second factor ``code`` is."""

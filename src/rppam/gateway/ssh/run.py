@@ -30,6 +30,7 @@ from rppam.gateway.ssh.login import GatewayLogin
 from rppam.gateway.ssh.proxy_protocol import Balancers
 from rppam.gateway.ssh.reaper import Reaper
 from rppam.gateway.ssh.terminals import Terminals
+from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.secret import Secret
@@ -50,7 +51,8 @@ class Gateway:
         chained_login.install()
         self._base = base
         self._accounts = accounts = services.get(SqlAccounts)
-        login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts, services.get(SqlUserKeys))
+        shown = services.get(SqlUserKeys), services.get(SqlSshTokens)
+        login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts, *shown)
         keys, store = data_keys_of(base.config, base.database), services.get(SqlAccess)
         self._keys = SqlOwnKeys(base.database, keys)
         node, boot_id = base.node, base.entropy.nonce()

@@ -30,6 +30,7 @@ from rppam.gateway.ssh.channel import Front, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
 from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh_tokens_store import PREFIX
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
@@ -104,6 +105,7 @@ class GatewayServer(asyncssh.SSHServer):
     async def begin_auth(self, username: str) -> bool:
         # A client may name another user after a first factor: nothing that was proved for the one before counts.
         self._account = self._pending = self._candidate = None
+        self._how, self._has_mfa = "password", False
         if self.gate.draining:
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
@@ -118,10 +120,15 @@ class GatewayServer(asyncssh.SSHServer):
         return self._pending is not None
 
     def password_auth_supported(self) -> bool:
-        return self.gate.policy.password_login and self._pending is None
+        return self._takes_passwords and self._pending is None
 
     def kbdint_auth_supported(self) -> bool:
-        return self.gate.policy.password_login or self._pending is not None
+        return self._takes_passwords or self._pending is not None
+
+    @property
+    def _takes_passwords(self) -> bool:
+        """A one-time token is typed as one."""
+        return self.gate.policy.password_login or self.gate.policy.token_login
 
     def public_key_auth_supported(self) -> bool:
         return self.gate.policy.key_login and self._pending is None
@@ -194,16 +201,30 @@ class GatewayServer(asyncssh.SSHServer):
 
     async def _password(self, password: str) -> bool:
         """Whether it is right; a code may still have to follow."""
-        if not self.gate.policy.password_login or not self._may_try():
+        if not self._takes_passwords or not self._may_try():
             return False
         try:
-            found = await self.gate.login.password(self._wanted.user, Secret(password), self._client)
+            found = await self._once(Secret(password)) if password.startswith(PREFIX) else None
+            if found is None and not self.gate.policy.password_login:
+                return False
+            if found is None:  # what is no token, or none any more, counts as a guess
+                found = await self.gate.login.password(self._wanted.user, Secret(password), self._client)
         except InvalidCredentials:
             return False
         except RppamError as error:  # locked, overloaded, or nobody can tell
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
         return self._taken(found)
+
+    async def _once(self, token: Secret) -> Account | SecondStep | None:
+        """Who comes in by a one-time token."""
+        if not self.gate.policy.token_login:
+            return None
+        used = await self.gate.login.once(self._wanted, token, self._client)
+        if used is None:
+            return None
+        self._wanted, self._how, self._has_mfa = used.wanted, "token", used.mfa
+        return used.found
 
     def _taken(self, found: Account | SecondStep) -> bool:
         """Take what the first factor has shown; false where nothing can follow it."""
