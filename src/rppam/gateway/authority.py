@@ -5,12 +5,12 @@ session is for a key that was made for it, in the memory of the gateway alone, a
 """
 
 import secrets
+from collections.abc import Collection
 from typing import Final
 
 from rppam.crypto.data_keys import DataKeys
 from rppam.gateway.authority_store import SqlAuthority
 from rppam.gateway.certificates import (
-    FORWARDING,
     OWN_PREFIX,
     SERIAL_BITS,
     SESSION_EXTENSIONS,
@@ -70,11 +70,10 @@ class Authority:
         return next((one for one in await self._store.keys() if one.state is State.ACTIVE), None)
 
     async def for_session(
-        self, key: AuthorityKey, session: str, user: str, account: str, minutes: int, source: str, *, forwards: bool
+        self, key: AuthorityKey, session: str, user: str, account: str, minutes: int, source: str, more: Collection[str]
     ) -> Certified:
-        """A certificate for one session with ``account``, and the key that it is for."""
+        """A certificate for one session with ``account``, and the key that it is for; ``more``: extensions besides."""
         private, public, _ = new_key()
-        extensions = {*SESSION_EXTENSIONS, FORWARDING} if forwards else set(SESSION_EXTENSIONS)
         made = signed(
             await self._keys.unseal(key.sealed, _place(key.fingerprint)),
             public,
@@ -83,7 +82,7 @@ class Authority:
             principal=account,
             now_s=self.now_s,
             minutes=minutes,
-            extensions=extensions,
+            extensions={*SESSION_EXTENSIONS, *more},
             source=source,
         )
         return made._replace(private_key=private)

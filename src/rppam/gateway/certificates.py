@@ -40,6 +40,7 @@ SERIAL_BITS: Final = 53
 SESSION_EXTENSIONS: Final = ("permit-pty", "permit-user-rc")
 USER_EXTENSIONS: Final = ("permit-agent-forwarding", "permit-port-forwarding", "permit-pty")
 FORWARDING: Final = "permit-port-forwarding"
+AGENT: Final = "permit-agent-forwarding"
 WORD_CHARS: Final = 100
 
 

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     SUBSYSTEM = "subsystem"
     LOCAL_FORWARD = "local-forward"
     REMOTE_FORWARD = "remote-forward"
+    AGENT = "agent"
+    """The user's own agent, for the target to sign with."""
 
 
 @dataclass(frozen=True, slots=True)

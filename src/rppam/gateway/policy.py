@@ -25,6 +25,8 @@ class AccessPolicy(NamedTuple):
     """``-L``, ``-D``, ``-W``: connections that the target opens for the user."""
     remote_forward: bool = False
     """``-R``: listeners at the target whose connections come to the user."""
+    agent_forward: bool = False
+    """``-A``: the target may have the user's own agent sign for it."""
     channels_per_connection: int = 10
     sessions_per_user: int = 0
     """Sessions of one user at a time, over the whole cluster; 0: as many as one likes."""
@@ -61,6 +63,7 @@ ACCESS: Final = setting(
         "sftp": Flag(),
         "localForward": Flag(),
         "remoteForward": Flag(),
+        "agentForward": Flag(),
         "channelsPerConnection": Whole("a whole number from 1 to 100", 1, 100),
         "sessionsPerUser": Whole("a whole number from 0 (no limit) to 1000", 0, 1_000),
         "idleMinutes": Whole("whole minutes from 0 to 1440", 0, 1440),

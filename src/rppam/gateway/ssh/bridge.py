@@ -13,13 +13,14 @@ import asyncssh
 class Half(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
     """One end."""
 
-    def __init__(self, count: Callable[[int], None]) -> None:
-        """``count`` hears how many bytes came from here."""
+    def __init__(self, count: Callable[[int], None], gone: Callable[["Half"], None] = lambda _: None) -> None:
+        """``count`` hears how many bytes came from here, ``gone`` when nothing more will."""
         self.peer: Half | None = None
         self._channel: asyncssh.SSHTCPChannel[bytes] | asyncssh.SSHUNIXChannel[bytes] | None = None
         self._early: list[bytes] = []
         self._at_end = self._told_end = self._ready = self._closed = self._held = False
         self._count: Final = count
+        self._gone: Final = gone
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:  # type: ignore[override]
         self._channel = chan
@@ -80,10 +81,13 @@ class Half(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
         self.flush()
+        self._gone(self)
 
 
-def pair(up: Callable[[int], None], down: Callable[[int], None]) -> tuple[Half, Half]:
-    """The user's end and the target's end."""
-    front, back = Half(up), Half(down)
+def pair(
+    up: Callable[[int], None], down: Callable[[int], None], gone: Callable[[Half], None] = lambda _: None
+) -> tuple[Half, Half]:
+    """The user's end and the target's end; ``gone`` hears when the user's is over."""
+    front, back = Half(up, gone), Half(down)
     front.peer, back.peer = back, front
     return front, back

@@ -15,7 +15,7 @@ from rppam.cache.model import CacheKey, Kind as Cached
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
 from rppam.gateway.authority import Authority
-from rppam.gateway.certificates import Certified, Judged, problem, shown
+from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, problem, shown
 from rppam.gateway.errors import HostKeyChanged, RouteUnknown
 from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
 from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
@@ -190,7 +190,9 @@ class Gate:
 
     async def _certifier(self, route: Route, actor: Actor, ident: str) -> Callable[[str], Awaitable[Certified]] | None:
         """What signs a certificate for the session ``ident``; ``None``: the target trusts none of ours."""
-        policy, forwards = self._settings.current(CERTIFICATES), self.policy.local_forward or self.policy.remote_forward
+        policy, access = self._settings.current(CERTIFICATES), self.policy
+        more = {FORWARDING} if access.local_forward or access.remote_forward else set()
+        more |= {AGENT} if access.agent_forward else set()
         key = await self._authority.active() if policy.target_tag in route.tags else None
         if key is None:
             return None
@@ -198,9 +200,7 @@ class Gate:
 
         async def certify(source: str) -> Certified:
             source = source if policy.source_address else ""
-            made = await self._authority.for_session(
-                key, ident, name, route.username, policy.minutes, source, forwards=forwards
-            )
+            made = await self._authority.for_session(key, ident, name, route.username, policy.minutes, source, more)
             facts = {"serial": made.serial, "account": route.username, "authority": made.authority}
             target = Entity("access-session", ident, route.target)
             await self.store.note("certificate.issue", target, actor, {**facts, "minutes": policy.minutes})

@@ -262,6 +262,11 @@ class GatewayServer(asyncssh.SSHServer):
         self.hang_up("RP-PAM: too many tries on one connection")
         return False
 
+    @property
+    def connection(self) -> asyncssh.SSHServerConnection:
+        """The user's."""
+        return self._conn
+
     # ---- the target --------------------------------------------------------------------------------------------------
 
     @property
@@ -398,6 +403,7 @@ class GatewayServer(asyncssh.SSHServer):
             Kind.SUBSYSTEM: False,
             Kind.LOCAL_FORWARD: policy.local_forward,
             Kind.REMOTE_FORWARD: policy.remote_forward,
+            Kind.AGENT: policy.agent_forward,
         }
         if not allowed[kind]:
             raise beginning.refused_kind(kind)
@@ -407,7 +413,7 @@ class GatewayServer(asyncssh.SSHServer):
         return name == "sftp"
 
     def session_requested(self) -> tuple[ByteChannel, Front]:
-        return new_channel(self._conn), Front(self)
+        return new_channel(self._conn, lambda: self.gate.policy.agent_forward), Front(self)
 
     async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
         return await forwards.local(self, dest_host, dest_port, orig_host, orig_port)
