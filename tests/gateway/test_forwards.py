@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from tests.gateway.places import HOST, Place
+from tests.gateway.test_register import recorded
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration]
@@ -19,18 +21,19 @@ def allowed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
 
 
+async def greeting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello ")
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
 @contextlib.asynccontextmanager
 async def echo() -> AsyncIterator[int]:
     """A server that greets first, then gives back what it gets, and ends when that does."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello ")
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(talk, HOST, 0) as server:
+    async with await asyncio.start_server(greeting, HOST, 0) as server:
         yield server.sockets[0].getsockname()[1]
 
 
@@ -71,6 +74,39 @@ async def test_l_and_r(place: Place) -> None:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_sockets_of_the_target_and_of_the_user(place: Place, tmp_path: Path) -> None:
+    data, here = os.urandom(300_000), free_port()
+    mine, its = tmp_path / "mine", tmp_path / "its"
+    async with echo() as port, await asyncio.start_unix_server(greeting, mine):
+        options = ("-L", f"{here}:{mine}", "-R", f"{its}:{HOST}:{port}")
+        running = asyncio.create_task(place.ssh("sleep 20", options=options))
+        try:
+            assert await through(here, data) == b"hello " + data
+            reader, writer = await asyncio.open_unix_connection(its)
+            writer.write(data)
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 10) == b"hello " + data
+            writer.close()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    told = [one["details"].get("to") for one in await recorded(place, "access.channel")]
+    assert str(mine) in told
+    assert str(its) in told
+
+
+async def test_a_socket_that_is_not_there_is_closed_at_once(place: Place, tmp_path: Path) -> None:
+    here = free_port()
+    running = asyncio.create_task(place.ssh("sleep 20", options=("-L", f"{here}:{tmp_path / 'none'}")))
+    try:
+        with contextlib.suppress(ConnectionError):
+            assert await through(here, b"x") == b""
+        assert (await place.ssh("true")).code == 0
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_r_on_a_port_that_the_target_chooses(place: Place) -> None:

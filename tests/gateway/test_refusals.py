@@ -13,6 +13,7 @@ from rppam.gateway.ports import Credential
 from rppam.kernel.secret import Secret
 from tests.gateway.places import HOST, Place
 from tests.support.ports import free_port
+from tests.support.served import PASSWORD
 
 pytestmark = [pytest.mark.integration]
 
@@ -125,6 +126,20 @@ async def test_forwards_are_off(place: Place) -> None:
     assert ended.code != 0
     ended = await place.ssh("echo $SSH_AUTH_SOCK", options=("-A",))
     assert ended.out == b"\n"
+
+
+async def test_x11_is_refused_and_keeps_nobody_waiting(place: Place) -> None:
+    env = {**place.environment(PASSWORD), "DISPLAY": "localhost:99"}
+    ended = await place.ssh("echo in $DISPLAY", options=("-Y",), env=env)
+    assert (ended.code, ended.out) == (0, b"in\n"), ended
+
+
+async def test_who_types_nothing_is_ended_and_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = place.gateway.gate.policy._replace(idle_minutes=0.02)
+    monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
+    ended = await place.ssh("sleep 60", options=("-o", "ServerAliveInterval=1"))
+    assert ended.code != 0
+    assert "nothing was typed for 0.02 minutes" in ended.err, ended
 
 
 async def test_what_the_policy_takes_away_is_gone_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

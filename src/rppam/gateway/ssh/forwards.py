@@ -1,4 +1,4 @@
-"""Forwarded connections, where the policy allows them: ``-L``, ``-D``, ``-W`` and ``-R``.
+"""Forwarded connections, where the policy allows them: ``-L``, ``-D``, ``-W`` and ``-R``, to ports and to sockets.
 
 A forward goes through the target's own SSH server, so it reaches what the target reaches. One back to the target's own
 SSH port is refused: it would be a way around the recording.
@@ -27,7 +27,7 @@ async def local(server: "GatewayServer", host: str, port: int, from_host: str, f
     front, back = pair(access.forwarded_up, access.received)
     began = asyncio.get_running_loop().time()
     await access.connection.create_connection(lambda: back, host, port, from_host, from_port, encoding=None)
-    _note(access, Kind.LOCAL_FORWARD, host, port, began)
+    _note(access, Kind.LOCAL_FORWARD, f"{host[:200]} port {port}", began)
     return front
 
 
@@ -45,11 +45,39 @@ async def remote(server: "GatewayServer", conn: asyncssh.SSHServerConnection, ho
 
     began = asyncio.get_running_loop().time()
     listener = await access.connection.create_server(connected, host, port, encoding=None)
-    _note(access, Kind.REMOTE_FORWARD, host, listener.get_port(), began)
+    _note(access, Kind.REMOTE_FORWARD, f"{host[:200]} port {listener.get_port()}", began)
     return listener
 
 
-async def _access(server: "GatewayServer", kind: Kind, host: str, port: int) -> LiveAccess:
+async def local_path(server: "GatewayServer", path: str) -> Half:
+    """A connection that the target opens to a socket of its own. Raises :class:`asyncssh.ChannelOpenError`."""
+    access = await _access(server, Kind.LOCAL_FORWARD)
+    front, back = pair(access.forwarded_up, access.received)
+    began = asyncio.get_running_loop().time()
+    await access.connection.create_unix_connection(lambda: back, path, encoding=None)
+    _note(access, Kind.LOCAL_FORWARD, path, began)
+    return front
+
+
+async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnection, path: str) -> Any:
+    """A socket at the target whose connections come to the user; false where there may be none."""
+    try:
+        access = await _access(server, Kind.REMOTE_FORWARD)
+    except asyncssh.ChannelOpenError:
+        return False
+
+    async def connected() -> Half:
+        front, back = pair(access.forwarded_up, access.received)
+        await conn.create_unix_connection(lambda: front, path, encoding=None)
+        return back
+
+    began = asyncio.get_running_loop().time()
+    listener = await access.connection.create_unix_server(connected, path, encoding=None)
+    _note(access, Kind.REMOTE_FORWARD, path, began)
+    return listener
+
+
+async def _access(server: "GatewayServer", kind: Kind, host: str = "", port: int = 0) -> LiveAccess:
     try:
         server.check(kind)
         access = await server.access(None)
@@ -74,7 +102,7 @@ def _is_itself(host: str, port: int, access: LiveAccess) -> bool:
     return address.is_loopback or address.is_unspecified or str(address) == str(peer[0])
 
 
-def _note(access: LiveAccess, kind: Kind, host: str, port: int, began: float) -> None:
+def _note(access: LiveAccess, kind: Kind, place: str, began: float) -> None:
     took = int((asyncio.get_running_loop().time() - began) * 1000)
-    facts = {"kind": kind.value, "to": f"{host[:200]} port {port}", "exit": "opened", "milliseconds": took}
+    facts = {"kind": kind.value, "to": place[:220], "exit": "opened", "milliseconds": took}
     access.spawn(access.note("access.channel", facts))

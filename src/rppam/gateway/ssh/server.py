@@ -421,6 +421,12 @@ class GatewayServer(asyncssh.SSHServer):
     async def server_requested(self, listen_host: str, listen_port: int) -> Any:
         return await forwards.remote(self, self._conn, listen_host, listen_port)
 
+    async def unix_connection_requested(self, dest_path: str) -> Any:
+        return await forwards.local_path(self, dest_path)
+
+    async def unix_server_requested(self, listen_path: str) -> Any:
+        return await forwards.remote_path(self, self._conn, listen_path)
+
 
 async def _quietly(work: "Coroutine[Any, Any, None]") -> None:
     try:
