@@ -38,12 +38,14 @@ def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
     return None if row is None else checkout_of(row)
 
 
-def own_checkout(connection: Connection, entry_id: str, holder: Holder) -> Checkout | None:
-    """The newest check-out that somebody has of an entry now."""
+def own_or_exclusive(connection: Connection, entry_id: str, holder: Holder) -> tuple[Checkout | None, Checkout | None]:
+    """The newest check-out that ``holder`` has of an entry now, and the exclusive one, whoever has it."""
     mine = (_C.user_id == holder.user_id) & (_C.user_name == holder.name)
-    holds = (_C.entry_id == entry_id) & _C.ended_at.is_(None) & (_C.expires_at > NowMs()) & mine
-    row = connection.execute(select(checkouts).where(holds).order_by(_C.generation.desc()).limit(1)).one_or_none()
-    return None if row is None else checkout_of(row)
+    holds = (_C.entry_id == entry_id) & _C.ended_at.is_(None) & (_C.expires_at > NowMs()) & (mine | _C.exclusive)
+    rows = connection.execute(select(checkouts).where(holds).order_by(_C.generation.desc()))
+    found = [checkout_of(row) for row in rows]
+    own = next((one for one in found if one.holder == holder), None)
+    return own, next((one for one in found if one.exclusive), None)
 
 
 def begin_checkout(

@@ -21,7 +21,7 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
 from rppam.targets.tables import target_accounts
-from rppam.vault.checkout_store import end_checkout, holder_in, own_checkout, taken
+from rppam.vault.checkout_store import end_checkout, holder_in, own_or_exclusive, taken
 from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
 from rppam.vault.model import (
     Checkout,
@@ -338,9 +338,8 @@ class Vault:
 
     def _free(self, connection: Connection, access: Access, entry: Entry) -> Checkout | None:
         """The own check-out. Raises where somebody else has the entry, or nobody may have it."""
-        holder = holder_of(access.identity)
-        own = own_checkout(connection, entry.id, holder)
-        if own is None and entry.policy.exclusive and holder_in(connection, entry.id) is not None:
+        own, exclusive = own_or_exclusive(connection, entry.id, holder_of(access.identity))
+        if own is None and entry.policy.exclusive and exclusive is not None:
             raise taken(connection, entry, None)
         if entry.state is EntryState.PENDING_ROTATION and not access.identity.roles.intersection(_MANAGES):
             raise EntryBlocked(f"{entry.name} was used and is not changed yet")

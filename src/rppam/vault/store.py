@@ -344,13 +344,15 @@ def put_version(
 
 def open_version(connection: Connection, keyring: Keyring, entry: Entry, number: int) -> dict[str, Secret]:
     """The fields of a version. Raises :class:`VersionUnknown`, what a key raises."""
+    with_fields = vault_versions.outerjoin(vault_fields, (_X.entry_id == _V.entry_id) & (_X.version == _V.version))
     which = (_V.entry_id == entry.id) & (_V.version == number)
-    version = connection.execute(select(vault_versions).where(which)).one_or_none()
-    if version is None:
+    rows = connection.execute(select(_V.dek_id, _X.field, _X.sealed).select_from(with_fields).where(which)).all()
+    if not rows:
         raise VersionUnknown(f"there is no version {number}")
-    dek = keyring.open_dek(connection, entry.id, version.dek_id)
-    rows = connection.execute(select(vault_fields).where((_X.entry_id == entry.id) & (_X.version == number)))
-    return {row.field: open_field(dek, row.sealed, entry.id, number, row.field) for row in rows}
+    dek = keyring.open_dek(connection, entry.id, rows[0].dek_id)
+    return {
+        row.field: open_field(dek, row.sealed, entry.id, number, row.field) for row in rows if row.field is not None
+    }
 
 
 def versions_in(connection: Connection, entry_id: str) -> list[Version]:
