@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.process.linux import CONTROL_NAME
 from tests.faults.lab import disk, wallclock
 from tests.faults.lab.disk import Disk
@@ -216,11 +217,18 @@ class FaultLab(Lab):
         return made
 
     def _furnish(self) -> None:
-        """What founding the cluster has put into the nodes' folders belongs on their disks."""
+        """What founding the cluster has put into the nodes' folders belongs on their disks.
+
+        The promise is written anew: a copy of it is what no member votes with.
+        """
         for node in self.nodes:
             if node.disk is not None:
                 for file in node.folder.iterdir():
-                    shutil.copy2(file, node.disk.place / file.name)
+                    if file.name != FILE_NAME:
+                        shutil.copy2(file, node.disk.place / file.name)
+                kept = FilePromises(node.folder / FILE_NAME).load()
+                assert kept is not None, f"{node.name} was not founded"
+                FilePromises(node.disk.place / FILE_NAME).save(kept)
 
     def start(self) -> None:
         """Start the store and every node, and wait until they are one healthy cluster."""
