@@ -288,6 +288,8 @@ def missing_packages() -> list[str]:
         "haproxy": absent("haproxy"),
         "nginx": absent("nginx"),
         "keepalived": absent("keepalived"),
+        "bind9": absent("named"),
+        "bind9-utils": absent("named-checkconf", "tsig-keygen"),
         "rsync": absent("rsync"),
         "git": absent("git"),
         "promtool": absent("promtool"),

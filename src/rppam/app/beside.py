@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rppam.app.database_watch import NodeDatabase
+from rppam.app.dns import name_duty
 from rppam.app.gateway_watch import GatewayWatch
 from rppam.app.offers import leader_tasks, node_tasks
+from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
 from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
 from rppam.cluster.health.model import GaugeView
@@ -14,20 +16,34 @@ from rppam.doctor.acknowledging import Acknowledging
 from rppam.foundation import ControlFoundation
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding
+from rppam.kernel.instant import Instant
 
 
 class Beside:
     """See the module."""
 
-    def __init__(self, control: ControlFoundation, worker_databases: Callable[[], Mapping[str, Condition]]) -> None:
-        """``worker_databases``: what living workers and gateways say of theirs."""
+    def __init__(
+        self,
+        control: ControlFoundation,
+        worker_databases: Callable[[], Mapping[str, Condition]],
+        permitted_until: Callable[[], Instant | None],
+    ) -> None:
+        """``worker_databases``: what living workers and gateways say of theirs. ``permitted_until``: until when this
+        node may lead."""
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
-        self.leading: Final = tuple(leader_tasks(control))
+        name = name_duty(control.config, control.boot_id, permitted_until)
+        self.leading: Final[Sequence[LoopTask]] = (*leader_tasks(control), *name.leading)
         """What only the leader runs."""
         self.acknowledging: Final = Acknowledging(control.database, control.clock, control.node)
         access = control.config.access
         gateways = (GatewayWatch(worker_databases, access.gateways),) if access.enabled else ()
-        self.tasks: Final[Sequence[SideTask]] = (self.database, self.acknowledging, *gateways, *node_tasks(control))
+        self.tasks: Final[Sequence[SideTask]] = (
+            self.database,
+            self.acknowledging,
+            *gateways,
+            *name.beside,
+            *node_tasks(control),
+        )
 
     def warnings(self) -> tuple[str, ...]:
         """What is wrong and is no finding. Takes no time."""

@@ -32,6 +32,7 @@ def values_of_node(settings: Settings, licence: Licence | None) -> Mapping[str, 
     return {
         **values_of(settings),
         "cluster.virtualIp": settings.cluster.virtual_ip or "",
+        "dns.name": settings.dns.name or "",
         "auth.issuer": auth.issuer,
         "auth.audience": auth.audience,
         "auth.tokenMinutes": f"{auth.token_minutes}",

@@ -165,7 +165,7 @@ def deciding_of(
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     link = members.link if members else None
     control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {})
-    beside = Beside(control, worker_databases)
+    beside = Beside(control, worker_databases, lambda: view.permitted_until())  # noqa: PLW0108 - view is made below
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign, members)),

@@ -149,6 +149,37 @@ HOST: Final = (
         linux("Set cluster.virtualIp to the same on all nodes, and read the leader's warnings: it says why its host "
             "refuses the address. Where another host has it for ever, remove it there.",
             "rppam status; ip -brief address; there: sudo ip address del ADDRESS dev INTERFACE")),
+    error("RD-633", "The name server does not answer, so the cluster's name in DNS does not follow the leader.",
+        "RPPAM-5330 in log and health; the name still points to the node that led before",
+        linux("Check dns.server and dns.port, that the name server runs, and that firewalls let this host reach it by "
+            "TCP. The leader tries again by itself.", "dig +tcp @NAME-SERVER soa ZONE; nc -vz NAME-SERVER 53")),
+    error("RD-634", "The name server refuses to let the nodes change the cluster's name in DNS.",
+        "RPPAM-5331: REFUSED; the name still points to the node that led before",
+        Fix("Let the TSIG key of dns.keyName change the name and _rppam below it. For BIND, in the zone: "
+            "update-policy { grant KEY subdomain NAME A AAAA TXT; }; then rndc reload.")),
+    error("RD-635", "The name server is not the primary of the zone of the cluster's name in DNS.",
+        "RPPAM-5332: NOTAUTH, NOTZONE or NOTIMP; the name still points to the node that led before",
+        config("Set dns.server to the primary of the zone (the first word of its SOA record), and dns.zone to the zone "
+            "itself.", "dns.server, dns.zone")),
+    error("RD-636", "The name server does not take the TSIG key, or its answer is not signed with it.",
+        "RPPAM-5333: BADKEY or BADSIG; the name still points to the node that led before",
+        config("Give node and name server the same key: its name, its algorithm and its secret. A secret in a file is "
+            "read again at each try.", "dns.keyName, dns.keyAlgorithm, dns.keySecret")),
+    error("RD-637", "The name server's clock and this host's differ by more than the five minutes that TSIG allows.",
+        "RPPAM-5334: BADTIME; the name still points to the node that led before",
+        here("Set both clocks by NTP.", "timedatectl; chronyc tracking; date -u, here and on the name server",
+            "w32tm /query /status")),
+    error("RD-638", "The name server failed at the cluster's name in DNS, or answered something unforeseen.",
+        "RPPAM-5335: SERVFAIL; the name still points to the node that led before",
+        Fix("Read the name server's log. BIND answers SERVFAIL where it has not loaded the zone, or cannot write the "
+            "journal beside the zone's file.", "there: journalctl -u named -n 50; named-checkzone ZONE FILE")),
+    error("RD-639", "The cluster's name in DNS is another's, so it is not written.",
+        "RPPAM-5336 in log and health; the name does not point to this cluster's leader",
+        Fix("The evidence says whose it is. Give each cluster a name of its own (dns.name). Where the text at "
+            "_rppam.NAME is of a cluster that is gone, or the name is an alias (CNAME), delete that record by hand.",
+            "dig @NAME-SERVER _rppam.NAME txt; dig @NAME-SERVER NAME any")),
+    error("RD-640", "It cannot be told which address of this host the cluster's name in DNS should point to.",
+        "RPPAM-5337 in log and health", config("Set dns.addresses on each node to its own address.", "dns.addresses")),
     note("RD-701", "No node runs on this host now.",
         "curl: connection refused at port 7101",
         linux("Start it once everything here is right.", "sudo systemctl start rppam", "docker start NODE-CONTAINER",

@@ -30,6 +30,7 @@ NAME_FORM: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PREFIX_FORM: Final = r"(?=.{2,64}$)[A-Za-z0-9_.@/+=~#%&!:-]*[A-Za-z0-9_.@/+=~#%&!-]:"
 TEXT_MAX: Final = 4_096
 """Characters of a text. No setting needs more, and each of them is looked at, on a worker's loop."""
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ED25519: Final = bytes.fromhex("302a300506032b6570032100")
 """What stands before the 32 bytes of an Ed25519 key in SubjectPublicKeyInfo (RFC 8410)."""
 
@@ -232,6 +233,41 @@ class AddressInNetwork(Kind):
         if hosts and ip.version == 4 and ip in {network.network_address, network.broadcast_address}:
             raise WrongValueError(f"{shown(text)}, which names the whole network", fix)
         return str(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses(Kind):
+    """IP addresses that a host can have."""
+
+    def read(self, value: object) -> tuple[str, ...]:
+        fix = 'Write a list such as ["10.0.1.11"] or ["10.0.1.11", "fd00::11"].'
+        found = []
+        for entry in _list(value, fix):
+            text = _text(entry, fix)
+            try:
+                address = ip_address(text)
+            except ValueError:
+                raise WrongValueError(shown(text), fix) from None
+            if address.is_multicast or address.is_unspecified:
+                raise WrongValueError(f"{shown(text)}, which no host can have", fix)
+            found.append(str(address))
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class DomainName(Kind):
+    """A name in DNS of two labels or more, or of one where ``least`` says so; read in lower case, without a dot at its
+    end."""
+
+    least: int = 1
+
+    def read(self, value: object) -> str:
+        fix = "Write it such as pam.example.com: labels of letters, digits, '-' and '_' with dots between."
+        text = _text(value, fix)
+        labels = text.lower().removesuffix(".").split(".")
+        if len(text) > 230 or len(labels) < self.least or any(not _LABEL.fullmatch(one) for one in labels):
+            raise WrongValueError(shown(text), fix)
+        return ".".join(labels)
 
 
 @dataclass(frozen=True, slots=True)

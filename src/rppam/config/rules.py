@@ -4,6 +4,7 @@ Promises nothing about the world: the start of the node finds out whether Redis,
 really there.
 """
 
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +18,11 @@ from rppam.config.connection import parse_connection
 from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import NEEDED_COMMANDS, SCRIPT_COMMANDS
 from rppam.config.options import ConnectionOptions
-from rppam.config.settings import ApiSettings, ClusterSettings, RedisSettings, Settings
+from rppam.config.settings import ApiSettings, ClusterSettings, DnsSettings, RedisSettings, Settings
+from rppam.kernel.secret import Secret
 
+TSIG_BYTES_MIN: Final = 16
+"""Shorter secrets are guessed: RFC 8945, section 8, wants as much as the digest has; BIND makes 32 bytes."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{15,511}[A-Za-z0-9._~+/=-]")
 
 
@@ -109,12 +113,40 @@ def contradictions(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
         fix = "Give the gateway a port of its own, such as 2222."
         found = f"{settings.access.port} for both"
         yield Problem("access.port", "another port than api.port and cluster.memberPort", found, fix)
+    yield from _dns_problems(settings.dns, wrong)
     token, make = api.metrics_token, "Make one with: openssl rand -hex 32."
     if token is None and api.metrics_access == "token" and "api.metricsToken" not in wrong:
         yield Problem("api.metricsToken", "a token, as api.metricsAccess is token", "none", make)
     if token is not None and not _TOKEN.fullmatch(token.reveal()):
         found = f"{len(token.reveal())} characters, or others than letters, digits and -._~+/="
         yield Problem("api.metricsToken", "16 to 512 characters of a token (RFC 6750)", found, make)
+
+
+def _dns_problems(dns: DnsSettings, wrong: set[str]) -> Iterator[Problem]:
+    if dns.name is None:
+        return
+    for key, value, fix in (
+        ("server", dns.server, "Name the primary name server of the zone, such as 10.0.1.53."),
+        ("keyName", dns.key_name, "Name the TSIG key as the name server does; tsig-keygen makes one."),
+        ("keySecret", dns.key_secret, 'Put the secret into a file of mode 0600 and write {"file": PATH}.'),
+    ):
+        if value is None and f"dns.{key}" not in wrong:
+            yield Problem(f"dns.{key}", "a value, as dns.name is set", "none", fix)
+    if not f".{dns.name}".endswith(f".{dns.own_zone}"):
+        fix = "Write the zone that has the name in it, or take it out."
+        yield Problem("dns.zone", f"a zone that {dns.name} is in", dns.own_zone, fix)
+    if dns.key_secret is not None and tsig_secret(dns.key_secret) is None:
+        fix = "Copy what stands in quotes behind 'secret' in the key's file, or what tsig-keygen prints there."
+        yield Problem("dns.keySecret", "16 bytes or more in base64", "something else, which is not shown", fix)
+
+
+def tsig_secret(text: Secret) -> bytes | None:
+    """The bytes of a TSIG key; ``None``: it is none."""
+    try:
+        raw = base64.b64decode(text.reveal().strip(), validate=True)
+    except ValueError:
+        return None
+    return raw if len(raw) >= TSIG_BYTES_MIN else None
 
 
 def warnings(settings: Settings) -> Iterator[str]:
@@ -133,6 +165,18 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "cluster.virtualIp: has no effect, since cluster.enabled is false"
     elif cluster.virtual_ip and host in {"127.0.0.1", "::1", "localhost"}:
         yield "cluster.virtualIp: nobody answers there, since api.host is this host alone; set api.host to 0.0.0.0"
+    yield from _dns_warnings(settings)
+
+
+def _dns_warnings(settings: Settings) -> Iterator[str]:
+    dns = settings.dns
+    if dns.name is None:
+        for key in sorted(one for one in settings.given if one.startswith("dns.")):
+            yield f"{key}: has no effect without dns.name"
+    elif not settings.cluster.enabled:
+        yield "dns.name: has no effect, since cluster.enabled is false"
+    elif not dns.addresses and settings.api.host in {"127.0.0.1", "::1", "localhost"}:
+        yield "dns.name: nobody answers there, since api.host is this host alone; set api.host to 0.0.0.0"
 
 
 def _api_warnings(api: ApiSettings, advertised: str | None) -> Iterator[str]:
@@ -165,7 +209,7 @@ def warnings_at_witness(settings: Settings) -> tuple[str, ...]:
 
     The address is the same in every config, and never on a witness: what it needs of an API is no matter there.
     """
-    return tuple(one for one in settings.warnings if not one.startswith("cluster.virtualIp"))
+    return tuple(one for one in settings.warnings if not one.startswith(("cluster.virtualIp", "dns.")))
 
 
 def witness_problems(settings: Settings) -> tuple[Problem, ...]:

@@ -22,9 +22,11 @@ from rppam.config.host_secrets import FileSecret, SecretText
 from rppam.config.kinds import (
     NAME_FORM,
     PREFIX_FORM,
+    Addresses,
     AddressInNetwork,
     ByPlace,
     Choice,
+    DomainName,
     FilePath,
     Flag,
     HostName,
@@ -114,6 +116,7 @@ _OptionalHost = Annotated[str | None, HostName("an IP address or a host name")]
 _Claim = Annotated[str, Text("1 to 200 characters")]
 _Label = Annotated[str, Text("1 to 32 characters", r".{1,32}")]
 _KEY_SOURCES: Final = ("sealing-key", "file", "systemd", "env", "shares", "pkcs11")
+_TSIG_ALGORITHMS: Final = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 _Password = Annotated[Secret | None, SecretText('a text, "encrypted:...", {"file": PATH} or {"env": NAME}')]
 
 
@@ -377,6 +380,45 @@ class VaultSettings(Section):
     )
 
 
+class DnsSettings(Section):
+    """A name in DNS that points to the leader. The same on every node, but for addresses."""
+
+    name: Annotated[str | None, DomainName("a full host name", least=2)] = _key(
+        None, "Name whose addresses are those of the leader, such as pam.example.com. Not set: none."
+    )
+    zone: Annotated[str | None, DomainName("the name of a zone")] = _key(
+        None, "Zone that the name is kept in. Not set: the name without its first label."
+    )
+    server: _OptionalHost = _key(None, "The primary name server of the zone, which takes updates (RFC 2136) by TCP.")
+    port: _Port = _key(53, "Port of the name server.")
+    ttl_s: Annotated[int, _whole("a whole number of seconds", 0, 3_600)] = _key(
+        5, "For how long others may remember the name's addresses: so much longer than the election a change takes.",
+        "ttlSeconds",
+    )  # fmt: skip
+    addresses: Annotated[tuple[str, ...], Addresses("a list of one or more IP addresses")] = _key(
+        (),
+        "This node's own addresses for the name. Not set: api.host where that is one address of this host, else the "
+        "one from which the name server is reached.",
+    )
+    key_name: Annotated[str | None, DomainName("the name of a TSIG key")] = _key(
+        None, "Name of the TSIG key (RFC 8945) that updates are signed with."
+    )
+    key_algorithm: Annotated[str, _one_of(*_TSIG_ALGORITHMS)] = _key("hmac-sha256", "Algorithm of that key.")
+    key_secret: _Password = _key(
+        None, "Secret of that key, in base64. A file is read again at each try, without a restart."
+    )
+
+    @property
+    def own_zone(self) -> str:
+        """The zone that the name is kept in."""
+        return self.zone or (self.name or "").partition(".")[2]
+
+    @property
+    def key_secret_file(self) -> Path | None:
+        """The file that ``key_secret`` stands in, when it is ``{"file": PATH}``."""
+        return self.key_secret.file if isinstance(self.key_secret, FileSecret) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything ``rppam.config`` says, with the defaults filled in."""
@@ -391,6 +433,7 @@ class Settings:
     api: ApiSettings
     access: AccessSettings
     vault: VaultSettings
+    dns: DnsSettings
     given: frozenset[str] = frozenset()
     """Paths of the keys that stand in the file, such as ``redis.keyPrefix``."""
     warnings: tuple[str, ...] = ()
@@ -413,6 +456,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "api": ApiSettings,
     "access": AccessSettings,
     "vault": VaultSettings,
+    "dns": DnsSettings,
 }
 PUSHED_SECTION: Final = "settings"
 """What the cluster's hot configuration shall be: sent to it by hand. A node reads it once, with the first account of a

@@ -83,7 +83,9 @@ def fingerprint(settings: Settings) -> str:
 
 
 def _value(settings: Settings, section: str, name: str) -> object:
-    """What must not change while a node runs: of the password in a file that is the file, which is read again."""
+    """What must not change while a node runs: of a secret in a file that is read again that is the file."""
     if (section, name) == ("redis", "password") and settings.redis.password_file is not None:
         return settings.redis.password_file
+    if (section, name) == ("dns", "key_secret") and settings.dns.key_secret_file is not None:
+        return settings.dns.key_secret_file
     return getattr(getattr(settings, section), name)

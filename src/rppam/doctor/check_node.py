@@ -39,6 +39,7 @@ _OF_THE_NODE: Final = frozenset(
         "RD-628",
         "RD-630",
         "RD-631",
+        *(f"RD-{number}" for number in range(633, 641)),
         "RD-956",
     }
 )

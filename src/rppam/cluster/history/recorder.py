@@ -62,6 +62,8 @@ class HistoryEvent(StrEnum):
     """This node has seen no leader for a while."""
     ADDRESS = "address"
     """The virtual address came to this host, or went; ``here``."""
+    NAME = "name"
+    """The cluster's name in DNS points to this host from now on; ``name``, ``addresses``."""
     STORE_LOST = "store-lost"
     """Redis does not answer this node any more."""
     STORE_BACK = "store-back"
