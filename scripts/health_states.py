@@ -186,6 +186,18 @@ def _leadership() -> Iterable[State]:
         _member_with("pam-3", has_virtual_ip=True), _found("RD-632", "10.0.1.50 is on the hosts of pam-1, pam-3")
     )
     yield State("Address", "the virtual address is on two hosts", change, "the virtual address")
+    at, change = "10.0.1.53 port 53:", _gauge("rppam_dns_name", 0)
+    for code, name, evidence in (
+        ("RD-633", "the name server is away", "no answer within 5 s"),
+        ("RD-634", "the name server refuses updates", "it answers REFUSED for pam.example.com"),
+        ("RD-635", "the name server is not the primary", "it answers NOTAUTH for pam.example.com"),
+        ("RD-636", "the TSIG key is wrong", "it answers BADSIG for the key rppam-key (hmac-sha256)"),
+        ("RD-637", "the name server has another time", "BADTIME"),
+        ("RD-638", "the name server fails", "it answers SERVFAIL for pam.example.com"),
+        ("RD-639", "the name in DNS is another's", "it belongs to the cluster staging"),
+        ("RD-640", "no address of this host is known for the name", "it is reached from 127.0.0.1"),
+    ):
+        yield State("Address", name, _all(change, _found(code, f"{at} {evidence}")), "does not follow this leader")
 
 
 def _stores() -> Iterable[State]:
@@ -284,6 +296,8 @@ TASKS: Final = {
     "the opening of the vault": "it is sealed on this node",
     "the watch over the gateways": "none runs here",
     "the list of acknowledged findings": "a finding is acknowledged",
+    "the name in DNS": "the name server is away",
+    "the watch over the name in DNS": "the TSIG key is wrong",
 }
 """What nodes and leaders do beside, and the state that says when it does not work. A test finds each in the code."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rppam.app.database_watch import NodeDatabase
-from rppam.app.dns import name_duty
+from rppam.app.dns import name_tasks
 from rppam.app.gateway_watch import GatewayWatch
 from rppam.app.offers import leader_tasks, node_tasks
 from rppam.cluster.driver.leader_tasks import LoopTask
@@ -31,7 +31,7 @@ class Beside:
         """``worker_databases``: what living workers and gateways say of theirs. ``permitted_until``: until when this
         node may lead."""
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
-        name = name_duty(control.config, control.boot_id, permitted_until)
+        name = name_tasks(control.config, control.boot_id, permitted_until)
         self.leading: Final[Sequence[LoopTask]] = (*leader_tasks(control), *name.leading)
         """What only the leader runs."""
         self.acknowledging: Final = Acknowledging(control.database, control.clock, control.node)

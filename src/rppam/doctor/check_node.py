@@ -14,7 +14,7 @@ from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import ClusterHealth
+from rppam.cluster.health.model import OF_THE_NAME, ClusterHealth
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -39,7 +39,7 @@ _OF_THE_NODE: Final = frozenset(
         "RD-628",
         "RD-630",
         "RD-631",
-        *(f"RD-{number}" for number in range(633, 641)),
+        *OF_THE_NAME,
         "RD-956",
     }
 )

@@ -84,6 +84,7 @@ async def _check(
     settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report", *, witness: bool | None
 ) -> None:
     from rppam.doctor import check_container as container, check_host as host, check_node as node
+    from rppam.doctor.check_dns import check_dns
     from rppam.doctor.check_https import check_https
     from rppam.doctor.check_members import MemberCheck, is_witness
     from rppam.doctor.check_redis import StoreCheck
@@ -93,6 +94,7 @@ async def _check(
     redis, said = settings.redis, settings.redis.connection
     report.hide(redis.password, redis.sentinel_password, redis.tls_cert_password)
     report.hide(settings.api.tls_cert_password, settings.api.metrics_token, settings.database.url)
+    report.hide(settings.dns.key_secret)
     report.hide(*((said.password, said.sentinel_password) if said else ()))
     is_node = not (is_witness(settings, path.name) if witness is None else witness)
     steps = _Steps(report)
@@ -115,6 +117,8 @@ async def _check(
     running = False
     if is_node:
         await steps.do("database", lambda: host.check_database(settings, report))
+        if settings.dns.name is not None and settings.cluster.enabled:
+            await steps.do("name server", lambda: check_dns(settings, report))
         running = await steps.do("node of this host", lambda: node.check_node(settings, path, report))
     if member is not None:
         running = await steps.do("member port", lambda: member.port(runs=running)) or running

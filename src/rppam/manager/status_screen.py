@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
-from rppam.cluster.health.model import FINE, ClusterHealth, MemberView, is_grave
+from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView, is_grave
 from rppam.kernel.finding import Finding
 
 SAFETY: Final = {
@@ -25,6 +25,7 @@ GRAVE: Final = {
     "RD-630": "the ledger is not what was recorded",
     "RD-631": "the ledger is not the one that was seen",
     "RD-632": "the virtual address is not where it should be",
+    **dict.fromkeys(OF_THE_NAME, "the name in DNS does not follow the leader, or would not"),
     "RD-902": "this node is no member, and has no vote",
     "RD-908": "a node is no member, and has no vote",
     "RD-956": "a node has not got the vault's master key",

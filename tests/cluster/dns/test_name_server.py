@@ -253,6 +253,7 @@ async def test_a_server_that_goes_and_comes_back_gets_the_name_and_what_others_c
     server: Named, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(follower, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(follower, "PATIENCE_S", 0.2)
     caplog.set_level("INFO")
     server.kill()
     task = NameTask(keeper(server))

@@ -40,6 +40,8 @@ AGAIN_S_MAX: Final = 30.0
 TRY_EVERY_S: Final = 60.0
 TRIES: Final = 3
 """So often a round begins anew where somebody else wrote between its reading and its writing."""
+PATIENCE_S: Final = 5.0
+"""A name server that starts anew is nobody's business while the name is right."""
 WATCH_EVERY_S: Final = 2.0
 _MEANING: Final = "1 while this node leads and the name server has the name of the cluster point to it."
 
@@ -63,7 +65,7 @@ class NameKeeper:
     async def put(self, epoch: int) -> tuple[Address, ...]:
         """Have the name point here; return the addresses if that was new. Raises DnsError."""
         mark = self._own(epoch)
-        addresses = frozenset(self._addresses or [await self._own_address()])
+        addresses = await self._own_addresses()
         async with self._limit(), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
             seen = await server.seen()
             for _ in range(TRIES):
@@ -79,6 +81,7 @@ class NameKeeper:
 
     async def try_out(self) -> None:
         """See whether the name server would take an update. Raises DnsError."""
+        await self._own_addresses()
         async with self._limit(), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
             seen = await server.seen()
             await server.try_out()
@@ -93,6 +96,9 @@ class NameKeeper:
 
     def _limit(self) -> "_Limit":
         return _Limit(self.name)
+
+    async def _own_addresses(self) -> frozenset[Address]:
+        return frozenset(self._addresses or [await self._own_address()])
 
     async def _own_address(self) -> Address:
         """The address from which this host reaches the name server."""
@@ -137,10 +143,11 @@ class NameTask(LoopTask):
         super().__init__("the name in DNS")
         self._keeper = keeper
         self.leads = self.is_right = False
+        self._told, self._failing_since = "", 0.0
 
     def start(self, epoch: int) -> None:
         """Begin."""
-        self.leads, self.is_right = True, False
+        self.leads, self.is_right, self._told = True, False, ""
         super().start(epoch)
 
     async def stop(self) -> None:
@@ -175,13 +182,17 @@ class NameTask(LoopTask):
             log.info("the name %s points here now: %s (epoch %d)", name, here, epoch, extra=told)
 
     def _tell(self, trouble: RppamError | str) -> None:
-        if str(trouble) != str(self.trouble):
+        now = asyncio.get_running_loop().time()
+        if trouble and not self._told:
+            self._failing_since = now
+        if str(trouble) != self._told:
             if trouble:
                 log.error("the name %s does not follow this leader: %s", self._keeper.name.name, trouble)
             else:
                 log.info("the name %s follows this leader again", self._keeper.name.name)
-        self.trouble = trouble
-        self.is_right = self.is_right and not trouble
+        self._told = str(trouble)
+        self.is_right = self.is_right and (not trouble or now - self._failing_since < PATIENCE_S)
+        self.trouble = "" if self.is_right else trouble
 
 
 class NameWatch(NodeTask):
@@ -210,4 +221,4 @@ class NameWatch(NodeTask):
         return ""
 
     def _numbers(self) -> tuple[GaugeView, ...]:
-        return (GaugeView("rppam_dns_name", _MEANING, self._leading.is_right),)
+        return (GaugeView("rppam_dns_name", _MEANING, float(self._leading.is_right)),)
