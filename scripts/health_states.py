@@ -198,6 +198,8 @@ def _leadership() -> Iterable[State]:
         ("RD-640", "no address of this host is known for the name", "it is reached from 127.0.0.1"),
     ):
         yield State("Address", name, _all(change, _found(code, f"{at} {evidence}")), "does not follow this leader")
+    failed = _found("RD-641", "/etc/rppam/leader: gained: it ended with 22; its last words: curl: (22) 403")
+    yield State("Address", "the leader's program fails", failed, "the leader's program")
 
 
 def _stores() -> Iterable[State]:
@@ -296,6 +298,8 @@ TASKS: Final = {
     "the opening of the vault": "it is sealed on this node",
     "the watch over the gateways": "none runs here",
     "the list of acknowledged findings": "a finding is acknowledged",
+    "the leader's program": "the leader's program fails",
+    "the watch over the leader's program": "the leader's program fails",
     "the name in DNS": "the name server is away",
     "the watch over the name in DNS": "the TSIG key is wrong",
 }

@@ -6,6 +6,7 @@ from typing import Final
 from rppam.app.database_watch import NodeDatabase
 from rppam.app.dns import name_tasks
 from rppam.app.gateway_watch import GatewayWatch
+from rppam.app.hook import hook_tasks
 from rppam.app.offers import leader_tasks, node_tasks
 from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
@@ -32,7 +33,8 @@ class Beside:
         node may lead."""
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
         name = name_tasks(control.config, control.boot_id, permitted_until)
-        self.leading: Final[Sequence[LoopTask]] = (*leader_tasks(control), *name.leading)
+        hook = hook_tasks(control.config)
+        self.leading: Final[Sequence[LoopTask]] = (*leader_tasks(control), *name.leading, *hook.leading)
         """What only the leader runs."""
         self.acknowledging: Final = Acknowledging(control.database, control.clock, control.node)
         access = control.config.access
@@ -42,6 +44,7 @@ class Beside:
             self.acknowledging,
             *gateways,
             *name.beside,
+            *hook.beside,
             *node_tasks(control),
         )
 

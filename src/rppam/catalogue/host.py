@@ -180,6 +180,11 @@ HOST: Final = (
             "dig @NAME-SERVER _rppam.NAME txt; dig @NAME-SERVER NAME any")),
     error("RD-640", "It cannot be told which address of this host the cluster's name in DNS should point to.",
         "RPPAM-5337 in log and health", config("Set dns.addresses on each node to its own address.", "dns.addresses")),
+    error("RD-641", "The program of cluster.leaderHook failed, so an address may not be with the leader.",
+        "RPPAM-5340 in log and health",
+        here("The evidence has its exit code and its last words. Put right what it says, and let its owner alone "
+            "change it; it is called again by itself.",
+            "sudo -u rppam env RPPAM_EVENT=held RPPAM_EPOCH=1 RPPAM_NODE=NODE PROGRAM; sudo chmod 755 PROGRAM")),
     note("RD-701", "No node runs on this host now.",
         "curl: connection refused at port 7101",
         linux("Start it once everything here is right.", "sudo systemctl start rppam", "docker start NODE-CONTAINER",

@@ -165,6 +165,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "cluster.virtualIp: has no effect, since cluster.enabled is false"
     elif cluster.virtual_ip and host in {"127.0.0.1", "::1", "localhost"}:
         yield "cluster.virtualIp: nobody answers there, since api.host is this host alone; set api.host to 0.0.0.0"
+    if cluster.leader_hook and not cluster.enabled:
+        yield "cluster.leaderHook: has no effect, since cluster.enabled is false"
     yield from _dns_warnings(settings)
 
 

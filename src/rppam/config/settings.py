@@ -170,8 +170,8 @@ class RedisSettings(Section):
 
 
 class ClusterSettings(Section):
-    """The cluster, its members and times. The same on every node, but for memberHost, memberAddress, priority and
-    virtualIpInterface."""
+    """The cluster, its members and times. The same on every node, but for memberHost, memberAddress, priority,
+    virtualIpInterface and leaderHook."""
 
     enabled: _Bool = _key(False, "Work with other nodes. Needs Redis and a licence for it.")
     cluster_id: Annotated[str, _name("a cluster name")] = _key("cluster-001", "Name of the cluster.")
@@ -213,6 +213,13 @@ class ClusterSettings(Section):
     )
     virtual_ip_interface: Annotated[str | None, Text("the name of a network interface", r"[!-.0-~]{1,15}")] = _key(
         None, "Network interface that cluster.virtualIp comes to. Not set: the one with an address in its network."
+    )
+    leader_hook: _OptionalFile = _key(
+        None,
+        "Program that is called as this node begins, goes on and ceases to lead: packaging/hooks has examples.",
+    )
+    leader_hook_s: Annotated[int, _whole("a whole number of seconds", 1, 300)] = _key(
+        30, "How long a call of leaderHook may take; then it is killed.", "leaderHookSeconds"
     )
     timing: Annotated[Timing, _Derived()] = PROFILES["default"]
     """The profile with the overrides above, checked for safety."""

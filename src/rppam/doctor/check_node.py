@@ -40,6 +40,7 @@ _OF_THE_NODE: Final = frozenset(
         "RD-630",
         "RD-631",
         *OF_THE_NAME,
+        "RD-641",
         "RD-956",
     }
 )

@@ -26,6 +26,7 @@ GRAVE: Final = {
     "RD-631": "the ledger is not the one that was seen",
     "RD-632": "the virtual address is not where it should be",
     **dict.fromkeys(OF_THE_NAME, "the name in DNS does not follow the leader, or would not"),
+    "RD-641": "the leader's program failed, or would",
     "RD-902": "this node is no member, and has no vote",
     "RD-908": "a node is no member, and has no vote",
     "RD-956": "a node has not got the vault's master key",

@@ -24,10 +24,11 @@ FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 OF_THE_NAME: Final = tuple(f"RD-{number}" for number in range(633, 641))
 """Why the cluster's name in DNS does not follow the leader."""
 UNHEALTHY: Final = frozenset(
-    ("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", *OF_THE_NAME, "RD-902", "RD-908", "RD-956")
+    ("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", *OF_THE_NAME, "RD-641", "RD-902", "RD-908", "RD-956")
 )
 """Findings with which no cluster is healthy, whatever its nodes say: a promise file that keeps nothing, a ledger that
-is not what was recorded, an address or a name that is not where it should be, nodes without a vote, or without the
+is not what was recorded, an address or a name that is not where it should be, a
+program that did not move one, nodes without a vote, or without the
 vault's master key. As notes they say less."""
 
 
