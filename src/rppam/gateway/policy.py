@@ -44,6 +44,11 @@ class AccessPolicy(NamedTuple):
     two_person_tag: str = "two-person"
     """Resources with this tag: a session with them begins only once somebody else who may watches it."""
 
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether something may be typed as a password: one, or a one-time token."""
+        return self.password_login or self.token_login
+
 
 RECORDING_MODES: Final = ("off", "bounded", "strict")
 RESUME: Final = ("auto", "ask", "never")

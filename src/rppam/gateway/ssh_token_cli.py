@@ -19,7 +19,7 @@ _where: Final = target_options("the token of an account")
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("ssh-token", context_settings=_HELP)
+@click.group("ssh-token", context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --user alice")
 def command() -> None:
     """Tokens for one log-in at the gateway, typed as the password."""
 

@@ -14,7 +14,7 @@ from asyncssh.packet import SSHPacket
 from rppam.gateway.errors import ChannelRefused, SecondPersonNeeded
 from rppam.gateway.model import Kind
 from rppam.gateway.ssh.bridge import Half, pair
-from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
+from rppam.gateway.ssh.byte_channel import PACKET, WINDOW, ByteChannel
 from rppam.gateway.ssh.second_person import needs_second
 from rppam.kernel.errors import RppamError
 
@@ -26,12 +26,18 @@ AT_ONCE_MAX: Final = 32
 """Connections of one session to the agent that stand at one time."""
 
 
-async def lend(server: "GatewayServer", access: "LiveAccess", *, wanted: bool) -> None:
-    """Have the session that is opened next on the target's connection ask for the agent, or not.
+def is_wanted(channel: object) -> bool:
+    """Whether the user's client offers its agent on this channel, and the policy takes it."""
+    return isinstance(channel, ByteChannel) and channel.wants_agent
+
+
+async def lend(server: "GatewayServer", access: "LiveAccess", channel: asyncssh.SSHServerChannel[bytes]) -> None:
+    """Have the session that is opened next on the target's connection ask for the agent, where ``channel`` offers it.
 
     Where the policy or a second person stands in the way that is recorded, and the session goes on without.
     """
     connection: Any = access.connection
+    wanted = is_wanted(channel)
     if wanted:
         try:
             server.check(Kind.AGENT)
@@ -43,10 +49,10 @@ async def lend(server: "GatewayServer", access: "LiveAccess", *, wanted: bool) -
     # asyncssh asks the target where this is set, and connects what the target opens to the path that stands here
     connection._agent_forward_path = "the user's" if wanted else None
     if wanted:
-        _take_over(server, access)
+        _take_over(server, access, channel.get_connection())
 
 
-def _take_over(server: "GatewayServer", access: "LiveAccess") -> None:
+def _take_over(server: "GatewayServer", access: "LiveAccess", user: Any) -> None:
     connection: Any = access.connection
     standing: set[Half] = set()
 
@@ -60,15 +66,15 @@ def _take_over(server: "GatewayServer", access: "LiveAccess") -> None:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections to the agent")
         front, back = pair(access.forwarded_up, access.received, standing.discard)
         standing.add(front)
-        return connection.create_unix_channel(), _through(server, access, front, back, standing)
+        return connection.create_unix_channel(), _through(user, access, front, back, standing)
 
     connection._process_auth_agent_at_openssh_dot_com_open = opened
 
 
-async def _through(server: "GatewayServer", access: "LiveAccess", front: Half, back: Half, standing: set[Half]) -> Half:
+async def _through(user: Any, access: "LiveAccess", front: Half, back: Half, standing: set[Half]) -> Half:
     began = asyncio.get_running_loop().time()
     try:
-        channel = server.connection.create_agent_channel(WINDOW, PACKET)
+        channel = user.create_agent_channel(WINDOW, PACKET)
         await channel.open(lambda: front)
     except BaseException:
         standing.discard(front)

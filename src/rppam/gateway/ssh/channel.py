@@ -16,8 +16,8 @@ from rppam.gateway.errors import GatewayError, NoTarget, TargetError, TargetProt
 from rppam.gateway.holder.shell import HeldShell
 from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Tape
-from rppam.gateway.ssh.agent import lend
-from rppam.gateway.ssh.byte_channel import PACKET, WINDOW, ByteChannel
+from rppam.gateway.ssh.agent import is_wanted, lend
+from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.files import FileTape
 from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
@@ -138,7 +138,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
         if (term := self.term) is not None:
             options = {"request_pty": "force", "term_type": term[0], "term_size": term[1], "term_modes": term[2]}
         command = None if self._command is None else self._command.encode("utf-8", "surrogateescape")
-        await lend(server, access, wanted=self._wants_agent)
+        await lend(server, access, self._channel)
         back, _ = await access.connection.create_session(
             lambda: Back(self),
             command=command,  # type: ignore[arg-type]  # bytes are taken, too
@@ -186,11 +186,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
     @property
     def may_be_kept(self) -> bool:
         """Whether it is a shell with a terminal, which may outlive its connection; the user's agent does not."""
-        return self.kind is Kind.SHELL and self.term is not None and not self._wants_agent
-
-    @property
-    def _wants_agent(self) -> bool:
-        return isinstance(self._channel, ByteChannel) and self._channel.wants_agent
+        return self.kind is Kind.SHELL and self.term is not None and not is_wanted(self._channel)
 
     async def _choose(self) -> bool:
         """Let the user choose a target; false where none was."""

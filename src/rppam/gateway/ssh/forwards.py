@@ -6,7 +6,7 @@ SSH port is refused: it would be a way around the recording.
 
 import asyncio
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncssh
 
@@ -19,6 +19,24 @@ from rppam.kernel.errors import RppamError
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.server import GatewayServer
+
+
+class Forwarding(asyncssh.SSHServer):
+    """What a user's connection asks to be forwarded; the one that inherits it is the :class:`GatewayServer`."""
+
+    _conn: asyncssh.SSHServerConnection
+
+    async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        return await local(cast("GatewayServer", self), dest_host, dest_port, orig_host, orig_port)
+
+    async def server_requested(self, listen_host: str, listen_port: int) -> Any:
+        return await remote(cast("GatewayServer", self), self._conn, listen_host, listen_port)
+
+    async def unix_connection_requested(self, dest_path: str) -> Any:
+        return await local_path(cast("GatewayServer", self), dest_path)
+
+    async def unix_server_requested(self, listen_path: str) -> Any:
+        return await remote_path(cast("GatewayServer", self), self._conn, listen_path)
 
 
 async def local(server: "GatewayServer", host: str, port: int, from_host: str, from_port: int) -> Half:

@@ -50,7 +50,7 @@ _SUBSYSTEM_CHARS: Final = 64
 _RETRY_S: Final = 1.0
 
 
-class GatewayServer(asyncssh.SSHServer):
+class GatewayServer(forwards.Forwarding):
     """See the module."""
 
     def __init__(self, gate: Gate, now: "Callable[[], WallMs]", client: str) -> None:
@@ -120,15 +120,10 @@ class GatewayServer(asyncssh.SSHServer):
         return self._pending is not None
 
     def password_auth_supported(self) -> bool:
-        return self._takes_passwords and self._pending is None
+        return self.gate.policy.takes_passwords and self._pending is None
 
     def kbdint_auth_supported(self) -> bool:
-        return self._takes_passwords or self._pending is not None
-
-    @property
-    def _takes_passwords(self) -> bool:
-        """A one-time token is typed as one."""
-        return self.gate.policy.password_login or self.gate.policy.token_login
+        return self.gate.policy.takes_passwords or self._pending is not None
 
     def public_key_auth_supported(self) -> bool:
         return self.gate.policy.key_login and self._pending is None
@@ -201,7 +196,7 @@ class GatewayServer(asyncssh.SSHServer):
 
     async def _password(self, password: str) -> bool:
         """Whether it is right; a code may still have to follow."""
-        if not self._takes_passwords or not self._may_try():
+        if not self.gate.policy.takes_passwords or not self._may_try():
             return False
         try:
             found = await self._once(Secret(password)) if password.startswith(PREFIX) else None
@@ -261,11 +256,6 @@ class GatewayServer(asyncssh.SSHServer):
             return True
         self.hang_up("RP-PAM: too many tries on one connection")
         return False
-
-    @property
-    def connection(self) -> asyncssh.SSHServerConnection:
-        """The user's."""
-        return self._conn
 
     # ---- the target --------------------------------------------------------------------------------------------------
 
@@ -414,18 +404,6 @@ class GatewayServer(asyncssh.SSHServer):
 
     def session_requested(self) -> tuple[ByteChannel, Front]:
         return new_channel(self._conn, lambda: self.gate.policy.agent_forward), Front(self)
-
-    async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
-        return await forwards.local(self, dest_host, dest_port, orig_host, orig_port)
-
-    async def server_requested(self, listen_host: str, listen_port: int) -> Any:
-        return await forwards.remote(self, self._conn, listen_host, listen_port)
-
-    async def unix_connection_requested(self, dest_path: str) -> Any:
-        return await forwards.local_path(self, dest_path)
-
-    async def unix_server_requested(self, listen_path: str) -> Any:
-        return await forwards.remote_path(self, self._conn, listen_path)
 
 
 async def _quietly(work: "Coroutine[Any, Any, None]") -> None:
