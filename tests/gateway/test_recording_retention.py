@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from rppam.access.accounts.model import AccountRole
 from rppam.cluster.health.ports import Authority
+from rppam.foundation import Foundation
 from rppam.kernel.actor import NODE
 from rppam.recordings.ending import Ending, SqlEnding
 from rppam.recordings.folder import Folder
@@ -82,6 +84,7 @@ def test_the_longest_of_several_tags_counts_and_for_ever_is_longest() -> None:
         400,
         0,
     ]
+    assert [kept.decided(tags)[1] for tags in ((), ("lab", "pci"), ("pci", "court"))] == ["", "pci", "court"]
     assert kept.least() == 30
     assert RecordingRetention().least() == 0
     assert RETENTION.read({"byTag": ["lab=30"]}).least() == 30
@@ -162,6 +165,45 @@ async def test_a_hold_keeps_it_and_only_who_may_gives_the_order(served: Served) 
     await ended(served, days=30)
     assert await states(served) == {held: "deleted", of_alice: "done", of_target: "done"}
     assert [len(await actions(served, f"recording.{what}")) for what in ("hold", "release", "delete")] == [1, 1, 1]
+
+
+@pytest.mark.integration
+async def test_each_says_until_when_it_is_kept_and_by_what(served: Served) -> None:
+    body = {"name": "pay", "kind": "ssh", "address": "192.0.2.1", "port": 22, "tags": ["pci"]}
+    assert (await served.http.post("/api/v1/resources", json=body, headers=served.bearer())).status_code == 201
+    names = {
+        await made(served, b"x\n", target="pay"): "tag",
+        await made(served, b"x\n", target="web1"): "days",
+        await made(served, b"x\n", target="web1", user="bob"): "legal-hold",
+        await made(served, b"x\n", target="web2"): "hold",
+        await made(served, b"x\n", target="web1", live=True): "live",
+        (old := await made(served, b"x\n", target="web3")): "deleted",
+    }
+    held = {"name": "bob", "reason": "case 43"}
+    assert (await served.http.post("/api/v1/audit/holds", json=held, headers=served.bearer())).status_code == 201
+    await order(served, next(one for one, why in names.items() if why == "hold"), "hold", reason="case 42")
+
+    async def kept() -> dict[str, dict[str, Any]]:
+        items = (await served.http.get(URL, headers=served.bearer())).json()["items"]
+        shown = {one["id"]: one for one in items}
+        alone = (await served.http.get(f"{URL}/{old}", headers=served.bearer())).json()
+        assert alone == shown[old], "a list and one say the same"
+        return {names[ident]: one for ident, one in shown.items()}
+
+    before = await kept()
+    assert {one["keptBy"] for one in before.values()} == {"days", "legal-hold", "hold", "live"}
+    assert {one["keptUntil"] for one in before.values()} == {None}, "for ever"
+    await aged(served, old, 100)
+    retention = {"days": 90, "byTag": ["pci=400"]}
+    await ended(served, **retention)
+    await served.services.get(Foundation).hot.refresh()
+    after = await kept()
+    assert {name: one["keptBy"] for name, one in after.items()} == {name: name for name in names.values()}
+    assert {name for name, one in after.items() if one["keptUntil"]} == {"tag", "days"}
+    assert after["tag"]["keptTag"] == "pci"
+    for name, days in (("tag", 400), ("days", 90)):
+        end = datetime.fromisoformat(after[name]["changedAt"])
+        assert datetime.fromisoformat(after[name]["keptUntil"]) == end + timedelta(days=days)
 
 
 @pytest.mark.integration

@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Path, Query
@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
+from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE
 from rppam.http.routes import SIGNED_IN, Kind, declare
 from rppam.http.schemas import Shape
@@ -19,9 +20,12 @@ from rppam.http.services import Here
 from rppam.http.streams import Event, EventStream
 from rppam.http.times import iso_utc
 from rppam.kernel.errors import RppamError
+from rppam.kernel.services import Services
 from rppam.recordings.errors import RecordingDeleted, RecordingUnknown
 from rppam.recordings.formats import ENDINGS, MEDIA, Format, Writer
+from rppam.recordings.keeping import Kept, KeptBy, SqlKeeping
 from rppam.recordings.model import Recording, Sort, State
+from rppam.recordings.policy import RETENTION
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
@@ -70,6 +74,13 @@ class RecordingShape(Shape):
     hold: str
     """Why it is kept whatever its age; empty: it is not."""
     held_by: str
+    kept_by: KeptBy
+    """What keeps it: `live`: it goes on; `hold`; `legal-hold`: on its user, its target or everything; `tag` of its
+    target; `days` of all; `deleted`: nothing any more."""
+    kept_tag: str
+    """The tag that decides; empty: none does."""
+    kept_until: str | None
+    """When it is deleted, as the setting `recordings/retention` and its target's tags are now; null: not by its age."""
 
 
 class RecordingPage(Shape):
@@ -120,14 +131,14 @@ async def list_recordings(
     if not found and session is not None and _may_second(caller):
         every, _ = await services.get(Recordings).page(None, session, None, page_size)
         found = [one for one in every if await services.get(SqlWatchers).waits(one.id)]
-    return RecordingPage(items=[shape_of(one) for one in found], next=following)
+    return RecordingPage(items=await shapes_of(found, services), next=following)
 
 
 @recordings.get(RECORDINGS + "/{recordingId}", summary="One recording", response_model=RecordingShape)
 @declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
 async def show_recording(recording_id: RecordingId, caller: Caller, services: Here) -> RecordingShape:
     """What is known of it, without what was said."""
-    return shape_of(await _readable(recording_id, caller, services))
+    return await shape_of(await _readable(recording_id, caller, services), services)
 
 
 @recordings.get(RECORDINGS + "/{recordingId}/export", summary="A recording as a file", response_class=StreamingResponse)
@@ -188,7 +199,7 @@ async def watch_recording(recording_id: RecordingId, caller: Caller, services: H
             return
         check(now, Action.READ, RecordingsOf(found.user_id), RecordingUnknown("no recording has this id"))
 
-    watched = _watched(found, services.get(Recordings))
+    watched = _watched(found, await shape_of(found, services), services.get(Recordings))
     return EventStream(_told(watched, found.id, seconds, caller) if _may_second(caller) else watched, still_may)
 
 
@@ -214,8 +225,8 @@ async def _told(
             await seconds.leaves(recording, user_id)
 
 
-async def _watched(recording: Recording, service: Recordings) -> AsyncIterator[Event | None]:
-    yield Event("begin", shape_of(recording).model_dump(by_alias=True))
+async def _watched(recording: Recording, shape: RecordingShape, service: Recordings) -> AsyncIterator[Event | None]:
+    yield Event("begin", shape.model_dump(by_alias=True))
     decoders = {sort: codecs.getincrementaldecoder("utf-8")("replace") for sort in (Sort.OUT, Sort.ERROR)}
     loop, said_s = asyncio.get_running_loop(), 0.0
     async for records in service.follow(recording):
@@ -260,8 +271,19 @@ async def _readable(recording_id: str, caller: Caller, services: Here) -> Record
     return found
 
 
-def shape_of(one: Recording) -> RecordingShape:
+async def shape_of(one: Recording, services: Services) -> RecordingShape:
     """A recording for callers."""
+    return (await shapes_of([one], services))[0]
+
+
+async def shapes_of(found: Sequence[Recording], services: Services) -> list[RecordingShape]:
+    """Recordings for callers, with what keeps them."""
+    retention = (await services.get(Foundation).hot.get(RETENTION)).value
+    kept = await services.get(SqlKeeping).of(found, retention)
+    return [_shape(one, why) for one, why in zip(found, kept, strict=True)]
+
+
+def _shape(one: Recording, kept: Kept) -> RecordingShape:
     facts = one.facts
     return RecordingShape(
         id=one.id,
@@ -284,4 +306,7 @@ def shape_of(one: Recording) -> RecordingShape:
         store=one.store,
         hold=one.hold,
         held_by=one.held_by,
+        kept_by=kept.by,
+        kept_tag=kept.tag,
+        kept_until=None if kept.until is None else iso_utc(kept.until),
     )

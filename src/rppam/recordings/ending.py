@@ -17,13 +17,12 @@ from rppam.ledger.record import record
 from rppam.ledger.tables import DAY_MS, audit_holds
 from rppam.recordings.errors import RecordingDeleted, RecordingStoreFailed
 from rppam.recordings.folder import folder_of
+from rppam.recordings.keeping import tags_of, words_of
 from rppam.recordings.model import State, facts_of
 from rppam.recordings.policy import RETENTION, RecordingRetention
 from rppam.recordings.store import entity, row_of
 from rppam.recordings.tables import recording_chunks, recordings
 from rppam.settings.store import SqlSettingsStore
-from rppam.targets.errors import ResourceUnknown
-from rppam.targets.store import resource_named
 
 log: Final = logging.getLogger("rppam.recordings")
 _R: Final = recordings.c
@@ -62,7 +61,7 @@ class SqlEnding(SqlStore):
         for row in rows:
             target = facts_of(row.facts).target
             if target not in tags:
-                tags[target] = _tags(connection, target)
+                tags[target] = tags_of(connection, target)
             days = retention.of(tags[target])
             if days and row.changed < row.now - days * DAY_MS:
                 due.append(row.id)
@@ -74,7 +73,7 @@ class SqlEnding(SqlStore):
         everything is held."""
         row = row_of(connection, ident, lock=True)
         facts = facts_of(row.facts)
-        held = select(audit_holds.c.id).where(audit_holds.c.word.in_((facts.user, facts.target, ""))).limit(1)
+        held = select(audit_holds.c.id).where(audit_holds.c.word.in_(words_of(facts))).limit(1)
         if row.state not in {State.DONE.value, State.LOST.value} or row.hold or connection.execute(held).first():
             return False
         gone = {"state": State.DELETED.value, "sealed_key": "", "changed": NowMs()}
@@ -146,10 +145,3 @@ class Ending:
                 continue
             while await self._store.clear(one.id) == CHUNKS_AT_ONCE:
                 pass
-
-
-def _tags(connection: Connection, target: str) -> tuple[str, ...]:
-    try:
-        return tuple(resource_named(connection, target).tags)
-    except ResourceUnknown:
-        return ()

@@ -50,7 +50,7 @@ class Wanted(Shape):
 async def hold(recording_id: RecordingId, body: Because, caller: Caller, services: Here) -> RecordingShape:
     """While it is held, it is not deleted, however old it is. Holding it again says another reason."""
     await services.get(SqlEnding).hold(recording_id, body.reason, caller.subject)
-    return shape_of(await services.get(Recordings).get(recording_id))
+    return await shape_of(await services.get(Recordings).get(recording_id), services)
 
 
 @keeping.post(
@@ -60,7 +60,7 @@ async def hold(recording_id: RecordingId, body: Because, caller: Caller, service
 async def release(recording_id: RecordingId, body: Because, services: Here) -> RecordingShape:
     """It is deleted with the next round, where its time is over."""
     await services.get(SqlEnding).release(recording_id, body.reason)
-    return shape_of(await services.get(Recordings).get(recording_id))
+    return await shape_of(await services.get(Recordings).get(recording_id), services)
 
 
 @keeping.post(RECORDINGS + "/search", summary="Search recordings", response_class=StreamingResponse)

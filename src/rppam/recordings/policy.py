@@ -43,6 +43,8 @@ STORE: Final = setting(
 
 
 DAYS_MAX: Final = 36_500
+FOR_EVER: Final = DAYS_MAX + 1
+"""Longer than any: what 0 days are compared as."""
 
 
 class RecordingRetention(NamedTuple):
@@ -54,8 +56,13 @@ class RecordingRetention(NamedTuple):
 
     def of(self, tags: Sequence[str]) -> int:
         """Days that a recording of a target with these tags is kept."""
-        own = [days for tag, days in self._classes().items() if tag in tags]
-        return 0 if 0 in own else max(own, default=self.days)
+        return self.decided(tags)[0]
+
+    def decided(self, tags: Sequence[str]) -> tuple[int, str]:
+        """Those days, and the tag that decides; empty: the days of all do."""
+        own = [(days or FOR_EVER, tag) for tag, days in sorted(self._classes().items()) if tag in tags]
+        days, tag = max(own, key=lambda one: one[0], default=(self.days, ""))
+        return (0 if days == FOR_EVER else days), tag
 
     def least(self) -> int:
         """The shortest of all; 0 where everything is kept for ever."""

@@ -7,6 +7,7 @@ from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.recordings.ending import Ending, SqlEnding
+from rppam.recordings.keeping import SqlKeeping
 from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
@@ -24,6 +25,7 @@ def wire(base: Foundation, services: Services) -> None:
     found = Recordings(store, keys, base.session_clock, lambda: base.hot.current(STORE), watchers, node=base.node)
     services.add(Recordings, found)
     services.add(SqlEnding, SqlEnding(base.database))
+    services.add(SqlKeeping, SqlKeeping(base.database))
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
