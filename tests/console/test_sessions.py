@@ -1,17 +1,16 @@
 """Sessions with a real target, in a real browser: watched from any node, ended with a reason, asked for by keyboard."""
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage, cluster
+from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
+from tests.console.places import reaching, shell, typed
 from tests.gateway.places import Sshd, sshd
-from tests.support.lab import HOST, Lab, LabNode, eventually
+from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
 if TYPE_CHECKING:
@@ -33,50 +32,9 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Sshd) -> Iterator[Lab]:
-    """Three nodes with gateways, and the target in their catalogue; nobody has a right on it yet but administrators."""
-    with cluster(redis, tmp_path_factory.mktemp("sessions"), access=True) as lab:
-        made = asking(lab)
-        host = made("POST", "/api/v1/resources", name="web1", kind="ssh", address=HOST, port=target.port)
-        made("POST", f"/api/v1/resources/{host['id']}/host-keys", key=target.host_key)
-        account = made("POST", "/api/v1/accounts", resourceId=host["id"], name=target.user)
-        fields = {"username": target.user, "privateKey": target.private_key}
-        entry = {"folder": "ssh", "name": "key of web1", "type": "ssh-key", "accountId": account["id"]}
-        made("POST", "/api/v1/vault/entries", **entry, fields=fields, exclusive=False)
+    """See :func:`tests.console.places.reaching`."""
+    with reaching(redis, tmp_path_factory.mktemp("sessions"), target) as lab:
         yield lab
-
-
-def asking(lab: Lab) -> Callable[..., Any]:
-    def ask(method: str, path: str, /, **body: Any) -> Any:
-        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token)
-        assert answer.status < 300, answer
-        return answer.body
-
-    return ask
-
-
-@contextmanager
-def shell(node: LabNode, folder: Path, user: str = "sue") -> Iterator["subprocess.Popen[bytes]"]:
-    """``ssh`` of OpenSSH through the node's gateway, with a terminal."""
-    answer = folder / "answer"
-    answer.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
-    answer.chmod(0o700)
-    words = {"Port": node.config["access"]["port"], "User": f"{user}+web1", "StrictHostKeyChecking": "no"}
-    words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no"}
-    argv = ["ssh", "-tt", *(word for name, value in words.items() for word in ("-o", f"{name}={value}")), HOST]
-    kept = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
-    kept |= {"SSH_ASKPASS": str(answer), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0", "TERM": "xterm-256color"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, env=kept) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def typed(process: "subprocess.Popen[bytes]", line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line.encode() + b"\n")
-    process.stdin.flush()
 
 
 def test_a_session_is_watched_over_the_death_of_the_serving_node_and_ended(

@@ -116,6 +116,30 @@ async function call(method: Method, path: string, given: Loose): Promise<unknown
   }
 }
 
+/** The lines of a long answer, each as it comes. Whether the last one was an end is for the caller to say. */
+export async function lines(path: keyof paths, body: unknown, take: (line: unknown) => void, signal: AbortSignal): Promise<void> {
+  const headers = { "Accept-Language": language(), "Content-Type": "application/json" };
+  const wanted = { method: "POST", headers, body: JSON.stringify(body), cache: "no-store" as const, signal };
+  const sent = (): Promise<Response> => fetch(path, wanted).catch(() => {
+    throw new Problem(0, "", t("No node answered."), t("Try again."));
+  });
+  let found = await sent();
+  if (found.status === 401 && (await renew())) found = await sent();
+  if (!found.ok || !found.body) {
+    await answer(found);
+    return;
+  }
+  const reader = found.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
+    const parts = (rest + (value ?? "")).split("\n");
+    rest = parts.pop()!;
+    for (const part of parts) if (part) take(JSON.parse(part));
+    if (done) return;
+  }
+}
+
 function address(path: string, params?: Record<string, unknown>, query?: Record<string, unknown>): string {
   let url = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params?.[name])));
   const wanted = new URLSearchParams();

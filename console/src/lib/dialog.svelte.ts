@@ -1,4 +1,10 @@
-/** Questions that stand above the page: forms, confirmations, and short words of success. */
+/**
+ * Questions that stand above the page: forms, confirmations, and short words of success.
+ *
+ * Where the keyboard was when the first of them opened, there it is again when the last one is closed; where that is
+ * gone, at the beginning of the page.
+ */
+import { tick } from "svelte";
 import { t } from "./i18n.svelte";
 
 export interface Choice {
@@ -42,6 +48,27 @@ export interface Question {
 
 export const dialogs = $state({ open: undefined as Question | undefined, above: undefined as Question | undefined, secret: undefined as { title: string; text: string; lines: string[] } | undefined });
 export const toasts = $state<{ id: number; text: string }[]>([]);
+
+let came: HTMLElement | undefined;
+
+/** Show a dialog above all that is there. */
+export async function show(box: () => HTMLDialogElement | undefined): Promise<void> {
+  if (!document.querySelector("dialog[open]")) {
+    const now = document.activeElement;
+    came = now instanceof HTMLElement && now !== document.body ? now : undefined;
+  }
+  await tick();
+  box()?.showModal();
+}
+
+/** A dialog is gone. */
+export async function shut(): Promise<void> {
+  await tick();
+  if (document.querySelector("dialog[open]")) return;
+  const back = came?.isConnected && !(came as HTMLButtonElement).disabled ? came : document.getElementById("main");
+  came = undefined;
+  back?.focus();
+}
 
 let next = 0;
 const TOAST_MS = 6_000;

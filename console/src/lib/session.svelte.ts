@@ -1,5 +1,6 @@
 /** Who is signed in, and what they may. The page hides what a role may not do; the server decides. */
 import { api, Problem } from "./api";
+import { forgetHunt } from "./hunt.svelte";
 import { deafen, listen } from "./live.svelte";
 import { leaveAll } from "./shells.svelte";
 import type { components } from "./openapi";
@@ -88,6 +89,7 @@ export async function signOut(): Promise<void> {
   tabs.postMessage("");
   deafen();
   leaveAll();
+  forgetHunt();
   session.me = undefined;
   location.hash = "#/";
 }
@@ -104,6 +106,7 @@ export function giveUp(): void {
   session.me = undefined;
   deafen();
   leaveAll();
+  forgetHunt();
   for (const done of waiting.splice(0)) done(false);
 }
 

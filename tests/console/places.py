@@ -1,0 +1,61 @@
+"""A cluster with gateways and a real target behind them, and shells through them."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.console.conftest import PASSWORD, cluster
+from tests.gateway.places import Sshd
+from tests.support.lab import HOST, Lab, LabNode
+from tests.support.redis_servers import Server
+
+
+@contextmanager
+def reaching(redis: Server, folder: Path, target: Sshd) -> Iterator[Lab]:
+    """Three nodes with gateways, and the target in their catalogue; nobody has a right on it yet but administrators."""
+    with cluster(redis, folder, access=True) as lab:
+        made = asking(lab)
+        host = made("POST", "/api/v1/resources", name="web1", kind="ssh", address=HOST, port=target.port)
+        made("POST", f"/api/v1/resources/{host['id']}/host-keys", key=target.host_key)
+        account = made("POST", "/api/v1/accounts", resourceId=host["id"], name=target.user)
+        fields = {"username": target.user, "privateKey": target.private_key}
+        entry = {"folder": "ssh", "name": "key of web1", "type": "ssh-key", "accountId": account["id"]}
+        made("POST", "/api/v1/vault/entries", **entry, fields=fields, exclusive=False)
+        yield lab
+
+
+def asking(lab: Lab) -> Callable[..., Any]:
+    def ask(method: str, path: str, /, **body: Any) -> Any:
+        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token)
+        assert answer.status < 300, answer
+        return answer.body
+
+    return ask
+
+
+@contextmanager
+def shell(node: LabNode, folder: Path, user: str = "sue") -> Iterator["subprocess.Popen[bytes]"]:
+    """``ssh`` of OpenSSH through the node's gateway, with a terminal."""
+    answer = folder / "answer"
+    answer.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
+    answer.chmod(0o700)
+    words = {"Port": node.config["access"]["port"], "User": f"{user}+web1", "StrictHostKeyChecking": "no"}
+    words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no"}
+    argv = ["ssh", "-tt", *(word for name, value in words.items() for word in ("-o", f"{name}={value}")), HOST]
+    kept = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
+    kept |= {"SSH_ASKPASS": str(answer), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0", "TERM": "xterm-256color"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, env=kept) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def typed(process: "subprocess.Popen[bytes]", line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line.encode() + b"\n")
+    process.stdin.flush()

@@ -1,0 +1,470 @@
+"""Every dialog of the console, opened by keyboard: readable in both themes, closed by Escape, the focus back again."""
+
+import re
+from base64 import b32decode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+
+from rppam.access.mfa.model import Enrolment
+from rppam.access.mfa.one_time_codes import code_at, step_at
+from rppam.kernel.system_clock import SystemClock
+from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
+from tests.console.places import asking, reaching, shell, typed
+from tests.console.test_build import CONSOLE
+from tests.console.test_passkeys import authenticator, with_passkey
+from tests.gateway.places import Sshd, sshd
+from tests.support.lab import Lab
+from tests.support.redis_servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
+
+KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYidzIG93biBrZXkgZm9yIHRoZSB0ZXN0cyEhISEh sue@laptop"
+AXE_DIALOG: Final = """async () => (await axe.run({include: ['dialog[open]']}, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+})).violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)}`))"""
+PASTE: Final = """() => {
+    const data = new DataTransfer();
+    data.setData("text/plain", "echo one\\necho two\\n".repeat(400));
+    const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+    document.activeElement.dispatchEvent(event);
+}"""
+BY_THEMSELVES: Final = {"SignIn: Backup codes"}
+"""Seen where they appear: at the first log-in (`test_pages.py`)."""
+
+
+class Dialog(NamedTuple):
+    """A dialog, and how one comes to it."""
+
+    site: str
+    """Where the sources have it: the file, and the first word of its title."""
+    title: str
+    path: str
+    button: str
+    before: tuple[str, ...] = ()
+    """Buttons that are pressed first."""
+
+
+def sites() -> Counter[str]:
+    """Every place of the sources that opens a dialog."""
+    found = Counter[str]()
+    opening = re.compile(r"(?<!function )\b(?:ask\(\{\s*title: |showSecret\()|dialogs\.above = \{\s*")
+    for path in sorted(CONSOLE.joinpath("src").rglob("*")):
+        if path.suffix not in {".svelte", ".ts"}:
+            continue
+        text = path.read_text(encoding="utf-8")
+        for one in opening.finditer(text):
+            rest = text[one.end() :].split("\n")[0]
+            word = re.match(r"(\w+\.\w+)[,?]", rest) or re.search(r't\("((?:[^"\\]|\\.)*)"', rest)
+            assert word is not None, f"{path.name}: {rest}"
+            found[f"{path.name.split('.')[0]}: {word[1][:40]}"] += 1
+    return found
+
+
+class Looked:
+    """What was opened, and what was wrong with it."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched, self.page = watched, watched.page
+        self.sites: Counter[str] = Counter()
+        self.flaws: list[str] = []
+
+    def at(self, path: str) -> None:
+        """Open a page, with all that is folded away."""
+        self.watched.open(path)
+        self.page.locator("main h1").first.wait_for()
+        self.page.wait_for_timeout(100)
+        self.page.locator("main [aria-busy=true]").first.wait_for(state="detached")
+        self.page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+
+    def button(self, name: str) -> "Locator":
+        return self.page.locator("main").get_by_role("button", name=name, exact=True).first
+
+    def judge(self, site: str, title: str) -> "Locator":
+        """The dialog that is open now."""
+        box = self.page.get_by_role("dialog", name=title, exact=True)
+        box.wait_for()
+        self.sites[site] += 1
+        inside = "document.activeElement?.closest('dialog[open]') !== null"
+        self.page.wait_for_function(inside, timeout=5_000)
+        for theme in ("light", "dark") if AXE.exists() else ():
+            self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # one of its own words
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
+            self.flaws += [f"{site} ({theme}): {flaw}" for flaw in self.page.evaluate(AXE_DIALOG)]
+            self.watched.shot(f"dialog-{theme}-{re.sub('[^A-Za-z]+', '-', site)}")
+        return box
+
+    def escaped(self, site: str, box: "Locator", back: "Locator | None") -> None:
+        self.page.keyboard.press("Escape")
+        box.wait_for(state="detached")
+        if back is not None:
+            name = "(one) => one === document.activeElement || document.activeElement?.outerHTML?.slice(0, 120)"
+            self.page.wait_for_timeout(50)
+            if (now := back.evaluate(name)) is not True:
+                self.flaws.append(f"{site}: after it the focus is on {now}")
+
+    def look(self, one: Dialog) -> None:
+        """Open it by keyboard, judge it, close it by Escape."""
+        self.at(one.path)
+        for name in one.before:
+            self.button(name).click()
+        opener = self.button(one.button)
+        opener.focus()
+        self.page.keyboard.press("Enter")
+        self.escaped(one.site, self.judge(one.site, one.title), opener)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
+        yield one
+
+
+class Company(NamedTuple):
+    """A cluster in which there is one of everything."""
+
+    lab: Lab
+    host: str
+    """Id of the target."""
+    fingerprint: str
+
+
+@pytest.fixture(scope="module")
+def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Sshd) -> Iterator[Company]:
+    with reaching(redis, tmp_path_factory.mktemp("dialogs"), target) as lab:
+        ask = asking(lab)
+        (host,) = ask("GET", "/api/v1/resources")["items"]
+        (account,) = ask("GET", "/api/v1/accounts")["items"]
+        (key,) = ask("GET", f"/api/v1/resources/{host['id']}/host-keys")["items"]
+        for name in ("ann", "eve"):
+            roles = ["pam_admin", "pam_approver"] if name == "ann" else ["pam_user"]
+            ask("POST", "/api/v1/users", username=name, displayName="", roles=roles, password=PASSWORD)
+        fields = {"password": "correct-horse"}
+        entry = {"folder": "servers", "name": "root", "type": "password", "fields": fields, "exclusive": True}
+        made = ask("POST", "/api/v1/vault/entries", **entry)
+        folder = next(one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
+        rights = {"items": [{"role": "pam_approver", "rights": ["list", "use"]}]}
+        ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", **rights)
+        ask("POST", "/api/v1/siem/targets", name="collector", kind="syslog", url="tls://siem.example.com:6514")
+        bob, ann = signed_in(lab, "bob"), signed_in(lab, "ann")
+        (id_of_ann,) = (one["id"] for one in ask("GET", "/api/v1/users?search=ann")["items"])
+        ask("POST", "/api/v1/user-groups", name="operators", members=[id_of_ann])
+        wish = {"accountId": account["id"], "rights": ["use"], "minutes": 60, "reason": "the disk is full"}
+        first = bob("POST", "/api/v1/access-requests", **wish)
+        ann("POST", f"/api/v1/access-requests/{first['id']}/approve", note="", version=first["version"])
+        again = {"entryId": made["id"], "rights": ["use"], "minutes": 60, "reason": "once more"}
+        ann("POST", "/api/v1/access-requests", **again)
+        ann("POST", "/api/v1/vault/checkouts", entryId=made["id"], reason="to see", minutes=60, wait=False)
+        settings = "/api/v1/settings/recordings/retention"
+        before = ask("GET", settings)
+        for days in (400, 300):
+            answer = lab.wait_for_leader().ask(settings, method="PUT", send={**before, "days": days}, token=lab.token)
+            assert answer.status == 200, answer
+        for _ in range(8):
+            lab.running()[0].ask(
+                "/api/v1/auth/login", method="POST", send={"username": "eve", "password": "wrong wrong wrong"}
+            )
+        yield Company(lab, host["id"], key["fingerprint"])
+
+
+def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
+    def ask(method: str, path: str, /, **body: Any) -> Any:
+        node = lab.running()[0]
+        login = node.ask("/api/v1/auth/login", method="POST", send={"username": user, "password": PASSWORD})
+        assert login.status == 200, login
+        answer = node.ask(path, method=method, send=body or None, token=login.body["accessToken"])
+        assert answer.status < 300, answer
+        return answer.body
+
+    return ask
+
+
+def plain(company: Company, user: str) -> list[Dialog]:
+    """Those that a button of a page opens."""
+    host, account = f"targets/{company.host}", f"{user}@web1"
+    return [
+        Dialog("Users: New user", "New user", "users", "New user"),
+        Dialog("Users: one.username", "bob", "users?search=bob", "Change bob"),
+        Dialog("Users: Reset the password of {0}", "Reset the password of bob", "users?search=bob", "Reset password"),
+        Dialog("Users: Delete {0}", "Delete bob", "users?search=bob", "Delete"),
+        Dialog("Siem: New SIEM target", "New SIEM target", "siem", "New target"),
+        Dialog("Siem: one.name", "collector", "siem", "Change collector"),
+        Dialog("Siem: Remove {0}", "Remove collector", "siem", "Remove collector"),
+        Dialog("Siem: Send a test event to {0}", "Send a test event to collector", "siem", "Test collector"),
+        Dialog("Policies: New policy", "New policy", "policies", "For everybody"),
+        Dialog("Policies: New group", "New group", "policies", "New group"),
+        Dialog("Policies: Add to {0}", "Add to operators", "policies", "Add somebody operators"),
+        Dialog(
+            "Policies: Take somebody out of {0}", "Take somebody out of operators", "policies", "Take out operators"
+        ),
+        Dialog("Policies: Delete {0}", "Delete operators", "policies", "Delete operators"),
+        Dialog("Terminal: New terminal", "New terminal", "terminal", "New terminal"),
+        Dialog(
+            "Settings: one.title", "For how many days recordings are kept", "settings", "Change recordings/retention"
+        ),
+        Dialog(
+            "Settings: Back to revision {0}", "Back to revision 1", "settings/recordings/retention", "Go back to this"
+        ),
+        Dialog("Lockouts: Unlock {0}", "Unlock eve", "lockouts", "Unlock"),
+        Dialog("Access: End the session {0}", f"End the session sue → {account}", "access", "End sue web1"),
+        Dialog("holds: Hold the recording {0}", f"Hold the recording sue → {account}", "access", "Hold sue web1"),
+        Dialog("Targets: New target", "New target", "targets", "New target"),
+        Dialog("Targets: now.name", "web1", host, "Change"),
+        Dialog("Targets: Delete {0}", "Delete web1", host, "Delete"),
+        Dialog("Targets: Pin a host key", "Pin a host key", host, "Pin a key"),
+        Dialog("Targets: Believe this key no more", "Believe this key no more", host, "Remove"),
+        Dialog("Targets: New privileged account", "New privileged account", host, "New account"),
+        Dialog("Targets: Delete {0}", f"Delete {user}", host, f"Delete {user}"),
+        Dialog("Requests: Ask for access", "Ask for access", "requests", "Ask for access"),
+        Dialog("Requests: Approve {0} for {1}", "Approve servers/root for ann", "requests", "Approve ann servers/root"),
+        Dialog("Requests: Take {0} away", f"Take {account} (bob) away", "requests", f"Take away bob {account}"),
+        Dialog("Logins: End this session", "End this session", "logins", "End sue"),
+        Dialog("Logins: End all sessions of everybody", "End all sessions of everybody", "logins", "End all sessions"),
+        Dialog("Cluster: Let another node lead", "Let another node lead", "cluster", "Switch over"),
+        Dialog("Cluster: Failover test", "Failover test", "cluster", "Failover test"),
+        Dialog("Cluster: Pause automatic failover", "Pause automatic failover", "cluster", "Pause failover"),
+        Dialog("Vault: New entry", "New entry", "vault", "New entry"),
+        Dialog("Vault: Show {0}", "Show root", "vault", "Show root"),
+        Dialog("Vault: Check out {0}", "Check out root", "vault", "Check out root"),
+        Dialog("Vault: End the check-out of {0}", "End the check-out of ann", "vault", "End"),
+        Dialog("Vault: Delete {0}", "Delete root", "vault", "Delete root"),
+        Dialog("Folders: New folder", "New folder", "vault", "New folder"),
+        Dialog("Folders: one.path", "servers", "vault", "Change servers"),
+        Dialog("Folders: Delete {0}", "Delete servers", "vault", "Delete servers"),
+        Dialog(
+            "Folders: Give rights on {0}", "Give rights on servers", "vault", "Give a user rights", ("Rights servers",)
+        ),
+        Dialog(
+            "Folders: Rights of {0} on {1}",
+            "Rights of pam_approver on servers",
+            "vault",
+            "Change pam_approver",
+            ("Rights servers",),
+        ),
+        Dialog("OwnKeys: Add a passkey", "Add a passkey", "account", "Add a passkey"),
+        Dialog("OwnKeys: Add an SSH key", "Add an SSH key", "account", "Add an SSH key"),
+        Dialog("Account: Change my password", "Change my password", "account", "Change my password"),
+        Dialog("Account: Add a second factor", "Add a second factor", "account", "Add a second factor"),
+    ]
+
+
+def test_every_dialog_is_readable_and_gives_the_focus_back(
+    open_page: OpenPage, company: Company, target: Sshd, tmp_path: Path
+) -> None:
+    watched = open_page(host="localhost")
+    page = watched.page
+    authenticator(page)
+    watched.sign_in("sue")
+    seen = Looked(watched)
+    node = company.lab.running()[0]
+    with shell(node, tmp_path) as session:
+        typed(session, "echo be''gun")
+        watched.open("access")
+        page.get_by_role("link", name="Watch sue web1").wait_for()
+        page.get_by_role("button", name="Hold sue web1").wait_for()
+        for one in plain(company, target.user):
+            seen.look(one)
+        of_a_session(seen, target.user)
+    of_the_cluster(seen, company.lab)
+    of_policies_and_requests(seen, company.lab)
+    of_holds(seen, company.lab, target.user)
+    of_factors(seen)
+    of_users(seen, open_page)
+    of_a_terminal(seen, target.user)
+    of_the_end(seen, company.lab)
+    assert seen.flaws == []
+    missing = set(sites()) - set(seen.sites) - BY_THEMSELVES
+    assert missing == set(), "each dialog of the sources is opened here"
+
+
+def of_a_session(seen: Looked, user: str) -> None:
+    """That is watched."""
+    page = seen.page
+    seen.at("access")
+    page.get_by_role("link", name="Watch sue web1").click()
+    opener = page.get_by_role("button", name="End the session")
+    opener.wait_for()
+    opener.focus()
+    page.keyboard.press("Enter")
+    box = seen.judge("Watch: End the session {0}", f"End the session sue → {user}@web1")
+    seen.escaped("Watch: End the session {0}", box, opener)
+
+
+def of_the_cluster(seen: Looked, lab: Lab) -> None:
+    """For one node each."""
+    follower = next(node.name for node in lab.nodes if node is not lab.wait_for_leader())
+    seen.at("cluster")
+    for site, title, button in (
+        ("Cluster: Put {0} into maintenance", f"Put {follower} into maintenance", "Maintenance"),
+        ("Cluster: Remove {0} from the cluster", f"Remove {follower} from the cluster", "Remove"),
+    ):
+        row = seen.page.get_by_role("row").filter(has=seen.page.get_by_role("button", name="Remove"))
+        opener = row.filter(has_text=follower).first.get_by_role("button", name=button)
+        opener.focus()
+        seen.page.keyboard.press("Enter")
+        seen.escaped(site, seen.judge(site, title), opener)
+
+
+def of_policies_and_requests(seen: Looked, lab: Lab) -> None:
+    """Of a policy, and of an own request."""
+    page = seen.page
+    seen.at("policies")
+    page.get_by_role("button", name="For everybody").click()
+    page.get_by_label("Name", exact=True).fill("two eyes")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("dialog").wait_for(state="detached")
+    seen.look(Dialog("Policies: Delete {0}", "Delete two eyes", "policies", "Delete two eyes"))
+    (entry,) = (one for one in asking(lab)("GET", "/api/v1/vault/entries")["items"] if one["name"] == "root")
+    wish = {"entryId": entry["id"], "rights": ["use"], "minutes": 60, "reason": "for me"}
+    signed_in(lab, "sue")("POST", "/api/v1/access-requests", **wish)
+    site = "Requests: Take the request for {0} back"
+    seen.look(Dialog(site, "Take the request for servers/root back", "requests", "Take back servers/root"))
+
+
+def of_holds(seen: Looked, lab: Lab, user: str) -> None:
+    ask = asking(lab)
+    ask("POST", f"/api/v1/recordings/{ask('GET', '/api/v1/recordings')['items'][0]['id']}/hold", reason="case 42")
+    site = "holds: Lift the hold of {0}"
+    seen.look(Dialog(site, f"Lift the hold of sue → {user}@web1", "access", "Lift the hold sue web1"))
+
+
+def tried(seen: Looked, site: str) -> "Locator":
+    """What stands above the question of showing a secret."""
+    page = seen.page
+    seen.at("vault")
+    opener = seen.button("Show root")
+    opener.focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Reason").fill("to look after it")
+    page.get_by_role("button", name="Show", exact=True).click()
+    box = seen.judge(site, "Confirm that it is you")
+    seen.escaped(site, box, None)
+    page.get_by_role("dialog", name="Show root").wait_for()
+    seen.escaped("Vault: Show {0}", page.get_by_role("dialog", name="Show root"), opener)
+    return opener
+
+
+def of_factors(seen: Looked) -> None:
+    """Without any, with a passkey, with an authenticator."""
+    page = seen.page
+    tried(seen, "stepup: This takes a second factor, and your acc")
+    seen.at("account")
+    seen.button("Add a passkey").click()
+    page.get_by_label("Name", exact=True).fill("blue key")
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("cell", name="blue key").first.wait_for()
+    site = "OwnKeys: Take the passkey {0} away"
+    seen.look(Dialog(site, "Take the passkey blue key away", "account", "Take away blue key"))
+    seen.button("Add an SSH key").click()
+    page.get_by_label("Public key").fill(KEY)
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("cell", name="sue@laptop").first.wait_for()
+    site = "OwnKeys: Take the key {0} away"
+    seen.look(Dialog(site, "Take the key sue@laptop away", "account", "Take away sue@laptop"))
+    tried(seen, "stepup: Your passkey proves it.")
+    codes = enrolled(seen)
+    tried(seen, "stepup: Confirm")
+    site = "Account: Take my second factor away"
+    seen.look(Dialog(site, "Take my second factor away", "account", "Take it away"))
+    site = "Account: New backup codes"
+    seen.look(Dialog(site, "New backup codes", "account", "New backup codes"))
+    seen.button("New backup codes").click()
+    page.get_by_label("Code from").fill(codes[0])
+    page.get_by_role("button", name="Save").click()
+    seen.escaped(
+        "Account: Backup codes", seen.judge("Account: Backup codes", "Backup codes"), seen.button("New backup codes")
+    )
+
+
+def enrolled(seen: Looked) -> list[str]:
+    """Backup codes of a new authenticator."""
+    page = seen.page
+    seen.at("account")
+    for _ in range(2):
+        seen.button("Add a second factor").click()
+        page.get_by_label("Current password").fill(PASSWORD)
+        page.get_by_role("button", name="Go on").click()
+        site = "Account: Add this key to your authenticator"
+        box = seen.judge(site, "Add this key to your authenticator")
+        if seen.sites[site] == 1:
+            seen.escaped(site, box, seen.button("Add a second factor"))
+    key = box.locator("p.soft").inner_text().replace(" ", "")
+    enrolment = Enrolment(b32decode(key + "=" * (-len(key) % 8)), 6, 30)
+    code = code_at(enrolment, step_at(enrolment, SystemClock().wall_ms()))
+    box.get_by_label("Its first code").fill(code)
+    box.get_by_role("button", name="Confirm").click()
+    shown = seen.judge("Account: Backup codes", "Backup codes")
+    codes = shown.locator("pre").inner_text().split()
+    seen.escaped("Account: Backup codes", shown, None)
+    inside = seen.page.evaluate("document.activeElement?.id")
+    assert inside == "main", "the button that led here is gone, so the page begins anew"
+    return codes
+
+
+def of_users(seen: Looked, open_page: OpenPage) -> None:
+    """Somebody with a passkey and an authenticator, and passwords that are shown once."""
+    page = seen.page
+    bob = open_page(host="localhost")
+    authenticator(bob.page)
+    with_passkey(bob, "bob", "phone")
+    enrolled(Looked(bob))
+    path, title = "users?search=bob", "Reset the second factor of bob"
+    seen.look(Dialog("Users: Reset the second factor of {0}", title, path, "Reset second factor"))
+    seen.look(Dialog("Users: Take the passkeys of {0} away", "Take the passkeys of bob away", path, "Passkeys"))
+    seen.at(path)
+    for site, button, confirm, title in (
+        ("Users: New password of {0}", "Reset password", "Reset", "New password of bob"),
+        ("Users: First password of {0}", "New user", "Make the user", "First password of zoe"),
+    ):
+        opener = seen.button(button)
+        opener.focus()
+        page.keyboard.press("Enter")
+        if button == "New user":
+            page.get_by_label("User name").fill("zoe")
+        else:
+            page.get_by_label("Reason").fill("forgotten")
+        page.get_by_role("dialog").get_by_role("button", name=confirm, exact=True).click()
+        seen.escaped(site, seen.judge(site, title), opener)
+
+
+def of_a_terminal(seen: Looked, user: str) -> None:
+    page, name = seen.page, f"{user}@web1"
+    seen.watched.open(f"terminal?target=web1&account={user}")
+    page.get_by_role("main").get_by_text("live", exact=True).wait_for(timeout=30_000)
+    screen = page.get_by_role("textbox", name=f"Terminal {name}")
+    screen.focus()
+    page.evaluate(PASTE)
+    site = "ShellView: Paste {0} lines, {1} characters?"
+    seen.escaped(site, seen.judge(site, "Paste 800 lines, 7,200 characters?"), screen)
+    opener = seen.button(f"Close {name}")
+    opener.focus()
+    page.keyboard.press("Enter")
+    site = "Terminal: Close {0}"
+    seen.escaped(site, seen.judge(site, f"Close {name}"), opener)
+    opener.click()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_text("No terminal is open here").wait_for()
+    page.wait_for_function("document.activeElement?.textContent === 'New terminal'", timeout=5_000)
+
+
+def of_the_end(seen: Looked, lab: Lab) -> None:
+    """A log-in that is over is the one dialog that stays, however often Escape is pressed."""
+    page = seen.page
+    seen.at("users")
+    seen.button("New user").click()
+    page.get_by_label("User name").fill("typed-before")
+    assert lab.running()[0].ask("/api/v1/sessions?all=true", method="DELETE", token=lab.new_token()).status == 200
+    page.get_by_role("button", name="Make the user").click()
+    title = "Your session is over"
+    box = seen.judge("App: Your session is over", title)
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(50)
+        assert page.evaluate("document.activeElement?.closest('dialog[open]')?.textContent.includes('session is over')")
+    assert box.is_visible()
