@@ -120,9 +120,9 @@ class Watched:
 
 
 @contextmanager
-def cluster(redis: Server, folder: Path, *, access: bool = False) -> Iterator[Lab]:
-    """Three nodes with an administrator, an auditor and a user; with ``access`` a gateway on each."""
-    with Lab(folder, redis.port, nodes=3, times=CALM, prefix=f"{folder.name}-{os.getpid()}:") as lab:
+def cluster(redis: Server, folder: Path, *, access: bool = False, nodes: int = 3) -> Iterator[Lab]:
+    """Nodes with an administrator, an auditor and a user; with ``access`` a gateway on each."""
+    with Lab(folder, redis.port, nodes=nodes, times=CALM, prefix=f"{folder.name}-{os.getpid()}:") as lab:
         for node in lab.nodes if access else ():
             node.config["access"] = {"enabled": True, "host": HOST, "port": free_port(), "gateways": 1}
         lab.start()

@@ -29,7 +29,7 @@ def reaching(redis: Server, folder: Path, target: Sshd) -> Iterator[Lab]:
 
 def asking(lab: Lab) -> Callable[..., Any]:
     def ask(method: str, path: str, /, **body: Any) -> Any:
-        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token)
+        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token, timeout_s=20)
         assert answer.status < 300, answer
         return answer.body
 

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Executable, update
+from sqlalchemy import Connection, Executable, select, update
 
 from rppam.access.accounts.model import UserChange
 from rppam.http.bounds import ApiLimits
 from rppam.ledger.store import Query, SqlLedger
 from rppam.requests.store import SqlRequests
-from rppam.requests.tables import access_grants, access_requests
+from rppam.requests.tables import access_grants, access_requests, request_decisions
 from rppam.requests.wiring import Sweep, find_object
+from tests.access.passkeys.soft_key import SoftKey
 from tests.requests.people import Person, furnish, hire, person
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration
 REQUESTS, GRANTS, POLICIES = "/api/v1/access-requests", "/api/v1/grants", "/api/v1/approval-policies"
+PASSKEYS = "/api/v1/auth/webauthn"
 MINUTE = 60_000
 
 
@@ -273,6 +275,38 @@ async def test_a_policy_that_asks_for_a_factor_gets_one(company: Served) -> None
     path = f"{REQUESTS}/{made['id']}/approve"
     assert said(await (await person(company, "anna")).post(path)) == (403, "RPPAM-8508")
     assert (await (await person(company, "anna", mfa=True)).post(path)).status_code == 200
+
+
+async def test_a_passkey_is_that_factor_once_for_a_decision_and_for_an_emergency(company: Served) -> None:
+    await policy(company, factor="required", emergencyMinutes=30)
+    people = {name: (await person(company, name), SoftKey(company.url)) for name in ("anna", "carl", "uwe")}
+    for name, (who, key) in people.items():
+        begun = (await who.post(f"{PASSKEYS}/register")).json()
+        body = {"id": begun["id"], "credential": key.create(begun["options"]), "name": name}
+        assert (await who.post(PASSKEYS, **body)).status_code == 201
+
+    async def proof(name: str, by: str = "") -> dict[str, Any]:
+        asked = (await people[name][0].post(f"{PASSKEYS}/prove")).json()
+        return {"id": asked["id"], "credential": people[by or name][1].get(asked["options"])}
+
+    made = await ask(await person(company, "ursula"))
+    anna, carl, uwe = (people[name][0] for name in ("anna", "carl", "uwe"))
+    path = f"{REQUESTS}/{made['id']}/approve"
+    assert said(await anna.post(path)) == (403, "RPPAM-8508")
+    assert said(await anna.post(path, passkey=await proof("anna", by="carl"))) == (403, "RPPAM-8451")
+    assert said(await anna.post(path, passkey=await proof("carl"))) == (409, "RPPAM-8452"), "it was asked of carl"
+    shown = await proof("anna")
+    assert (await anna.post(path, passkey=shown)).status_code == 200
+    kept = select(request_decisions.c.approver, request_decisions.c.factor)
+    rows = await company.database.read(lambda connection: connection.execute(kept).all())
+    assert [tuple(row) for row in rows] == [("id-anna", "passkey")]
+    again = await ask(await person(company, "ursula"), minutes=5)
+    other = f"{REQUESTS}/{again['id']}/deny"
+    assert said(await anna.post(other, passkey=shown)) == (409, "RPPAM-8452"), "an answer counts once"
+    assert (await carl.post(other, passkey=await proof("carl"))).status_code == 200
+    wish = {"accountId": "acc-1", "reason": "the house burns", "emergency": True}
+    assert said(await uwe.post(REQUESTS, **wish)) == (403, "RPPAM-8508")
+    assert (await uwe.post(REQUESTS, **wish, passkey=await proof("uwe"))).status_code == 201
 
 
 async def test_two_who_change_a_policy_or_group_at_once_do_not_overwrite_each_other(company: Served) -> None:

@@ -63,12 +63,12 @@ const PROVE = ["RPPAM-8409", "RPPAM-8508"];
 
 /** What the page does when a session is over: shows the log-in above what is there; true once somebody is signed in. */
 let renew: () => Promise<boolean> = async () => false;
-let raise: (problem: Problem) => Promise<Record<string, unknown> | undefined> = async () => undefined;
+let raise: () => Promise<Record<string, unknown> | undefined> = async () => undefined;
 export function onExpired(ask: () => Promise<boolean>): void {
   renew = ask;
 }
 /** What the page does when an act takes a second factor that is given just now; answers what proves it, for the body. */
-export function onStepUp(ask: (problem: Problem) => Promise<Record<string, unknown> | undefined>): void {
+export function onStepUp(ask: () => Promise<Record<string, unknown> | undefined>): void {
   raise = ask;
 }
 
@@ -101,7 +101,7 @@ async function call(method: Method, path: string, given: Loose): Promise<unknown
       throw problem;
     }
     if (PROVE.includes(problem.code) && !proven && method !== "get") {
-      const proof = await raise(problem);
+      const proof = await raise();
       if (!proof) throw problem;
       // The refusal was the answer to the old key; this is a new act.
       proven = true;

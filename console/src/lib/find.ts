@@ -9,6 +9,12 @@ export async function people(search: string): Promise<Choice[]> {
   return found.items.map((one) => ({ value: one.id, label: one.displayName && one.displayName !== one.username ? `${one.username} (${one.displayName})` : one.username }));
 }
 
+/** Accounts of targets. */
+export async function accounts(search: string): Promise<Choice[]> {
+  const found = await api.get("/api/v1/accounts", { query: { search: search || undefined, pageSize: SOME } as never });
+  return found.items.map((one) => ({ value: one.id, label: `${one.name}@${one.resourceName}` }));
+}
+
 /** Accounts of targets and entries of the vault, as `kind id`. */
 export async function objects(search: string): Promise<Choice[]> {
   const query = { search: search || undefined, pageSize: SOME } as never;

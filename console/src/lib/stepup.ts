@@ -1,17 +1,14 @@
 /** A fresh second factor, asked for when the server wants one for what was just tried: a code, or a passkey. */
-import { api, type Problem } from "./api";
+import { api } from "./api";
 import { dialogs } from "./dialog.svelte";
 import { t } from "./i18n.svelte";
 import { answered, possible } from "./passkey";
 
 type Proof = Record<string, unknown>;
-/** What takes codes alone. */
-const CODE_ONLY = ["RPPAM-8508"];
-
 /** What proves it, for the body of the request; nothing when it was given up. */
-export async function stepUp(problem: Problem): Promise<Proof | undefined> {
+export async function stepUp(): Promise<Proof | undefined> {
   const [factor, passkeys] = await Promise.all([api.get("/api/v1/auth/mfa"), api.get("/api/v1/auth/webauthn")]);
-  const byKey = possible() && !CODE_ONLY.includes(problem.code) && passkeys.items.some((one) => one.site === location.hostname);
+  const byKey = possible() && passkeys.items.some((one) => one.site === location.hostname);
   return new Promise((done) => {
     const passkey = async (): Promise<void> => {
       const begun = await api.post("/api/v1/auth/webauthn/prove", { once: true });

@@ -5,6 +5,7 @@ import { may } from "../lib/session.svelte";
 import Access from "./Access.svelte";
 import Account from "./Account.svelte";
 import Audit from "./Audit.svelte";
+import Authority from "./Authority.svelte";
 import Cluster from "./Cluster.svelte";
 import Doctor from "./Doctor.svelte";
 import Home from "./Home.svelte";
@@ -40,6 +41,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
       { path: "policies", title: () => t("Policies"), page: Policies, may: () => may.seeSecurity },
       { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
       { path: "access", title: () => t("Sessions"), page: Access, may: anybody },
+      { path: "authority", title: () => t("SSH authority"), page: Authority, may: anybody },
     ],
   },
   {

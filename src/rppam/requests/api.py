@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
-from pydantic import SecretStr
 
 from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import AccountRole
 from rppam.access.mfa.service import SecondFactors
+from rppam.access.passkeys.service import Passkeys
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.api import caller_of
 from rppam.access.sessions.model import Identity
@@ -47,8 +47,8 @@ _UNKNOWN: Final = {404: _HIDDEN, 503: NO_DATABASE}
 _DECIDING: Final = {
     **BODY,
     **_UNKNOWN,
-    403: "The caller may not decide about it (RPPAM-8504), or has to show a second factor (RPPAM-8508)",
-    409: "It is decided or over (RPPAM-8503), or has changed since `version` (RPPAM-8509)",
+    403: "The caller may not decide about it (RPPAM-8504), or has to show a second factor (RPPAM-8508, RPPAM-8451)",
+    409: "It is decided or over (RPPAM-8503), has changed since `version` (RPPAM-8509), or RPPAM-8452",
 }
 _ASKING: Final = {
     **BODY,
@@ -89,7 +89,7 @@ async def ask(body: AccessRequest, request: Request, caller: Caller, services: H
         raise RequestInvalid("accountId, entryId: expected one of them")
     if body.entry_id is not None:
         await services.get(Vault).get(caller, body.entry_id)  # who may not know of an entry hears that there is none
-    factor = await _proof(services, request, caller, body.code)
+    factor = await _proof(services, request, caller, body)
     wanted = Wanted(
         kind=ObjectKind.ACCOUNT if body.account_id is not None else ObjectKind.ENTRY,
         object_id=body.account_id or body.entry_id or "",
@@ -178,7 +178,7 @@ async def extend(
     request_id: RequestId, body: ExtensionRequest, request: Request, caller: Caller, services: Here
 ) -> RequestShape:
     """A request of its own, decided like the first; once approved the grant lasts longer."""
-    factor = await _proof(services, request, caller, body.code)
+    factor = await _proof(services, request, caller, body)
     asked = await services.get(SqlRequests).extend(request_id, own_id(caller), body.minutes, body.reason, factor)
     return request_shape(asked)
 
@@ -218,17 +218,22 @@ async def _decide(
     body = body or DecisionRequest()
     user_id = own_id(caller)
     await _seen(services, caller, ident)
-    factor = await _proof(services, request, caller, body.code)
+    factor = await _proof(services, request, caller, body)
     decided = await services.get(SqlRequests).decide(
         ident, user_id, verdict, note=body.note, factor=factor, seen=body.version
     )
     return request_shape(decided)
 
 
-async def _proof(services: Services, request: Request, caller: Identity, code: SecretStr | None) -> str:
-    """How the caller shows a second factor now: a code, or a log-in with one just now; empty: not at all."""
-    if code is not None:
-        await services.get(SecondFactors).prove(own_id(caller), code.get_secret_value(), caller_of(request).client)
+async def _proof(
+    services: Services, request: Request, caller: Identity, body: AccessRequest | DecisionRequest | ExtensionRequest
+) -> str:
+    """How the caller shows a second factor now: a passkey, a code, or a log-in with one just now; empty: not at all."""
+    if body.passkey is not None:
+        await services.get(Passkeys).prove(own_id(caller), body.passkey.id, body.passkey.credential)
+        return "passkey"
+    if body.code is not None:
+        await services.get(SecondFactors).prove(own_id(caller), body.code.get_secret_value(), caller_of(request).client)
         return "code"
     is_fresh = caller.mfa and await services.get(Sessions).is_fresh(request.state.bearer)
     return "session" if is_fresh else ""

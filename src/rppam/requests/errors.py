@@ -52,7 +52,7 @@ class QuotaUsed(RequestError, code="RPPAM-8507", status=429):
 class FactorNeeded(RequestError, code="RPPAM-8508", status=403):
     """This needs a second factor that was shown just now."""
 
-    fix = "Send the code of the authenticator as 'code'; enrol one first where there is none."
+    fix = "Send the code of the authenticator as 'code', or 'passkey'; add one first where there is none."
 
 
 class ChangedMeanwhile(RequestError, code="RPPAM-8509", retry=Retry.YES, status=409):

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from fastapi import Path
 from pydantic import AwareDatetime, Field, SecretStr
 
+from rppam.access.passkeys.schemas import Answer
 from rppam.http.schemas import Flag, Shape
 from rppam.http.times import iso_utc, iso_utc_ms
 from rppam.kernel.instant import WallMs
@@ -39,6 +40,8 @@ class AccessRequest(Shape):
     """Granted at once, for the time that the policy allows; it is told to many, and somebody else reviews it."""
     code: Code | None = None
     """A code of the authenticator, where the policy asks an emergency for one."""
+    passkey: Answer | None = None
+    """In the place of `code`: what a passkey answered to POST /api/v1/auth/webauthn/prove."""
 
 
 class DecisionRequest(Shape):
@@ -47,6 +50,8 @@ class DecisionRequest(Shape):
     note: Text = ""
     code: Code | None = None
     """A code of the authenticator, where the policy asks for one."""
+    passkey: Answer | None = None
+    """In the place of `code`: what a passkey answered to POST /api/v1/auth/webauthn/prove."""
     version: Seen | None = None
     """The version that was looked at: with it, no decision is about something else (409)."""
 
@@ -57,6 +62,7 @@ class ExtensionRequest(Shape):
     minutes: Minutes
     reason: Reason
     code: Code | None = None
+    passkey: Answer | None = None
 
 
 class ReviewRequest(Shape):

@@ -211,7 +211,9 @@ class SqlRequests(SqlStore):
         _check_seen(found, seen)
         enrolled = connection.execute(select(users.c.totp_secret).where(users.c.id == by)).scalar_one_or_none()
         if factor == "" and _asks(found.rules.factor, has_factor=enrolled is not None):
-            raise FactorNeeded("this decision needs a second factor; send the authenticator's code as 'code'")
+            raise FactorNeeded(
+                "this decision needs a second factor; send the authenticator's code as 'code', or 'passkey'"
+            )
         concerned = {by, *(one.approver for one in request.decisions)}
         people = standings(connection, ident, request.requester, concerned)
         is_enabled = request.requester in enabled_among(connection, [request.requester])
@@ -377,7 +379,7 @@ def _asks(rule: FactorRule, *, has_factor: bool) -> bool:
 def _check_factor(rules: Rules, wanted: Wanted, *, has_factor: bool) -> None:
     """An emergency, which nobody approves, needs the factor of the requester."""
     if wanted.emergency and not wanted.factor and _asks(rules.factor, has_factor=has_factor):
-        raise FactorNeeded("an emergency needs a second factor; send the authenticator's code as 'code'")
+        raise FactorNeeded("an emergency needs a second factor; send the authenticator's code as 'code', or 'passkey'")
 
 
 def _check_new(connection: Connection, user_id: str, wanted: Wanted, rules: Rules, now: int) -> None:
