@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.console.conftest import PASSWORD, OpenPage
+from tests.console.conftest import AXE, PASSWORD, OpenPage
+from tests.console.test_passkeys import KEY
 from tests.support.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
@@ -88,6 +89,52 @@ def test_rights_on_a_folder_are_given_changed_and_taken_away(open_page: OpenPage
     page.get_by_role("button", name="Save").click()
     page.get_by_role("listitem").filter(has_text="bob").wait_for(state="detached")
     assert [one["role"] for one in told(lab, place)["items"]] == ["pam_approver"]
+
+
+def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(open_page: OpenPage, lab: Lab) -> None:
+    watched, bob = open_page(permissions=["clipboard-read", "clipboard-write"], host="localhost"), open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    bob.sign_in("bob")
+    bob.open("authority")
+    bob.page.get_by_text("There is no authority yet").wait_for()
+    assert bob.page.get_by_role("button", name="New key").count() == 0
+    watched.open("authority")
+    for _ in range(2):
+        page.get_by_role("button", name="New key").click()
+        page.get_by_role("button", name="Make the key").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("cell", name="next: targets get to know it").wait_for()
+    keys = told(lab, "/api/v1/access/ca")["items"]
+    assert [one["state"] for one in keys] == ["active", "next"]
+    page.get_by_role("button", name="Copy For targets").click()
+    lines = page.evaluate("navigator.clipboard.readText()")
+    assert lines == "".join(f"{one['publicKey']}\n" for one in keys)
+    page.get_by_role("button", name="Let it sign 2").click()
+    page.get_by_label("Reason").fill("all targets have it")
+    page.get_by_role("dialog").get_by_role("button", name="Let it sign").click()
+    page.get_by_role("button", name="Retire 1").click()
+    page.get_by_label("Reason").fill("the new one signs")
+    page.get_by_role("button", name="Retire it").click()
+    page.get_by_role("cell", name="counts no more").wait_for()
+    assert [one["state"] for one in told(lab, "/api/v1/access/ca")["items"]] == ["retired", "active"]
+    bob.page.reload()
+    bob.page.get_by_role("button", name="A certificate for my key").click()
+    bob.page.get_by_label("Public key").fill(KEY)
+    bob.page.get_by_role("button", name="Sign it").click()
+    box = bob.page.get_by_role("dialog").filter(has_text="ssh-ed25519-cert-v01@openssh.com")
+    serial = box.get_by_role("heading").inner_text().removeprefix("Certificate ")
+    box.get_by_role("button", name="Done").click()
+    page.get_by_role("cell", name=serial).wait_for()
+    watched.shot("light-authority")
+    page.get_by_role("button", name=f"Revoke bob {serial}").click()
+    page.get_by_label("Reason").fill("the laptop was lost")
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    page.get_by_role("row").filter(has_text=serial).get_by_text("revoked").wait_for()
+    assert told(lab, "/api/v1/settings/access/certificates")["revoked"] == [serial]
+    for theme in ("light", "dark") if AXE.exists() else ():
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # one of its own words
+        assert watched.axe() == []
 
 
 def test_two_tabs_are_one_log_in_and_never_two_users(open_page: OpenPage, lab: Lab) -> None:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.console.conftest import AXE, OpenPage, Watched
+from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
+from tests.console.places import asking
 from tests.support.lab import Lab
 
 if TYPE_CHECKING:
@@ -79,6 +80,51 @@ def test_the_own_keys_come_and_go(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Use a passkey").click()
     page.get_by_text("RPPAM-8451").wait_for()
+
+
+def test_a_passkey_decides_about_a_request_and_an_emergency(open_page: OpenPage, lab: Lab) -> None:
+    """Where the policy asks for a factor, for who has no authenticator; cancelled, nothing is decided."""
+    node, ask = lab.nodes[0], asking(lab)
+    entry = ask("POST", "/api/v1/vault/entries", folder="servers", name="db", type="password", fields={"password": "x"})
+    ask("POST", "/api/v1/approval-policies", name="strict", level="default", factor="required", emergencyMinutes=30)
+    login = {"username": "bob", "password": PASSWORD}
+    bob = node.ask("/api/v1/auth/login", method="POST", send=login).body["accessToken"]
+    (folder,) = (one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
+    rights = [{"role": "pam_user", "rights": ["list"]}]
+    ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", items=rights)
+    wish = {"entryId": entry["id"], "rights": ["use"], "minutes": 30, "reason": "the disk is full"}
+    answer = node.ask("/api/v1/access-requests", method="POST", send=wish, token=bob, timeout_s=20)
+    assert answer.status == 201, answer
+    watched = open_page(host="localhost")
+    page = watched.page
+    authenticator(page)
+    with_passkey(watched, "sue", "decides")
+    watched.open("requests")
+    page.get_by_role("button", name="Approve bob db").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    proof = page.get_by_role("dialog", name="Confirm that it is you")
+    proof.wait_for()
+    watched.shot("light-decision-step-up")
+    if AXE.exists():
+        assert watched.axe() == []
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Approve db for bob").get_by_text("RPPAM-8508").wait_for()
+    assert ask("GET", f"/api/v1/access-requests/{answer.body['id']}")["state"] == "pending"
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    proof.get_by_role("button", name="Use a passkey").click()
+    page.get_by_role("dialog").first.wait_for(state="detached")
+    page.get_by_role("cell", name="approved").first.wait_for()
+    found = ask("GET", f"/api/v1/access-requests/{answer.body['id']}")
+    assert (found["state"], found["approvals"]) == ("approved", 1)
+    page.get_by_role("button", name="Ask for access").click()
+    what = page.get_by_role("combobox", name="To what")
+    what.locator("option", has_text="servers/db").wait_for(state="attached")
+    what.select_option(label="servers/db")
+    page.get_by_label("Emergency").check()
+    page.get_by_label("Reason").fill("the house burns")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    proof.get_by_role("button", name="Use a passkey").click()
+    page.get_by_text("db: approved").wait_for()
 
 
 def test_an_administrator_takes_a_lost_passkey_away(open_page: OpenPage) -> None:
