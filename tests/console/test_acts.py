@@ -125,7 +125,7 @@ def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(open_pag
     box = bob.page.get_by_role("dialog").filter(has_text="ssh-ed25519-cert-v01@openssh.com")
     serial = box.get_by_role("heading").inner_text().removeprefix("Certificate ")
     box.get_by_role("button", name="Done").click()
-    page.get_by_role("cell", name=serial).wait_for()
+    page.get_by_role("cell", name=serial, exact=True).wait_for()
     watched.shot("light-authority")
     page.get_by_role("button", name=f"Revoke bob {serial}").click()
     page.get_by_label("Reason").fill("the laptop was lost")

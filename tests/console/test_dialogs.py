@@ -139,7 +139,9 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         settings = "/api/v1/settings/recordings/retention"
         before = ask("GET", settings)
         for days in (400, 300):
-            answer = lab.wait_for_leader().ask(settings, method="PUT", send={**before, "days": days}, token=lab.token)
+            answer = lab.wait_for_leader().ask(
+                settings, method="PUT", send={**before, "days": days}, token=lab.token, timeout_s=20
+            )
             assert answer.status == 200, answer
         yield Company(lab, host["id"], key["fingerprint"])
 
@@ -147,9 +149,11 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
 def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
     def ask(method: str, path: str, /, **body: Any) -> Any:
         node = lab.running()[0]
-        login = node.ask("/api/v1/auth/login", method="POST", send={"username": user, "password": PASSWORD})
+        login = node.ask(
+            "/api/v1/auth/login", method="POST", send={"username": user, "password": PASSWORD}, timeout_s=20
+        )
         assert login.status == 200, login
-        answer = node.ask(path, method=method, send=body or None, token=login.body["accessToken"])
+        answer = node.ask(path, method=method, send=body or None, token=login.body["accessToken"], timeout_s=20)
         assert answer.status < 300, answer
         return answer.body
 

@@ -31,6 +31,7 @@ PAGES = {
     "terminal": "Terminal",
     "policies": "Policies",
     "access": "Sessions",
+    "authority": "SSH authority",
     "cluster": "Cluster",
     "doctor": "Doctor",
     "audit": "Audit",
