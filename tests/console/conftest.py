@@ -131,7 +131,7 @@ def cluster(redis: Server, folder: Path, *, access: bool = False, nodes: int = 3
 
             def made(body: dict[str, Any] = body) -> bool:
                 # On a busy machine nodes that have just started may hold the database for a moment: 503, try again.
-                answer = lab.nodes[0].ask("/api/v1/users", method="POST", send=body, token=lab.token)
+                answer = lab.nodes[0].ask("/api/v1/users", method="POST", send=body, token=lab.token, timeout_s=20)
                 return answer.status in {201, 409}
 
             eventually(made, within_s=START_S, what=f"the account {name}", say=lab.logs)
