@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from tests.console.test_build import CONSOLE
+from scripts.console_build import CONSOLE
 
 
 class Dialog(NamedTuple):

@@ -133,7 +133,7 @@ def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(open_pag
     page.get_by_role("row").filter(has_text=serial).get_by_text("revoked").wait_for()
     assert told(lab, "/api/v1/settings/access/certificates")["revoked"] == [serial]
     for theme in ("light", "dark") if AXE.exists() else ():
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # one of its own words
+        page.emulate_media(color_scheme=theme)
         assert watched.axe() == []
 
 
