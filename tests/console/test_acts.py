@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.conftest import AXE, PASSWORD, OpenPage
+from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
 from tests.console.test_passkeys import KEY
 from tests.support.lab import Lab
 
@@ -91,7 +91,11 @@ def test_rights_on_a_folder_are_given_changed_and_taken_away(open_page: OpenPage
     assert [one["role"] for one in told(lab, place)["items"]] == ["pam_approver"]
 
 
-def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(open_page: OpenPage, lab: Lab) -> None:
+def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(
+    open_page: OpenPage, lab: Lab, balancer: Balancer
+) -> None:
+    leader = lab.wait_for_leader().port
+    balancer.ports.sort(key=lambda port: port != leader)  # the leader alone changes settings
     watched, bob = open_page(permissions=["clipboard-read", "clipboard-write"], host="localhost"), open_page()
     page = watched.page
     watched.sign_in("sue")

@@ -335,7 +335,6 @@ def begun(seen: Looked, site: str) -> "Locator":
 
 def enrolled(seen: Looked) -> list[str]:
     """Backup codes of a new authenticator."""
-    page = seen.page
     seen.at("account")
     site = "Account: Add this key to your authenticator"
     seen.escaped(site, begun(seen, site), seen.button("Add a second factor"))
