@@ -17,7 +17,7 @@ from tests.console.dialogs import Dialog, plain, sites
 from tests.console.places import asking, reaching, shell, typed
 from tests.console.test_passkeys import authenticator, with_passkey
 from tests.gateway.places import Sshd, sshd
-from tests.support.lab import Lab
+from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
 if TYPE_CHECKING:
@@ -165,16 +165,18 @@ def test_every_dialog_is_readable_and_gives_the_focus_back(
     open_page: OpenPage, company: Company, target: Sshd, tmp_path: Path
 ) -> None:
     watched = open_page(host="localhost")
-    page = watched.page
-    authenticator(page)
+    authenticator(watched.page)
     watched.sign_in("sue")
     seen = Looked(watched)
     node = company.lab.running()[0]
     with shell(node, tmp_path) as session:
         typed(session, "echo be''gun")
-        watched.open("access")
-        page.get_by_role("link", name="Watch sue web1").wait_for(timeout=120_000)
-        page.get_by_role("button", name="Hold sue web1").wait_for(timeout=60_000)
+        ask = asking(company.lab)
+
+        def live() -> bool:
+            return [one["state"] for one in ask("GET", "/api/v1/recordings")["items"]] == ["live"]
+
+        eventually(live, within_s=120, what="a session that is recorded", say=company.lab.logs)
         for one in plain(company.host, target.user):
             seen.look(one)
         of_a_session(seen, target.user)
