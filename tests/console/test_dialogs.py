@@ -146,6 +146,12 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         yield Company(lab, host["id"], key["fingerprint"])
 
 
+@pytest.fixture(scope="module")
+def lab(company: Company) -> Lab:
+    """What the pages are opened at."""
+    return company.lab
+
+
 def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
     def ask(method: str, path: str, /, **body: Any) -> Any:
         node = lab.running()[0]
