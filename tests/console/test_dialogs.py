@@ -60,13 +60,20 @@ class Looked:
     def button(self, name: str) -> "Locator":
         return self.page.locator("main").get_by_role("button", name=name, exact=True).first
 
+    def focused(self, where: str) -> None:
+        """Wait until it is. Not by the browser's own waiting, which the policy of the pages forbids."""
+        for _ in range(50):
+            if self.page.evaluate(where):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{where}: {self.page.evaluate('document.activeElement?.outerHTML')}")
+
     def judge(self, site: str, title: str) -> "Locator":
         """The dialog that is open now."""
         box = self.page.get_by_role("dialog", name=title, exact=True)
         box.wait_for()
         self.sites[site] += 1
-        inside = "document.activeElement?.closest('dialog[open]') !== null"
-        self.page.wait_for_function(inside, timeout=5_000)
+        self.focused("document.activeElement?.closest('dialog[open]') !== null")
         for theme in ("light", "dark") if AXE.exists() else ():
             self.page.emulate_media(color_scheme=theme)
             if not self.page.evaluate("'axe' in window"):
@@ -403,7 +410,7 @@ def of_a_terminal(seen: Looked, user: str) -> None:
     opener.click()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     page.get_by_text("No terminal is open here").wait_for()
-    page.wait_for_function("document.activeElement?.textContent === 'New terminal'", timeout=5_000)
+    seen.focused("document.activeElement?.textContent === 'New terminal'")
 
 
 def of_the_end(seen: Looked, lab: Lab) -> None:
