@@ -58,8 +58,8 @@ const PATIENCE_READ_MS = 20_000;
 const PATIENCE_CHANGE_MS = 90_000;
 const ANSWER_MS = 20_000;
 const UNDER_WAY = "RPPAM-8802";
-/** An act takes a second factor: of the vault, and of requests. */
-const PROVE = ["RPPAM-8409", "RPPAM-8508"];
+/** An act takes a second factor: of the vault, of requests, and the end of somebody's session. */
+const PROVE = ["RPPAM-8409", "RPPAM-8508", "RPPAM-8628"];
 
 /** What the page does when a session is over: shows the log-in above what is there; true once somebody is signed in. */
 let renew: () => Promise<boolean> = async () => false;

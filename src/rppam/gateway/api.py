@@ -3,14 +3,20 @@
 from dataclasses import fields
 from typing import Annotated, Final, NamedTuple
 
-from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field, SecretStr
 
 from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.passkeys.schemas import Answer
+from rppam.access.passkeys.service import Passkeys
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
+from rppam.access.sessions.api import caller_of
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import AccessUnknown
+from rppam.foundation import Foundation
+from rppam.gateway.errors import AccessUnknown, KillFactorNeeded
 from rppam.gateway.model import WHY_CHARS, Access, FileNote
+from rppam.gateway.policy import ACCESS
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.store import SqlAccess
 from rppam.http.answers import BODY, NO_DATABASE
@@ -18,11 +24,13 @@ from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
+from rppam.kernel.services import Services
 
 SESSIONS: Final = "/api/v1/access/sessions"
 access = APIRouter(tags=["access"])
 _ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 AccessId = Annotated[str, Path(alias="accessId", pattern=_ID)]
+_MAY_NOT_END: Final = "The role may see this session and not end it, or a second factor is needed (RPPAM-8628)"
 _HIDDEN: Final = "No session of this id, or somebody else's"
 
 
@@ -100,6 +108,10 @@ class KillRequest(Shape):
     """Why a session is ended; its user and the ledger are told."""
 
     reason: Annotated[str, Field(max_length=WHY_CHARS - 80)] = ""
+    code: Annotated[SecretStr, Field(min_length=1, max_length=64)] | None = None
+    """A code of the authenticator, where the setting `access/ssh` asks for a second factor."""
+    passkey: Answer | None = None
+    """In the place of `code`: what a passkey answered to POST /api/v1/auth/webauthn/prove."""
 
 
 class AccessOf(NamedTuple):
@@ -159,12 +171,26 @@ async def list_files(
 
 
 @access.post(SESSIONS + "/{accessId}/kill", summary="End a session with a target", response_model=AccessShape)
-@declare(SIGNED_IN, {**BODY, 403: "The role may see this session and not end it", 404: _HIDDEN, 503: NO_DATABASE})
-async def kill_access(access_id: AccessId, body: KillRequest, caller: Caller, services: Here) -> AccessShape:
+@declare(SIGNED_IN, {**BODY, 403: _MAY_NOT_END, 404: _HIDDEN, 503: NO_DATABASE})
+async def kill_access(
+    access_id: AccessId, body: KillRequest, caller: Caller, services: Here, request: Request
+) -> AccessShape:
     """On whatever node it is; its user is shown the reason. The answer is the session as it was before."""
     found = await _own(access_id, Action.END, caller, services)
+    if found.user_id != caller.user_id:
+        await _prove(body, caller, services, caller_of(request).client)
     await services.get(AccessSessions).kill(access_id, _plain(body.reason), caller.subject)
     return _shape(found)
+
+
+async def _prove(body: KillRequest, caller: Identity, services: Services, client: str) -> None:
+    """Raise KillFactorNeeded where a factor is asked for and none is shown; what is shown is checked in any case."""
+    if caller.user_id is not None and body.passkey is not None:
+        await services.get(Passkeys).prove(caller.user_id, body.passkey.id, body.passkey.credential)
+    elif caller.user_id is not None and body.code is not None:
+        await services.get(SecondFactors).prove(caller.user_id, body.code.get_secret_value(), client)
+    elif services.get(Foundation).hot.current(ACCESS).kill_factor == "required":
+        raise KillFactorNeeded("to end somebody else's session, show a second factor: 'code' or 'passkey'")
 
 
 async def _own(session_id: str, action: Action, caller: Caller, services: Here) -> Access:

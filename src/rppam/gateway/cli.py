@@ -1,6 +1,7 @@
 """``rppam session``: who is on which target, watching and ending a session, asked of any node."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from rppam.kernel.errors import Exit
 HOST: Final = "session@host"
 SESSIONS: Final = "/api/v1/access/sessions"
 RECORDINGS: Final = "/api/v1/recordings"
+FACTOR: Final = "RPPAM-8628"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _TOKEN: Final = "the token of an administrator"  # noqa: S105 - no token
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -53,11 +55,15 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
 @_json
 @target_options(_TOKEN)
 def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
-    """End SESSION, on whatever node it is.
+    """End SESSION, on whatever node it is; where a second factor is needed, its code is asked for.
 
     Exit code 0: ordered; 1: there is none, or it is over; 2: could not be ordered.
     """
-    found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", {"reason": reason})
+    body = {"reason": reason}
+    found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", body)
+    if found.get("code") == FACTOR and sys.stdin.isatty():
+        body["code"] = click.prompt("Code of your authenticator", hide_input=True, err=True)
+        found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", body)
     if problem:
         click.echo(problem, err=True)
         return Exit.NO if found.get("status") == 404 else Exit.ERRORS

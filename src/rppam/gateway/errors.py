@@ -124,6 +124,12 @@ class TokenUnknown(GatewayError, code="RPPAM-8627", status=404):
     fix = "`rppam ssh-token ls` lists those that can still be used; expired and used ones need not be taken away."
 
 
+class KillFactorNeeded(GatewayError, code="RPPAM-8628", status=403):
+    """Ending somebody else's session takes a second factor that is shown just now."""
+
+    fix = "Send the code of the authenticator as 'code', or 'passkey'; add one first where there is none."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

@@ -41,6 +41,8 @@ class AccessPolicy(NamedTuple):
     """``off``; ``bounded``: shown at once, at most a second of it not yet durable; ``strict``: durable before shown."""
     recording_loss: str = "refuse"
     """Where nothing can be recorded: ``refuse`` starts no session and ends running ones; ``allow`` goes on without."""
+    kill_factor: str = "none"
+    """Who ends somebody else's session shows a second factor then: ``required``; or need not: ``none``."""
     two_person_tag: str = "two-person"
     """Resources with this tag: a session with them begins only once somebody else who may watches it."""
 
@@ -53,6 +55,7 @@ class AccessPolicy(NamedTuple):
 RECORDING_MODES: Final = ("off", "bounded", "strict")
 RESUME: Final = ("auto", "ask", "never")
 ON_LOSS: Final = ("refuse", "allow")
+KILL_FACTORS: Final = ("none", "required")
 _TAG: Final = "[a-z0-9._:=/-]{1,64}"
 
 ACCESS: Final = setting(
@@ -76,6 +79,7 @@ ACCESS: Final = setting(
         "resumeMinutes": Whole("whole minutes from 1 to 1440", 1, 1440),
         "recording": Choice(f"one of {', '.join(RECORDING_MODES)}", RECORDING_MODES),
         "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
+        "killFactor": Choice(f"one of {', '.join(KILL_FACTORS)}", KILL_FACTORS),
         "twoPersonTag": Text("a tag of resources", _TAG, "Write a tag such as two-person."),
     },
 )
