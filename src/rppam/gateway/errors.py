@@ -127,7 +127,7 @@ class TokenUnknown(GatewayError, code="RPPAM-8627", status=404):
 class KillFactorNeeded(GatewayError, code="RPPAM-8628", status=403):
     """Ending somebody else's session takes a second factor that is shown just now."""
 
-    fix = "Send the code of the authenticator as 'code', or 'passkey'; add one first where there is none."
+    fix = "Send 'code' or 'passkey' with the order; `rppam session kill` asks for the code, the console for either."
 
 
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
