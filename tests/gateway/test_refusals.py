@@ -135,11 +135,12 @@ async def test_x11_is_refused_and_keeps_nobody_waiting(place: Place) -> None:
 
 
 async def test_who_types_nothing_is_ended_and_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = place.gateway.gate.policy._replace(idle_minutes=0.02)
+    policy = place.gateway.gate.policy._replace(idle_minutes=1)
     monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
+    monkeypatch.setattr("rppam.gateway.ssh.gate.SECONDS_A_MINUTE", 0.5)
     ended = await place.ssh("sleep 60", options=("-o", "ServerAliveInterval=1"))
     assert ended.code != 0
-    assert "nothing was typed for 0.02 minutes" in ended.err, ended
+    assert "nothing was typed for 1 min" in ended.err, ended
 
 
 async def test_what_the_policy_takes_away_is_gone_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from rppam.kernel.actor import Actor, acting
 from rppam.ledger.model import Entity
 from rppam.settings.hot import LiveSettings
 
+SECONDS_A_MINUTE: Final = 60
 log: Final = logging.getLogger("rppam.gateway")
 
 
@@ -173,8 +174,8 @@ class Gate:
     def _end_idle(self) -> None:
         minutes = self.policy.idle_minutes
         for one in list(self._live.values()):
-            if minutes and one.idle_s > minutes * 60:
-                why = f"nothing was typed for {minutes} minutes"
+            if minutes and one.idle_s > minutes * SECONDS_A_MINUTE:
+                why = f"nothing was typed for {minutes} min"
                 one.kill(why, f"this session is ended: {why}")
 
     async def _ask_rights(self) -> None:
