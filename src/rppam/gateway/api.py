@@ -7,9 +7,8 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, SecretStr
 
 from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
-from rppam.access.mfa.service import SecondFactors
+from rppam.access.passkeys.factor import shown_factor
 from rppam.access.passkeys.schemas import Answer
-from rppam.access.passkeys.service import Passkeys
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.api import caller_of
 from rppam.access.sessions.model import Identity
@@ -185,11 +184,10 @@ async def kill_access(
 
 async def _prove(body: KillRequest, caller: Identity, services: Services, client: str) -> None:
     """Raise KillFactorNeeded where a factor is asked for and none is shown; what is shown is checked in any case."""
-    if caller.user_id is not None and body.passkey is not None:
-        await services.get(Passkeys).prove(caller.user_id, body.passkey.id, body.passkey.credential)
-    elif caller.user_id is not None and body.code is not None:
-        await services.get(SecondFactors).prove(caller.user_id, body.code.get_secret_value(), client)
-    elif services.get(Foundation).hot.current(ACCESS).kill_factor == "required":
+    code = None if body.code is None else body.code.get_secret_value()
+    if caller.user_id is not None and await shown_factor(services, caller.user_id, body.passkey, code, client):
+        return
+    if services.get(Foundation).hot.current(ACCESS).kill_factor == "required":
         raise KillFactorNeeded("to end somebody else's session, show a second factor: 'code' or 'passkey'")
 
 

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Query, Request
 
 from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import AccountRole
-from rppam.access.mfa.service import SecondFactors
-from rppam.access.passkeys.service import Passkeys
+from rppam.access.passkeys.factor import shown_factor
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.api import caller_of
 from rppam.access.sessions.model import Identity
@@ -229,12 +228,9 @@ async def _proof(
     services: Services, request: Request, caller: Identity, body: AccessRequest | DecisionRequest | ExtensionRequest
 ) -> str:
     """How the caller shows a second factor now: a passkey, a code, or a log-in with one just now; empty: not at all."""
-    if body.passkey is not None:
-        await services.get(Passkeys).prove(own_id(caller), body.passkey.id, body.passkey.credential)
-        return "passkey"
-    if body.code is not None:
-        await services.get(SecondFactors).prove(own_id(caller), body.code.get_secret_value(), caller_of(request).client)
-        return "code"
+    code = None if body.code is None else body.code.get_secret_value()
+    if shown := await shown_factor(services, own_id(caller), body.passkey, code, caller_of(request).client):
+        return shown
     is_fresh = caller.mfa and await services.get(Sessions).is_fresh(request.state.bearer)
     return "session" if is_fresh else ""
 

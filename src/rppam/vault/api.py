@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import SecretStr
 
 from rppam.access.accounts.api import address_of
-from rppam.access.mfa.service import SecondFactors
-from rppam.access.passkeys.service import Passkeys
+from rppam.access.passkeys.factor import shown_factor
 from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity
 from rppam.foundation import Foundation
@@ -299,11 +298,7 @@ async def force(checkout_id: CheckoutId, body: ForceRequest, caller: Caller, ser
 async def _prove(caller: Identity, body: RevealRequest, client: str, services: Services) -> None:
     if caller.user_id is None:
         raise FactorNeeded("a token that was made on a host has no second factor: sign in with an account")
-    if body.passkey is not None:
-        await services.get(Passkeys).prove(caller.user_id, body.passkey.id, body.passkey.credential)
-    elif body.code:
-        await services.get(SecondFactors).prove(caller.user_id, body.code, client)
-    else:
+    if not await shown_factor(services, caller.user_id, body.passkey, body.code or None, client):
         raise FactorNeeded("expected 'code' of the own authenticator, or 'passkey'")
 
 

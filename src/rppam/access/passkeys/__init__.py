@@ -5,7 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="passkeys",
     package=__name__,
-    public=("cli", "schemas", "service", "store"),
+    public=("cli", "factor", "schemas", "store"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

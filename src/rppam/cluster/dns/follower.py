@@ -66,7 +66,7 @@ class NameKeeper:
         """Have the name point here; return the addresses if that was new. Raises DnsError."""
         mark = self._own(epoch)
         addresses = await self._own_addresses()
-        async with self._limit(), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
+        async with _Limit(self.name), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
             seen = await server.seen()
             for _ in range(TRIES):
                 if seen.is_as(self.name, mark, addresses):
@@ -82,20 +82,15 @@ class NameKeeper:
     async def try_out(self) -> None:
         """See whether the name server would take an update. Raises DnsError."""
         await self._own_addresses()
-        async with self._limit(), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
+        async with _Limit(self.name), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
             seen = await server.seen()
             await server.try_out()
-        foreign = why_not(seen.marks, self._own(_HIGHEST))
-        if foreign:
-            raise NameTaken(f"{self.name.name}: {foreign}. {NameTaken.row.remedy}")
+        self._allow(seen, self._own(_HIGHEST))
 
     def _allow(self, seen: Seen, mark: Mark) -> None:
         foreign = why_not(seen.marks, mark)
         if foreign:
             raise NameTaken(f"{self.name.name}: {foreign}. {NameTaken.row.remedy}")
-
-    def _limit(self) -> "_Limit":
-        return _Limit(self.name)
 
     async def _own_addresses(self) -> frozenset[Address]:
         return frozenset(self._addresses or [await self._own_address()])
