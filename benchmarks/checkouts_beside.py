@@ -10,25 +10,17 @@ changes none, so what is compared is the check-out itself. Each client has an ac
 interleaved; medians.
 """
 
-import argparse
-import asyncio
 import json
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import facts, machine, write_section
-from benchmarks.vault_beside import Side, bao_program, everybody, version_of
+from benchmarks.machine import facts
+from benchmarks.vault_beside import Round, Side, everybody, in_turns, measure, version_of
 from benchmarks.wire import Wire
 from tests.support.slapd import PEOPLE, Slapd, missing, slapd
-
-Round = Callable[[Wire], Awaitable[None]]
-"""Out, seen, and back."""
 
 
 def rounds_of(side: Side, lines: int, directory: Slapd) -> list[Round]:
@@ -81,26 +73,6 @@ def _library(side: Side, lines: int, directory: Slapd) -> list[Round]:
     return [of(number) for number in range(lines)]
 
 
-async def load_on(side: Side, rounds: list[Round], seconds: float) -> tuple[float, float]:
-    """Rounds a second, and the p99 of one in milliseconds."""
-    taken: list[float] = []
-    until = time.perf_counter() + seconds
-
-    async def line(once: Round) -> None:
-        wire = Wire("127.0.0.1", side.port)
-        while time.perf_counter() < until:
-            began = time.perf_counter()
-            await once(wire)
-            taken.append(time.perf_counter() - began)
-        wire.close()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(line(once) for once in rounds))
-    took = time.perf_counter() - began
-    taken.sort()
-    return len(taken) / took, taken[int(0.99 * len(taken))] * 1000
-
-
 def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, Any]:
     if lack := missing():
         raise SystemExit(f"no {lack} here: apt-get install {lack}")
@@ -109,22 +81,14 @@ def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, 
         names = [f"{prefix}{number}" for prefix in ("sql", "raft") for number in range(lines)]
         directory = stack.enter_context(slapd(folder / "slapd", names))
         sides = stack.enter_context(everybody(program))
-        clients = {side.name: rounds_of(side, lines, directory) for side in sides}
-        found: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
-        for side in sides:
-            asyncio.run(load_on(side, clients[side.name], 1.0))
-        for _ in range(rounds):
-            for side in sides:
-                found[side.name].append(asyncio.run(load_on(side, clients[side.name], seconds)))
+        clients = [(side, rounds_of(side, lines, directory)) for side in sides]
+        measured = in_turns(clients, seconds, rounds)
     return {
         "openbao": version_of(program),
         "lines": lines,
         "sides": {
-            name: {
-                "check-outs a second": round(statistics.median(rate for rate, _ in results), 1),
-                "p99 ms": round(statistics.median(late for _, late in results), 1),
-            }
-            for name, results in found.items()
+            name: {"check-outs a second": round(rate, 1), "p99 ms": round(late, 1)}
+            for name, (rate, late) in measured.items()
         },
     }
 
@@ -153,21 +117,5 @@ PostgreSQL, not at LDAP servers: here it changes none. The load says how much of
 """
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lines", type=int, default=8)
-    parser.add_argument("--bao", type=Path)
-    parser.add_argument("--write", action="store_true", help="Put the result into docs/reference/measurements.md.")
-    options = parser.parse_args()
-    before = machine()
-    found = run(bao_program(options.bao), lines=options.lines, seconds=options.seconds, rounds=options.rounds)
-    print(json.dumps(found))
-    if options.write:
-        write_section("check-outs beside OpenBao", page(found, before))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, "check-outs beside OpenBao", run, page))

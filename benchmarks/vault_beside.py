@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,27 +156,56 @@ def ours(folder: Path, redis: Server, url: str) -> Iterator[Side]:
         yield Side("RP-PAM, a node of two workers", node.port, lab.token, asks, ask)
 
 
-async def load_on(side: Side, lines: int, seconds: float) -> tuple[float, float]:
-    """Secrets a second, and the p99 of one in milliseconds."""
+Round = Callable[[Wire], Awaitable[None]]
+"""What one client does again and again."""
+
+
+def shown(side: Side, first: int) -> Round:
+    """One secret after another, from the ``first`` on."""
+    place = first
+
+    async def once(wire: Wire) -> None:
+        nonlocal place
+        method, path, body = side.asks[place % SECRETS]
+        place += 7
+        status = await wire.ask(method, path, side.token, body)
+        assert status == OK, status
+
+    return once
+
+
+async def load_on(side: Side, rounds: list[Round], seconds: float) -> tuple[float, float]:
+    """Rounds a second of all clients, and the p99 of one in milliseconds."""
     taken: list[float] = []
     until = time.perf_counter() + seconds
 
-    async def line(number: int) -> None:
-        wire, place = Wire("127.0.0.1", side.port), number
+    async def client(once: Round) -> None:
+        wire = Wire("127.0.0.1", side.port)
         while time.perf_counter() < until:
-            method, path, body = side.asks[place % SECRETS]
-            place += 7
             began = time.perf_counter()
-            status = await wire.ask(method, path, side.token, body)
-            assert status == OK, status
+            await once(wire)
             taken.append(time.perf_counter() - began)
         wire.close()
 
     began = time.perf_counter()
-    await asyncio.gather(*(line(number) for number in range(lines)))
+    await asyncio.gather(*(client(once) for once in rounds))
     took = time.perf_counter() - began
     taken.sort()
     return len(taken) / took, taken[int(0.99 * len(taken))] * 1000
+
+
+def in_turns(clients: list[tuple[Side, list[Round]]], seconds: float, rounds: int) -> dict[str, tuple[float, float]]:
+    """Rates and p99 of each side: medians of interleaved rounds, after a second to get warm."""
+    found: dict[str, list[tuple[float, float]]] = {side.name: [] for side, _ in clients}
+    for side, mine in clients:
+        asyncio.run(load_on(side, mine, 1.0))
+    for _ in range(rounds):
+        for side, mine in clients:
+            found[side.name].append(asyncio.run(load_on(side, mine, seconds)))
+    return {
+        name: (statistics.median(rate for rate, _ in results), statistics.median(late for _, late in results))
+        for name, results in found.items()
+    }
 
 
 @contextmanager
@@ -212,21 +241,13 @@ def version_of(program: Path) -> str:
 
 def run(program: Path, *, lines: int, seconds: float, rounds: int) -> dict[str, Any]:
     with everybody(program) as sides:
-        found: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
-        for side in sides:
-            asyncio.run(load_on(side, lines, 1.0))
-        for _ in range(rounds):
-            for side in sides:
-                found[side.name].append(asyncio.run(load_on(side, lines, seconds)))
+        clients = [(side, [shown(side, number) for number in range(lines)]) for side in sides]
+        found = in_turns(clients, seconds, rounds)
     return {
         "openbao": version_of(program),
         "lines": lines,
         "sides": {
-            name: {
-                "secrets a second": round(statistics.median(rate for rate, _ in results)),
-                "p99 ms": round(statistics.median(late for _, late in results), 1),
-            }
-            for name, results in found.items()
+            name: {"secrets a second": round(rate), "p99 ms": round(late, 1)} for name, (rate, late) in found.items()
         },
     }
 
@@ -257,8 +278,11 @@ left for either: the ratio tells more than the numbers. What OpenBao's makers ha
 """
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def measure(
+    what: str | None, section: str, run: Callable[..., dict[str, Any]], page: Callable[[dict[str, Any], Any], str]
+) -> int:
+    """Read the words, run it, print what was found, and write its section where that is asked for."""
+    parser = argparse.ArgumentParser(description=(what or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lines", type=int, default=8)
@@ -269,9 +293,9 @@ def main() -> int:
     found = run(bao_program(options.bao), lines=options.lines, seconds=options.seconds, rounds=options.rounds)
     print(json.dumps(found))
     if options.write:
-        write_section("vault beside OpenBao", page(found, before))
+        write_section(section, page(found, before))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, "vault beside OpenBao", run, page))

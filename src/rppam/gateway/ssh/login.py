@@ -62,13 +62,8 @@ class GatewayLogin:
 
     async def by_key(self, user: str, type_: str, key: str) -> Account | None:
         """The account that ``user`` names, where the key is one of its own; nothing is proved by that."""
-        try:
-            found = await self._accounts.find(normalise_name(user))
-        except NameInvalid:
-            return None
-        if found is None or found.account.disabled or not await self._keys.knows(found.account.id, type_, key):
-            return None
-        return found.account
+        account = await self.named(user)
+        return account if account is not None and await self._keys.knows(account.id, type_, key) else None
 
     async def named(self, user: str) -> Account | None:
         """The account of that name, where it may log in; nothing is proved by that."""
