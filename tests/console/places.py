@@ -1,16 +1,19 @@
-"""A cluster with gateways and a real target behind them, and shells through them."""
+"""A cluster with gateways and a real target behind them, shells through them, and a browser with a passkey."""
 
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.console.conftest import PASSWORD, cluster
+from tests.console.conftest import PASSWORD, Watched, cluster
 from tests.gateway.places import Sshd
 from tests.support.lab import HOST, Lab, LabNode
 from tests.support.redis_servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 @contextmanager
@@ -29,7 +32,9 @@ def reaching(redis: Server, folder: Path, target: Sshd) -> Iterator[Lab]:
 
 def asking(lab: Lab) -> Callable[..., Any]:
     def ask(method: str, path: str, /, **body: Any) -> Any:
-        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token, timeout_s=20)
+        # Settings are changed by the leader alone.
+        node = lab.wait_for_leader() if path.startswith("/api/v1/settings/") else lab.running()[0]
+        answer = node.ask(path, method=method, send=body or None, token=lab.token, timeout_s=20)
         assert answer.status < 300, answer
         return answer.body
 
@@ -59,3 +64,23 @@ def typed(process: "subprocess.Popen[bytes]", line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line.encode() + b"\n")
     process.stdin.flush()
+
+
+def authenticator(page: "Page", **options: Any) -> Any:
+    """A device with a PIN that says yes by itself. Browsers take passkeys for host names: pages open at localhost."""
+    devices = page.context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    wanted = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    wanted |= {"isUserVerified": True, "automaticPresenceSimulation": True, **options}
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": wanted})
+    return devices
+
+
+def with_passkey(watched: Watched, user: str, name: str) -> None:
+    page = watched.page
+    watched.sign_in(user)
+    watched.open("account")
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("cell", name=name).first.wait_for()

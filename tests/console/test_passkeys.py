@@ -1,39 +1,15 @@
 """Passkeys in a real browser with a virtual authenticator: added, signed in with, shown to the vault, taken away."""
 
 import re
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
-from tests.console.places import asking
+from tests.console.conftest import AXE, PASSWORD, OpenPage
+from tests.console.places import asking, authenticator, with_passkey
 from tests.support.lab import Lab
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYidzIG93biBrZXkgZm9yIHRoZSB0ZXN0cyEhISEh sue@laptop"
-
-
-def authenticator(page: "Page", **options: Any) -> Any:
-    """A device with a PIN that says yes by itself. Browsers take passkeys for host names: pages open at localhost."""
-    devices = page.context.new_cdp_session(page)
-    devices.send("WebAuthn.enable")
-    wanted = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-    wanted |= {"isUserVerified": True, "automaticPresenceSimulation": True, **options}
-    devices.send("WebAuthn.addVirtualAuthenticator", {"options": wanted})
-    return devices
-
-
-def with_passkey(watched: Watched, user: str, name: str) -> None:
-    page = watched.page
-    watched.sign_in(user)
-    watched.open("account")
-    page.get_by_role("button", name="Add a passkey").click()
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_role("button", name="Add it").click()
-    page.get_by_role("cell", name=name).first.wait_for()
 
 
 def test_a_passkey_signs_in_and_shows_a_secret(open_page: OpenPage, lab: Lab) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
-from tests.console.places import reaching, shell, typed
+from tests.console.places import asking, authenticator, reaching, shell, typed, with_passkey
 from tests.gateway.places import Sshd, sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
@@ -142,6 +142,39 @@ def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
         press(page, "End it")
         assert session.wait(30) != 0
         page.get_by_text("done by keyboard").first.wait_for()
+
+
+def test_a_passkey_ends_somebodys_session_where_a_factor_is_required(
+    open_page: OpenPage, lab: Lab, tmp_path: Path
+) -> None:
+    """Asked for in the dialog itself; cancelled, the session goes on and the reason is not typed again."""
+    ask = asking(lab)
+    ask("POST", "/api/v1/users", username="ada", displayName="Ada", roles=["pam_admin"], password=PASSWORD)
+    ask("PUT", "/api/v1/settings/access/ssh", killFactor="required")
+    watched = open_page(host="localhost")
+    page = watched.page
+    authenticator(page)
+    with_passkey(watched, "sue", "ends")
+    with shell(lab.nodes[1], tmp_path, "ada") as session:
+        watched.open("access")
+        page.get_by_role("link", name="Watch ada web1").click()
+        page.get_by_role("button", name="End the session").click()
+        page.get_by_label("Reason").fill("lunch is over")
+        page.get_by_role("button", name="End it").click()
+        proof = page.get_by_role("dialog", name="Confirm that it is you")
+        proof.wait_for()
+        watched.shot("light-kill-step-up")
+        if AXE.exists():
+            assert watched.axe() == []
+        page.keyboard.press("Escape")
+        page.get_by_text("RPPAM-8628").wait_for()
+        assert session.poll() is None
+        assert page.get_by_label("Reason").input_value() == "lunch is over"
+        page.get_by_role("button", name="End it").click()
+        proof.get_by_role("button", name="Use a passkey").click()
+        assert session.wait(30) != 0
+        page.get_by_text("lunch is over").first.wait_for()
+    ask("PUT", "/api/v1/settings/access/ssh", killFactor="none")
 
 
 PASTE = """(size) => {
