@@ -141,8 +141,9 @@ fault-table: dev servers ## play every fault of Redis to a real node and write d
 hostile: dev servers ## a Redis that lies to all nodes of a cluster, SECONDS for each of its lies; memory, /live, leader
 	HOSTILE_S=$(SECONDS) $(BIN)/pytest tests/redis/hostile $(ARGS)
 
-vault-checkouts: dev servers ## 10,000 racing check-outs over three nodes that are killed and frozen: no double grant
+vault-checkouts: dev servers ## 10,000 racing check-outs, by processes and over three nodes under fire: no double grant
 	$(BIN)/python benchmarks/checkouts.py $(ARGS)
+	$(BIN)/python benchmarks/checkouts_under_fire.py $(ARGS)
 
 vault-keys: dev servers ## the key of 100,000 entries rotated under readers, killed 10 times: no failed read; some minutes
 	$(BIN)/python benchmarks/vault_keys.py $(ARGS)
