@@ -1,7 +1,8 @@
 """How a connection to either database is opened, so that no call on it can last for ever.
 
 PostgreSQL: every statement, lock wait and idle transaction has a limit *on the server*, so that a node that is paused
-in the middle of a transaction cannot hold the fence against the others; the TCP connection has one in the kernel.
+in the middle of a transaction cannot hold the fence against the others; the TCP connection has one in the kernel. These
+limits are the session's, and so are the statements that the driver prepares: a pooler in between must pool sessions.
 SQLite: WAL, synchronous=FULL (an epoch that was accepted survives a power cut), foreign keys, a bounded busy wait.
 """
 
@@ -148,8 +149,7 @@ def _connect_args(url: URL, timeout_ms: int) -> dict[str, Any]:
         "keepalives_count": 3,
         "application_name": "rppam",
     }
-    # Prepared statements do not survive a connection pooler in front of the server, and gain nothing here.
-    return {"prepare_threshold": None} | {name: value for name, value in args.items() if name not in url.query}
+    return {name: value for name, value in args.items() if name not in url.query}
 
 
 def _prepare_sqlite(engine: Engine, timeout_ms: int) -> None:
