@@ -21,6 +21,8 @@ def test_requests_and_log_ins_are_measured_beside_their_limits() -> None:
     result = asyncio.run(requests.measure(1, 0.3))
     assert result["ratio1"] > 0
     assert result["loginShare"] > 0
+    assert result["recorded"] > 0
+    assert "at most 1.1)" in requests.page({}, result)
     assert all(one["per_s"] > 0 for one in result["medians"].values())
     assert requests.page({}, result).count("| 1.5 |") == 2
 
