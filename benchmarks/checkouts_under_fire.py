@@ -30,7 +30,7 @@ from tests.support.lab import HOST, Lab
 
 PASSWORD: Final = "a long word for the races"
 HELD_S: Final = 0.01
-BETWEEN_S: Final = 4.0
+BETWEEN_S: Final = 10.0
 CHECKOUTS: Final = "/api/v1/vault/checkouts"
 CREATED, NO_CONTENT, UNAUTHORIZED = 201, 204, 401
 
