@@ -95,7 +95,7 @@ def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(
     open_page: OpenPage, lab: Lab, balancer: Balancer
 ) -> None:
     leader = lab.wait_for_leader().port
-    balancer.ports.sort(key=lambda port: port != leader)  # the leader alone changes settings
+    balancer.ports.sort(key=lambda port: port == leader)  # a standby serves, and changes settings under its epoch
     watched, bob = open_page(permissions=["clipboard-read", "clipboard-write"], host="localhost"), open_page()
     page = watched.page
     watched.sign_in("sue")

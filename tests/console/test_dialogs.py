@@ -14,8 +14,7 @@ from rppam.access.mfa.one_time_codes import code_at, step_at
 from rppam.kernel.system_clock import SystemClock
 from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
 from tests.console.dialogs import Dialog, plain, sites
-from tests.console.places import asking, reaching, shell, typed
-from tests.console.test_passkeys import authenticator, with_passkey
+from tests.console.places import asking, authenticator, reaching, shell, typed, with_passkey
 from tests.gateway.places import Sshd, sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server

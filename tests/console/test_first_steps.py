@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.console.conftest import AXE, PASSWORD, OpenPage, cluster
-from tests.console.places import asking
-from tests.console.test_passkeys import authenticator
+from tests.console.places import asking, authenticator
 from tests.support.lab import Lab
 from tests.support.redis_servers import Server
 

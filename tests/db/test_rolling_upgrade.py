@@ -15,7 +15,7 @@ from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import NewSession, SessionKind, token_hash
 from rppam.access.sessions.store import SqlSessions
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.db import database as database_module, schema
 from rppam.db.database import Database
 from rppam.db.errors import SchemaNewer
@@ -110,7 +110,7 @@ async def everyday_work(database: Database, who: str) -> None:
     found = await SqlSessions(database).find(token_hash(who))
     assert found is not None
     settings = SqlSettingsStore(database)
-    await settings.write(Authority(7, "boot-a"), "node1", f"security/{who}", who, "sue", None)
+    await settings.write(Leadership("node1", Authority(7, "boot-a")), f"security/{who}", who, "sue", None)
     assert who in [stored.value for stored in await settings.read_all()]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
 from rppam.failover_test.model import BY_ITSELF as BY, Method, Verdict
 from rppam.failover_test.schedule import SCHEDULE, Schedule, ScheduledTests, is_due
@@ -72,7 +72,9 @@ async def test_the_leader_starts_it_once_and_says_what_it_found(served: Served, 
     await scheduled.look(7)
     assert started == [], "off by default"
     value = json.dumps(SCHEDULE.write(ON))
-    await SqlSettingsStore(served.database).write(Authority(7, "boot"), "node1", SCHEDULE.name, value, "admin", None)
+    await SqlSettingsStore(served.database).write(
+        Leadership("node1", Authority(7, "boot")), SCHEDULE.name, value, "admin", None
+    )
     await scheduled.look(7)
     await scheduled.look(7)
     assert started == [(file, Method.SWITCHOVER, "")], "once"

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from rppam.access.accounts.model import AccountRole
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.foundation import Foundation
 from rppam.kernel.actor import NODE
 from rppam.recordings.ending import Ending, SqlEnding
@@ -53,7 +53,9 @@ async def ended(served: Served, **retention: Any) -> None:
     settings = SqlSettingsStore(served.database)
     revision = await settings.read(RETENTION.name)
     expected = None if revision is None else [revision.revision]
-    await settings.write(Authority(7, "boot"), "node1", RETENTION.name, json.dumps(retention), "admin", expected)
+    await settings.write(
+        Leadership("node1", Authority(7, "boot")), RETENTION.name, json.dumps(retention), "admin", expected
+    )
     await Ending(SqlEnding(served.database), settings).work(7)
 
 

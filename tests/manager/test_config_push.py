@@ -143,7 +143,7 @@ async def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(
 
     async def meanwhile(*words: Any) -> Any:
         monkeypatch.setattr(pair.leader.settings, "write", write)
-        await write(words[0], "node1", SESSIONS, '{"idleMinutes": 20, "absoluteHours": 12}', "eve", None)
+        await write(words[0], SESSIONS, '{"idleMinutes": 20, "absoluteHours": 12}', "eve", None)
         return await write(*words)
 
     monkeypatch.setattr(pair.leader.settings, "write", meanwhile)
@@ -227,7 +227,7 @@ async def test_all_or_none_puts_back_what_was_changed_when_a_later_change_is_ref
     write = pair.leader.settings.write
 
     async def refusing(*words: Any) -> Any:
-        if words[2] == "security/mfa":
+        if words[1] == "security/mfa":
             raise FencedError("a newer leader has written since")
         return await write(*words)
 

@@ -102,6 +102,57 @@ async def test_a_standby_has_the_leader_forget_a_member_and_does_the_forced_kind
     assert len(one.orders.asked) == 1
 
 
+SETTING = "/api/v1/settings/security/sessions"
+NOTE = "/api/v1/admin/cluster/note"
+
+
+async def test_a_setting_and_the_note_are_changed_at_a_standby_under_the_epoch_that_the_leader_lends(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = (node.served for node in pair)
+    changed = await two.http.put(SETTING, json={"idleMinutes": 15}, headers=two.bearer())
+    assert (changed.status_code, changed.json()["idleMinutes"]) == (200, 15)
+    back = await two.http.post(f"{SETTING}/rollback", json={"revision": 0}, headers=two.bearer())
+    assert back.status_code == 200, back.text
+    past = (await two.http.get(f"{SETTING}/history", headers=two.bearer())).json()["revisions"]
+    assert [(one["revision"], one["epoch"], one["node"], one["author"]) for one in past] == [
+        (2, 7, "node1", "admin"),
+        (1, 7, "node1", "admin"),
+    ]
+    noted = await two.http.put(NOTE, json={"text": "mind the step"}, headers=two.bearer())
+    assert (noted.status_code, noted.json()["node"], noted.json()["epoch"]) == (200, "node1", 7)
+    assert [asked[:2] for asked in one.orders.asked] == [
+        ("fencing_token", f"PUT {SETTING}"),
+        ("fencing_token", f"POST {SETTING}/rollback"),
+        ("fencing_token", f"PUT {NOTE}"),
+    ]
+    wrong = await two.http.put(SETTING, json={"idleMinutes": -1}, headers=two.bearer())
+    assert wrong.status_code == 400
+    assert len(one.orders.asked) == 3, "what is wrong on every node is no reason to ask"
+
+
+async def test_a_lent_epoch_that_is_overtaken_changes_nothing(pair: Pair) -> None:
+    one, two = (node.served for node in pair)
+    assert (await two.http.put(SETTING, json={"idleMinutes": 15}, headers=two.bearer())).status_code == 200
+    one.orders.lends = f"6 {'a' * 16}"
+    late = await two.http.put(SETTING, json={"idleMinutes": 16}, headers=two.bearer())
+    assert late.status_code == 409, late.text
+    assert (await two.http.get(SETTING, headers=two.bearer())).json()["idleMinutes"] == 15
+
+
+async def test_a_leader_that_lends_nothing_is_named_and_nothing_is_unknown(pair: Pair) -> None:
+    """It is of the release before, leads no more, or is not reached."""
+    one, two = pair
+    for lends, failure in (("fencing_token is begun", None), ("", NotLeaderError("node1", None, None))):
+        one.served.orders.lends, one.served.orders.failure = lends, failure
+        answer = await two.served.http.put(SETTING, json={"idleMinutes": 15}, headers=two.served.bearer())
+        assert (answer.status_code, json_of(answer)["code"]) == (421, "RPPAM-6020"), answer.text
+    await one.link.stop()
+    await eventually(lambda: not two.link.peers["node1"].is_connected)
+    answer = await two.served.http.put(SETTING, json={"idleMinutes": 15}, headers=two.served.bearer())
+    assert (answer.status_code, json_of(answer)["leaderUrl"]) == (421, one.served.url)
+
+
 async def test_who_may_not_order_is_turned_away_by_the_asked_node(pair: Pair) -> None:
     one, two = (node.served for node in pair)
     for roles in (("pam_user",), ("pam_auditor",), ("pam_security_admin",)):

@@ -168,7 +168,7 @@ async def test_a_setting_that_there_is_not(api: Served) -> None:
     assert "did you mean security/sessions" in (await ask(api, "GET", PATH[:-1])).json()["detail"]
 
 
-async def test_only_the_leader_writes(api: Served) -> None:
+async def test_where_no_leader_can_be_asked_the_answer_names_it(api: Served) -> None:
     api.node.permission = None
     api.node.set(role=Role.STANDBY, leader="node2")
     for answer in (

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from rppam.access.sessions.policy import SESSIONS, SessionPolicy
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.cache.no_cache import NoCache
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError
 from rppam.settings import hot as hot_settings
@@ -23,7 +23,7 @@ from rppam.settings.store import SqlSettingsStore
 
 pytestmark = pytest.mark.integration
 
-LEADER = Authority(7, "boot-a")
+LEADER = Leadership("node1", Authority(7, "boot-a"))
 WORD = [Change(CacheKey(Kind.SETTING, SESSIONS.name), 1)]
 
 
@@ -33,7 +33,7 @@ class Process:
     def __init__(self, database: Database) -> None:
         self.cache, store = NoCache(), SqlSettingsStore(database)
         self.live = LiveSettings(store, self.cache)
-        self.changes = SettingChanges(store, self.cache, self.live, "node1")
+        self.changes = SettingChanges(store, self.cache, self.live)
 
     async def put(self, minutes: int) -> int:
         return (await self.changes.put(LEADER, SESSIONS, {"idleMinutes": minutes}, "sue", None)).revision
@@ -143,8 +143,8 @@ async def test_what_another_release_wrote_costs_only_what_cannot_be_taken(
     database: Database, value: object, minutes: int
 ) -> None:
     kept = value if value == "{" else json.dumps(value)
-    await SqlSettingsStore(database).write(LEADER, "node1", SESSIONS.name, str(kept), "sue", None)
-    await SqlSettingsStore(database).write(LEADER, "node1", "of/tomorrow", "{}", "sue", None)
+    await SqlSettingsStore(database).write(LEADER, SESSIONS.name, str(kept), "sue", None)
+    await SqlSettingsStore(database).write(LEADER, "of/tomorrow", "{}", "sue", None)
     process = Process(database)
     process.live.start()
     await until(lambda: process.live.revision is not None)

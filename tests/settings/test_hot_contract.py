@@ -9,7 +9,7 @@ import pytest
 
 from rppam.access.sessions.policy import SESSIONS
 from rppam.cache.change_log import ChangeWatch, SqlChangeLog
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.db.database import Database
 from rppam.settings.hot import LiveSettings
 from rppam.settings.service import SettingChanges
@@ -18,7 +18,7 @@ from tests.support.cached import Process, Table, until
 from tests.support.redis_servers import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
-LEADER = Authority(7, "boot-a")
+LEADER = Leadership("node1", Authority(7, "boot-a"))
 
 
 class Member:
@@ -28,7 +28,7 @@ class Member:
         self.process = Process(port, Table())
         store = SqlSettingsStore(database)
         self.live = LiveSettings(store, self.process.cache)
-        self.changes = SettingChanges(store, self.process.cache, self.live, "node1")
+        self.changes = SettingChanges(store, self.process.cache, self.live)
         self.watch = ChangeWatch(SqlChangeLog(database), self.process.cache.forget)
 
     async def put(self, minutes: int) -> None:

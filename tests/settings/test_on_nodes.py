@@ -52,6 +52,10 @@ class Cluster(NamedTuple):
         assert answer.status == 200, answer
         return int((answer.etag or "").strip('"'))
 
+    def newest(self, node: LabNode) -> Any:
+        """The newest revision, as ``node`` tells it."""
+        return self.ask(node, "GET", f"{PATH}/history?limit=1").body["revisions"][0]
+
     def obeys(self, node: LabNode) -> int:
         """The revision that the worker which answers obeys."""
         lines = self.ask(node, "GET", "/api/v1/settings").body["settings"]
@@ -100,7 +104,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with (
         Server(KIND) as redis,
         postgres.running(programs) as sql,
-        Lab(tmp_path_factory.mktemp("settings") / "lab", redis.port, times=CALM) as lab,
+        Lab(tmp_path_factory.mktemp("settings") / "lab", redis.port, times=CALM, votes=True) as lab,
     ):
         url = f"postgresql://postgres:{quote(postgres.PASSWORD, safe='')}@{sql.host}:{sql.port}/rppam"
         with sql.connect() as admin:
@@ -130,14 +134,16 @@ def test_a_change_on_the_leader_holds_everywhere_and_every_node_tells_so(cluster
     cluster.wait_until_all_tell(before + 2)
 
 
-def test_a_standby_names_the_leader_and_a_stale_change_is_refused(cluster: Cluster) -> None:
+def test_every_node_takes_a_change_under_the_leaders_epoch_and_a_stale_one_is_refused(cluster: Cluster) -> None:
     leader = cluster.lab.wait_for_leader()
     revision = cluster.put(13)
     for node in cluster.lab.nodes:
-        if node is not leader:
-            answer = cluster.ask(node, "PUT", send={"idleMinutes": 14})
-            assert (answer.status, answer.body["leader"]) == (421, leader.name)
-            assert answer.body["leaderUrl"].endswith(f":{leader.port}")
+        for minutes in (14, 13):
+            answer = cluster.ask(node, "PUT", send={"idleMinutes": minutes}, match=f'"{revision}"')
+            revision += 1
+            assert (answer.status, answer.etag) == (200, f'"{revision}"'), answer
+        assert cluster.newest(node)["node"] == leader.name
+    cluster.wait_until_all_obey(revision)
     stale = cluster.ask(leader, "PUT", send={"idleMinutes": 14}, match=f'"{revision - 1}"')
     assert (stale.status, stale.body["revision"], stale.etag) == (412, revision, f'"{revision}"')
     assert cluster.ask(leader, "GET").body["idleMinutes"] == 13
@@ -191,13 +197,17 @@ def test_a_leader_that_was_overtaken_in_its_sleep_changes_nothing(cluster: Clust
     finally:
         old.cont()
     until = time.monotonic() + 2.0
-    refused: set[int] = set()
+    told: set[int] = set()
     while time.monotonic() < until:
         try:
-            refused.add(cluster.ask(old, "PUT", send={"idleMinutes": 21}).status)
+            told.add(cluster.ask(old, "PUT", send={"idleMinutes": 21}).status)
         except OSError:
             continue  # its processes are being replaced
-    assert refused <= {409, 421, 503}, refused
+    # Once it knows that it is a standby, it asks the new leader for an epoch; under its own it changes nothing.
+    assert told <= {200, 409, 421, 503}, told
+    newest = cluster.newest(new)
+    assert (newest["node"], newest["epoch"]) == (new.name, new.ask("/system/health/leader").body["epoch"])
+    assert newest["value"]["idleMinutes"] == (21 if 200 in told else 20)
     cluster.lab.wait_until_healthy(within_s=WITHIN_S)
-    cluster.wait_until_all_obey(revision)
-    assert cluster.ask(old, "GET").body["idleMinutes"] == 20
+    cluster.wait_until_all_obey(newest["revision"])
+    assert revision <= newest["revision"] <= revision + 1

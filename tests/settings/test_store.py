@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from rppam.cache.change_log import Mark, SqlChangeLog
 from rppam.cache.model import CacheKey, Change, Kind
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, Leadership
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError
@@ -33,7 +33,7 @@ def store(database: Database) -> SqlSettingsStore:
 async def put(
     store: SqlSettingsStore, value: str, expected: list[int] | None = None, authority: Authority = LEADER
 ) -> StoredSetting:
-    return (await store.write(authority, "node1", NAME, value, "sue", expected)).stored
+    return (await store.write(Leadership("node1", authority), NAME, value, "sue", expected)).stored
 
 
 async def test_each_change_is_a_revision_with_its_past(store: SqlSettingsStore, database: Database) -> None:
@@ -57,7 +57,9 @@ async def test_each_change_is_a_revision_with_its_past(store: SqlSettingsStore, 
 async def test_the_same_value_again_is_no_change(store: SqlSettingsStore, database: Database) -> None:
     first = await put(store, "one", [0])
     assert await put(store, "one") == first
-    assert await store.write(LEADER, "node2", NAME, "one", "bob", None) == (first, False), "and nobody else made it"
+    assert await store.write(Leadership("node2", LEADER), NAME, "one", "bob", None) == (first, False), (
+        "and nobody else made it"
+    )
     assert await store.history(NAME, None, 10) == [first]
     assert len((await SqlChangeLog(database).since(Mark()))[0]) == 1
     with pytest.raises(SettingChanged):

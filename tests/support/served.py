@@ -145,6 +145,7 @@ class Obedient:
         self.asked: list[tuple[Any, ...]] = []
         self.came = asyncio.Event()
         self.failure: Exception | None = None
+        self.lends = f"7 {'a' * 16}"
 
     def _note(self, *asked: Any) -> str:
         self.asked.append(asked)
@@ -167,6 +168,10 @@ class Obedient:
 
     async def fail(self, fault: str, seconds: int, by: str) -> str:
         return self._note("fail", fault, seconds, by)
+
+    async def fencing_token(self, purpose: str, by: str) -> str:
+        self._note("fencing_token", purpose, by)
+        return self.lends
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return self._note("force_forget", list(members), by, *([list(back)] if back else []))

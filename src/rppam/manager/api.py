@@ -6,15 +6,14 @@ which also leaves the line in the log that says who ordered what.
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from msgspec.structs import asdict
 
 from rppam.access.rbac.policy import Caller
-from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
+from rppam.cluster.admin.errors import MemberUnknown, WitnessTakesNoOrders
 from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView, NodeReport, report_of
@@ -29,7 +28,7 @@ from rppam.http.times import iso_utc_ms
 from rppam.kernel.services import Services
 from rppam.ledger.acts import Act, recorded
 from rppam.ledger.model import Entity
-from rppam.manager.forwarding import hand_on, hand_on_to_all, other_nodes
+from rppam.manager.forwarding import at_the_leader, hand_on, hand_on_to_all, other_nodes
 from rppam.manager.schemas import (
     NODE_NAME,
     ClusterHistory,
@@ -44,7 +43,6 @@ from rppam.manager.schemas import (
     SwitchoverRequest,
 )
 
-_LOG: Final = logging.getLogger("rppam.api")
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
 _NO_CONTROL: Final = "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)"
@@ -74,7 +72,7 @@ async def switch_over(request: Request, caller: Caller, services: Here, body: Sw
     try:
         return _taken(await services.get(Administration).switch_over(body.target, caller.subject), services)
     except NotLeaderError as error:
-        return await _at_the_leader(error, request, services, "switch_over", to=body.target, by=caller.subject)
+        return await at_the_leader(error, request, services, "switch_over", to=body.target, by=caller.subject)
 
 
 @orders.put(
@@ -147,7 +145,7 @@ async def forget(body: ForgetRequest, request: Request, caller: Caller, services
         )
     except NotLeaderError as error:
         order = {"member": member, "is_off": body.is_off, "by": caller.subject}
-        return await _at_the_leader(error, request, services, "forget", **order)
+        return await at_the_leader(error, request, services, "forget", **order)
 
 
 @orders.get("/api/v1/admin/nodes", summary="What each node says of itself", response_model=NodeReports)
@@ -184,19 +182,6 @@ async def history(services: Here, limit: Annotated[int, Query(ge=1, le=HISTORY_M
         ],
         unreadable=past.unreadable,
     )
-
-
-async def _at_the_leader(
-    error: NotLeaderError, request: Request, services: Services, name: str, **arguments: Any
-) -> OrderTaken:
-    """What the leader answers; raises ``error`` where no leader is known, or none can be reached."""
-    if error.leader is None or error.leader == services.get(Foundation).node:
-        raise error
-    try:
-        return await hand_on(request, services, error.leader, name, **arguments)
-    except NotThisNode as why:
-        _LOG.info("%s goes nowhere: %s (request %s)", request.url.path, why, request.state.request_id)
-        raise error from why
 
 
 def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from msgspec.structs import asdict
 
 from rppam.access.accounts.model import AccountRole
@@ -21,7 +21,6 @@ from rppam.cluster.health.model import (
     to_text,
 )
 from rppam.cluster.health.ports import NodeStatus
-from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import (
     FencedError,
@@ -35,7 +34,7 @@ from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.fence import Fenced
 from rppam.licence.model import Denied, Seats
-from rppam.manager.forwarding import authority_of
+from rppam.manager.forwarding import leadership_of
 from rppam.manager.note_model import FencedNote, Note
 from rppam.manager.notes import NoteReader
 from rppam.manager.schemas import (
@@ -94,19 +93,16 @@ async def read_note(services: Here) -> Response:
     counted=False,
     unconditional="it is one line, which is never edited but replaced, and shown with its author",
 )
-async def write_note(body: NoteRequest, caller: Caller, services: Here) -> NoteWritten:
-    """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
-    authority = authority_of(services)
-    epoch = authority.epoch
-    outcome = await services.get(FencedNote).write(
-        epoch, services.get(Foundation).node, authority.boot_id, body.text, caller.subject
-    )
+async def write_note(body: NoteRequest, request: Request, caller: Caller, services: Here) -> NoteWritten:
+    """Any node takes it and writes under the leader's fence: one that was overtaken is refused and changes nothing."""
+    leader, (epoch, boot_id) = await leadership_of(request, services, caller.subject)
+    outcome = await services.get(FencedNote).write(epoch, leader, boot_id, body.text, caller.subject)
     if outcome is Fenced.REFUSED:
-        raise FencedError(f"{services.get(Foundation).node} led at epoch {epoch}, but a newer leader has written since")
+        raise FencedError(f"{leader} led at epoch {epoch}, but a newer leader has written since")
     if outcome is Fenced.UNKNOWN:
         raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
     services.get(NoteReader).forget()
-    return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=services.get(Foundation).node)
+    return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=leader)
 
 
 @cluster.post("/api/v1/admin/cluster/nodes", summary="Ask whether a node may join", response_model=NewNodeAnswer)

@@ -1,4 +1,5 @@
-"""Settings of hot configuration: read on every node, changed on the leader, for the whole cluster at once.
+"""Settings of hot configuration: read and changed on every node, for the whole cluster at once. The change is written
+under the leader's epoch, which a standby asks it for.
 
 A setting's address holds its bare value, so that what GET answers can be changed and PUT back; its revision is the
 entity tag. With ``If-Match``, which is optional, no change overwrites one that its author has not seen.
@@ -20,7 +21,7 @@ from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.limits.policy import LIMITS
-from rppam.manager.forwarding import authority_of
+from rppam.manager.forwarding import leadership_of
 from rppam.settings.model import Setting
 from rppam.settings.registry import SECURITY, find_setting
 from rppam.settings.service import PastRevision, SettingChanges, Shown
@@ -149,15 +150,17 @@ async def read_setting(
 async def put_setting(
     setting: Named,
     body: Annotated[dict[str, Any], Body()],
+    request: Request,
     caller: Caller,
     expected: Expected,
     services: Here,
     response: Response,
 ) -> dict[str, Any]:
-    """The body is the whole value: a field that is left out has its default afterwards. Only the leader writes."""
+    """The body is the whole value: a field that is left out has its default afterwards. Any node takes it, and writes
+    it under the leader's epoch."""
     setting.read(body)  # a wrong value is wrong on every node
-    authority = authority_of(services)
-    return _answer(await services.get(SettingChanges).put(authority, setting, body, caller.subject, expected), response)
+    leader = await leadership_of(request, services, caller.subject)
+    return _answer(await services.get(SettingChanges).put(leader, setting, body, caller.subject, expected), response)
 
 
 @settings.get(ONE + "/history", summary="What a setting was", response_model=SettingHistory)
@@ -183,11 +186,17 @@ async def read_history(
 )
 @declare(_MAY, {**_WRITTEN, 404: "No such setting, or it has no such revision"})
 async def roll_back(
-    setting: Named, body: RollbackRequest, caller: Caller, expected: Expected, services: Here, response: Response
+    setting: Named,
+    body: RollbackRequest,
+    request: Request,
+    caller: Caller,
+    expected: Expected,
+    services: Here,
+    response: Response,
 ) -> dict[str, Any]:
-    """The value of that revision becomes a new one; nothing of the past is lost. Only the leader writes."""
-    authority = authority_of(services)
-    shown = await services.get(SettingChanges).roll_back(authority, setting, body.revision, caller.subject, expected)
+    """The value of that revision becomes a new one; nothing of the past is lost. Any node takes it."""
+    leader = await leadership_of(request, services, caller.subject)
+    shown = await services.get(SettingChanges).roll_back(leader, setting, body.revision, caller.subject, expected)
     return _answer(shown, response)
 
 

@@ -17,6 +17,6 @@ def wire(base: Foundation, services: Services) -> None:
     note = services.add(FencedNote, SqlFencedNote(base.database, base.outranked))
     services.add(NoteReader, NoteReader(note, base.clock))
     store = services.add(SqlSettingsStore, SqlSettingsStore(base.database, base.outranked))
-    services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
+    services.add(SettingChanges, SettingChanges(store, base.cache, base.hot))
     services.add(ClusterWatch, ClusterWatch(services.get(NodeStatus), base.clock))
     services.add(History, History(base.config.node.data_dir / HISTORY_FILE))

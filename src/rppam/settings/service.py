@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Kind
 from rppam.cache.ports import SharedCache
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Leadership
 from rppam.settings.errors import RevisionUnknown
 from rppam.settings.hot import LiveSettings, copy_of
 from rppam.settings.model import Setting, StoredSetting
@@ -51,8 +51,8 @@ class Shown(NamedTuple):
 class SettingChanges:
     """See the module. Every method raises a :class:`~rppam.db.errors.DatabaseError`."""
 
-    def __init__(self, store: SqlSettingsStore, cache: SharedCache, live: LiveSettings, node: str) -> None:
-        self._store, self._cache, self._live, self._node = store, cache, live, node
+    def __init__(self, store: SqlSettingsStore, cache: SharedCache, live: LiveSettings) -> None:
+        self._store, self._cache, self._live = store, cache, live
 
     async def show(self, setting: Setting[Any]) -> Shown:
         return self._shown(setting, await self._store.read(setting.name))
@@ -63,13 +63,14 @@ class SettingChanges:
 
     async def put(
         self,
-        authority: Authority,
+        leader: Leadership,
         setting: Setting[Any],
         fields: Mapping[str, object],
         author: str,
         expected: Sequence[int] | None,
     ) -> Shown:
-        """Make ``fields`` the value; what is left out has its default. ``expected``: revisions it may replace.
+        """Make ``fields`` the value, under the authority of ``leader``; what is left out has its default. ``expected``:
+        revisions it may replace.
         The value that is in force already makes no revision and no line in the audit.
 
         Raises :class:`~rppam.settings.errors.SettingInvalid`,
@@ -77,7 +78,7 @@ class SettingChanges:
         :class:`~rppam.http.errors.FencedError`; then nothing has changed.
         """
         value = json.dumps(setting.write(setting.read(fields)))
-        stored, is_new = await self._store.write(authority, self._node, setting.name, value, author, expected)
+        stored, is_new = await self._store.write(leader, setting.name, value, author, expected)
         if is_new:
             audit.info(
                 "Setting %s: %s made revision %d under epoch %d: %s",
@@ -93,16 +94,16 @@ class SettingChanges:
         return self._shown(setting, stored)
 
     async def roll_back(
-        self, authority: Authority, setting: Setting[Any], to: int, author: str, expected: Sequence[int] | None
+        self, leader: Leadership, setting: Setting[Any], to: int, author: str, expected: Sequence[int] | None
     ) -> Shown:
         """Make the value of revision ``to`` (0: the default) a new revision. Raises as :meth:`put`, and
         :class:`~rppam.settings.errors.RevisionUnknown`."""
         if to == 0:
-            return await self.put(authority, setting, {}, author, expected)
+            return await self.put(leader, setting, {}, author, expected)
         past = await self._store.revision(setting.name, to)
         if past is None:
             raise RevisionUnknown(f"{setting.name} has no revision {to}")
-        return await self.put(authority, setting, json.loads(past.value), author, expected)
+        return await self.put(leader, setting, json.loads(past.value), author, expected)
 
     async def history(self, setting: Setting[Any], below: int | None, count: int) -> list[PastRevision]:
         """At most ``count`` revisions, the newest first, each with what it changed."""

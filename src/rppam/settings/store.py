@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Kind
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Leadership
 from rppam.db.database import Database, Use
 from rppam.db.engine import NODE_OPTION, insert_into, now_ms
 from rppam.db.fence import advance, stands
@@ -80,13 +80,15 @@ class SqlSettingsStore(SqlStore):
         return [_stored(row) for row in connection.execute(wanted)]
 
     async def write(
-        self, authority: Authority, node: str, name: str, value: str, author: str, expected: Sequence[int] | None
+        self, leader: Leadership, name: str, value: str, author: str, expected: Sequence[int] | None
     ) -> Settled:
-        """A new revision, if the fence lets ``authority`` write and one of ``expected`` (0: never set) is in force;
+        """A new revision, if the fence lets ``leader`` write and one of ``expected`` (0: never set) is in force;
         all in one transaction with its line in the log of changes. A value that is in force already makes no revision.
 
         Raises :class:`FencedError`, :class:`SettingChanged`; then nothing has changed.
         """
+
+        node, authority = leader
 
         def work(connection: Connection) -> Settled | Claimed:
             if not advance(connection, authority.epoch, node, authority.boot_id):

@@ -43,6 +43,9 @@ class Recording:
     async def fail(self, fault: str, seconds: int, by: str) -> str:
         return self._note("fail", fault, seconds, by)
 
+    async def fencing_token(self, purpose: str, by: str) -> str:
+        return self._note("fencing_token", purpose, by)
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return self._note("force_forget", list(members), by, list(back))
 
@@ -94,6 +97,7 @@ async def test_every_order_arrives_as_it_was_given() -> None:
     await here.set_maintenance(True, "eve")
     await here.pause(False, "eve")
     await here.forget("c", is_off=True, by="eve")
+    await here.fencing_token("PUT /x", "eve")
     await here.force_forget(("c", "d"), "eve", ("e", "w*"))
     assert there.asked == [
         ("switch_over", None, "eve"),
@@ -101,6 +105,7 @@ async def test_every_order_arrives_as_it_was_given() -> None:
         ("set_maintenance", True, "eve"),
         ("pause", False, "eve"),
         ("forget", "c", True, "eve"),
+        ("fencing_token", "PUT /x", "eve"),
         ("force_forget", ["c", "d"], "eve", ["e", "w*"]),
     ]
 
@@ -136,6 +141,7 @@ async def test_errors_that_say_where_to_go_still_do() -> None:
         ("force_forget", {"members": [1], "by": "eve", "back": []}),
         ("force_forget", {"members": ["c"], "by": "eve", "back": [1]}),
         ("switch_over", {"to": 5, "by": "eve"}),
+        ("fencing_token", {"by": "eve"}),
     ],
 )
 async def test_what_is_no_call_is_not_carried_out(name: str, arguments: dict[str, Any]) -> None:

@@ -37,6 +37,14 @@ class Administration(Protocol):
         """The leader has ``fault`` happen to its node, for so long; see :mod:`rppam.cluster.admin.faults`."""
         ...
 
+    async def fencing_token(self, purpose: str, by: str) -> str:
+        """The leader's epoch and boot id, as two words: another node writes ``purpose`` under them for ``by``.
+
+        They are what each guarded write of its own carries. A newer leader's are not refused by the fence; these are,
+        once it has written.
+        """
+        ...
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority.
 

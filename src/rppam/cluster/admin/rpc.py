@@ -70,6 +70,8 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
             return await administration.forget(member, is_off=is_off, by=by)
         case "fail", {"fault": str(fault), "seconds": int(seconds), "by": str(by)}:
             return await administration.fail(fault, seconds, by)
+        case "fencing_token", {"purpose": str(purpose), "by": str(by)}:
+            return await administration.fencing_token(purpose, by)
         case "force_forget", {"members": [*members], "by": str(by), "back": [*back]} if all(
             isinstance(one, str) for one in (*members, *back)
         ):
@@ -98,6 +100,9 @@ class CalledAdministration:
 
     async def fail(self, fault: str, seconds: int, by: str) -> str:
         return said_of(await self._call("fail", {"fault": fault, "seconds": seconds, "by": by}))
+
+    async def fencing_token(self, purpose: str, by: str) -> str:
+        return said_of(await self._call("fencing_token", {"purpose": purpose, "by": by}))
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return said_of(await self._call("force_forget", {"members": list(members), "by": by, "back": list(back)}))

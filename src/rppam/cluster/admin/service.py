@@ -181,6 +181,13 @@ class NodeAdministration:
         _note("%s tests failover: %s %s", by, self._node, said, by=by)
         return f"{self._node} {said}"
 
+    async def fencing_token(self, purpose: str, by: str) -> str:
+        now = self._clock.now()
+        self._check_leads(now)
+        epoch = self._core.status().permission(now)
+        audit.info("%s lends epoch %s for %s by %s", self._node, epoch, purpose, person(by))
+        return f"{epoch} {self._core.boot_id}"
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         now = self._clock.now()
         membership = self._membership()

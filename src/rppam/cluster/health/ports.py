@@ -14,6 +14,13 @@ class Authority(NamedTuple):
     """The life of the control process that leads."""
 
 
+class Leadership(NamedTuple):
+    """Whose authority a guarded write carries: this node's own, or what the leader has lent it."""
+
+    node: str
+    authority: Authority
+
+
 class NodeStatus(Protocol):
     """The running node, read-only."""
 
