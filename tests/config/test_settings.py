@@ -122,6 +122,9 @@ WRONG_VALUES = [
     ("api", "trustedProxies", ["10.0.0.1/8"], '"10.0.0.1/8"', "behind the prefix to 0"),
     ("api", "trustedProxies", ["proxy1"], '"proxy1"', "a list such as"),
     ("api", "trustedProxies", [""], "an empty text", "a list such as"),
+    ("access", "sourceAddresses", ["10.0.0.0/24"], '"10.0.0.0/24"', "at most one IPv4"),
+    ("access", "sourceAddresses", ["10.0.0.1", "10.0.0.2"], "several of one version of IP", "at most one IPv4"),
+    ("access", "sourceAddresses", ["host"], '"host"', "at most one IPv4"),
 ]
 
 

@@ -350,6 +350,24 @@ class Networks(Kind):
             raise WrongValueError(shown(text), hint) from None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnAddresses(Kind):
+    """Addresses to go out from: at most one of IPv4 and one of IPv6."""
+
+    def read(self, value: object) -> tuple[str, ...]:
+        fix = 'Write a list such as ["10.0.5.7"], with at most one IPv4 and one IPv6 address of this host.'
+        found = []
+        for entry in _list(value, fix):
+            text = _text(entry, fix)
+            try:
+                found.append(ip_address(text))
+            except ValueError:
+                raise WrongValueError(shown(text), fix) from None
+        if len({one.version for one in found}) < len(found):
+            raise WrongValueError("several of one version of IP", fix)
+        return tuple(map(str, found))
+
+
 def _public_key(text: str) -> str | None:
     """The key as one line of base64 SubjectPublicKeyInfo, or ``None`` when ``text`` is none and so names a file.
 

@@ -35,6 +35,7 @@ from rppam.config.kinds import (
     Keys,
     Kind,
     Networks,
+    OwnAddresses,
     Pattern,
     Percent,
     Text,
@@ -334,6 +335,11 @@ class AccessSettings(Section):
         (),
         "Load balancers in front of the gateway. Their connections have to begin with the PROXY protocol, version 2, "
         "and the user's address is the one that it names; from others none is taken.",
+    )
+    source_addresses: Annotated[tuple[str, ...], OwnAddresses("a list of this host's own addresses")] = _key(
+        (),
+        "Addresses of this host that targets are reached from over SSH, by sessions and by rotation: at most one IPv4 "
+        "and one IPv6. The host chooses where none is given.",
     )
 
 

@@ -179,6 +179,12 @@ class TargetProtocolError(TargetError, code="RPPAM-8617", status=502):
     fix = "See 'detail'; an old SSH server may know no algorithm that is safe enough."
 
 
+class SourceAddressAbsent(TargetError, code="RPPAM-8629", status=502, retry=Retry.NO, fault=Fault.OPERATOR):
+    """The node is to go out to targets from an address that its host does not have."""
+
+    fix = "Give the host that address, or correct 'access.sourceAddresses' on the node and restart it."
+
+
 class CredentialMissing(TargetError, code="RPPAM-8618", status=502, retry=Retry.NO, fault=Fault.OPERATOR):
     """The vault has no credential for the account that can be used for SSH."""
 

@@ -66,8 +66,9 @@ def command(
     FILE is RPPAM_CONFIG, or the platform's default, where it is left out. Without --yes nothing is changed. A field
     that the section leaves out has its default afterwards; a setting that it does not name stays as it is.
 
-    On a node's own host nothing more is needed, whether it leads or not, and elsewhere any node takes the changes. Where
-    it reaches no leader, those that you name with --node are asked in turn; a token that you give goes to no other.
+    On a node's own host nothing more is needed, whether it leads or not, and elsewhere any node takes the changes.
+    Where it reaches no leader, those that you name with --node are asked in turn; a token that you give goes to no
+    other.
 
     Exit code 0: the cluster has what the file says; 1: it differs (without --yes), or a change was refused; 2: no node
     answers, or wrong usage; 78: the file is wrong.

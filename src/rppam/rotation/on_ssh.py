@@ -35,7 +35,8 @@ async def answer(request: Request) -> Answer:
     )
     pins = [PinnedKey(*pin) for pin in request.pins]
     try:
-        reached = await reach(route, Credential(login.password, login.private_key, login.passphrase), pins)
+        credential = Credential(login.password, login.private_key, login.passphrase)
+        reached = await reach(route, credential, pins, request.sources)
     except CredentialRefused as error:
         # For a change this says that nothing was changed.
         return Answer("refused", str(error))

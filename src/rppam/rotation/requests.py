@@ -39,6 +39,8 @@ class Request(NamedTuple):
     account: str
     new: Secret | None = None
     database: str = "postgres"
+    sources: Sequence[str] = ()
+    """Of this host, to go out from over SSH."""
 
     @property
     def place(self) -> str:

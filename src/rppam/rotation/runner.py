@@ -6,7 +6,7 @@ generation, not leadership. Broken off anywhere, the next owner goes on from wha
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -63,9 +63,16 @@ class Runner:
     """See the module. Raises a ``DatabaseError`` when the database does not answer."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, node: str, hands: Callable[[], AbstractAsyncContextManager[Asks]]
+        self,
+        database: Database,
+        keyring: Keyring,
+        node: str,
+        hands: Callable[[], AbstractAsyncContextManager[Asks]],
+        sources: Sequence[str] = (),
     ) -> None:
+        """``sources``: of this host, to go out from over SSH."""
         self._database, self._keyring, self._node, self._hands = database, keyring, node, hands
+        self._sources = sources
         self._resources = SqlResources(database)
 
     async def work(self, _epoch: int = 0) -> None:
@@ -189,6 +196,7 @@ class Runner:
             account=claimed.username,
             new=new,
             database=database.reveal() if database else "postgres",
+            sources=self._sources,
         )
         answer = await hands.ask(request)
         if answer.new_key:

@@ -24,7 +24,7 @@ def wire(_base: Foundation, services: Services) -> None:
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Change what is due."""
     keyring = Keyring(master_keys_of(base.config, base.clock))
-    runner = Runner(base.database, keyring, base.node, Hands)
+    runner = Runner(base.database, keyring, base.node, Hands, base.config.access.source_addresses)
     return [RepeatedTask("the rotation of secrets", WORK_EVERY_S, runner.work)]
 
 

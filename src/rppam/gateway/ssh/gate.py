@@ -7,7 +7,7 @@ of orders sooner. Every two seconds it says that its sessions live.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from rppam.access.sessions.model import Identity
@@ -50,11 +50,13 @@ class Gate:
         *,
         node: str,
         boot_id: str,
+        sources: Sequence[str] = (),
     ) -> None:
+        """``sources``: see :func:`rppam.gateway.ssh.target.reach`."""
         self.store, self.known_hosts, self.routes = store, known_hosts, routes
         self.login, self.recordings, self.holding = login, recordings, holding
         self.node, self.boot_id = node, boot_id
-        self._settings, self._authority = settings, authority
+        self._settings, self._authority, self._sources = settings, authority, sources
         self._live: dict[str, LiveAccess] = {}
         self._wake = asyncio.Event()
         self._cache = cache
@@ -112,7 +114,7 @@ class Gate:
             credential = await (routes.open(identity, route, ident) if identity else routes.open_to_end(route, ident))
         credential = credential._replace(certify=await self._certifier(route, actor, ident))
         try:
-            reached = await reach(route, credential, await self.known_hosts.of(route.target_id))
+            reached = await reach(route, credential, await self.known_hosts.of(route.target_id), self._sources)
         except HostKeyChanged as error:
             target = Entity("resource", route.target_id, route.target)
             await self.store.note("hostkey.mismatch", target, actor, {}, str(error))

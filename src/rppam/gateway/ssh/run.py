@@ -77,6 +77,7 @@ class Gateway:
             services.get(Authority),
             node=node,
             boot_id=boot_id,
+            sources=base.config.access.source_addresses,
         )
 
     async def run(self, sockets: Sequence[socket.socket], relay: socket.socket | None = None) -> None:

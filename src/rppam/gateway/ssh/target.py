@@ -16,6 +16,7 @@ from rppam.gateway.errors import (
     CredentialRefused,
     HostKeyChanged,
     HostKeyUnknown,
+    SourceAddressAbsent,
     TargetNameUnresolved,
     TargetProtocolError,
     TargetSilent,
@@ -59,13 +60,16 @@ class _Client(asyncssh.SSHClient):
         return self._route.trust == TOFU
 
 
-async def reach(route: Route, credential: Credential, pins: Sequence[PinnedKey]) -> Reached:
-    """A connection that is logged in. Raises a leaf of :class:`~rppam.gateway.errors.TargetError`."""
+async def reach(
+    route: Route, credential: Credential, pins: Sequence[PinnedKey], sources: Sequence[str] = ()
+) -> Reached:
+    """A connection that is logged in, from one of ``sources`` where there is one of the target's version of IP. Raises
+    a leaf of :class:`~rppam.gateway.errors.TargetError`."""
     place = f"{route.target} ({route.host} port {route.port})"
     client = _Client(route, pins)
     try:
         async with asyncio.timeout(ALL_S):
-            plug = await _plug(route, place)
+            plug = await _plug(route, place, sources)
             try:
                 connection = await _log_in(plug, route, credential, pins, client)
             except BaseException:
@@ -108,7 +112,7 @@ async def show_key(route: Route) -> PinnedKey:
     return pinned_of(key)
 
 
-async def _plug(route: Route, place: str) -> socket.socket:
+async def _plug(route: Route, place: str, sources: Sequence[str] = ()) -> socket.socket:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
@@ -120,6 +124,7 @@ async def _plug(route: Route, place: str) -> socket.socket:
         plug = socket.socket(family, kind, protocol)
         plug.setblocking(False)
         try:
+            _bind(plug, sources, place)
             async with asyncio.timeout(REACH_S):
                 await loop.sock_connect(plug, address)
         except (TimeoutError, OSError) as error:
@@ -132,6 +137,18 @@ async def _plug(route: Route, place: str) -> socket.socket:
             plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return plug
     raise TargetUnreachable(f"{place} cannot be reached: {problem.lower()}")
+
+
+def _bind(plug: socket.socket, sources: Sequence[str], place: str) -> None:
+    """Have ``plug`` go out from the one of ``sources`` that is of its version of IP."""
+    is_v6 = plug.family == socket.AF_INET6
+    for source in sources:
+        if (":" in source) == is_v6:
+            try:
+                plug.bind((source, 0))
+            except OSError as error:
+                why = f"{place} is to be reached from {source}, and this host cannot: {error.strerror}"
+                raise SourceAddressAbsent(why) from None
 
 
 async def _log_in(
