@@ -122,3 +122,18 @@ async def test_a_key_is_pinned_once_and_believed_no_more(served: Served) -> None
     assert [one["id"] for one in (await served.http.get(path, headers=admin)).json()["items"]] == [key["id"]]
     assert (await served.http.delete(f"{path}/{key['id']}", headers=admin)).status_code == 204
     assert (await served.http.delete(f"{path}/{key['id']}", headers=admin)).status_code == 404
+
+
+async def test_the_keys_of_all_are_listed_a_page_at_a_time(served: Served) -> None:
+    made_of: dict[str, str] = {}
+    for number in range(3):
+        web = await made(served, **WEB | {"name": f"web{number}"})
+        key = await made(served, f"{RESOURCES}/{web['id']}/host-keys", key=ED25519)
+        made_of[key["id"]] = web["id"]
+    found: dict[str, str] = {}
+    for page in (1, 2):
+        path = f"/api/v1/host-keys?page={page}&pageSize=2"
+        answer = await served.http.get(path, headers=served.bearer(AccountRole.USER))
+        assert (answer.status_code, answer.json()["total"]) == (200, 3), answer.text
+        found |= {one["id"]: one["resourceId"] for one in answer.json()["items"]}
+    assert found == made_of

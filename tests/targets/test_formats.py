@@ -2,7 +2,8 @@
 
 import json
 
-from rppam.targets.formats import Wanted, format_of, read_targets
+from rppam.targets.formats import format_of, read_targets
+from rppam.targets.wanted import Wanted, WantedAccount
 
 INVENTORY = """
 # production
@@ -31,7 +32,7 @@ Match all
 def test_an_inventory_is_read_without_its_passwords() -> None:
     found, problems = read_targets(INVENTORY, "ansible")
     assert found == [
-        Wanted("web1", "ssh", "10.0.0.1", 2222, ("web",), ("root",)),
+        Wanted("web1", "ssh", "10.0.0.1", 2222, ("web",), (WantedAccount("root"),)),
         Wanted("web2", "ssh", "", None, ("web",)),
         Wanted("win1", "rdp", "", None, ("windows",)),
     ]
@@ -47,8 +48,8 @@ def test_what_ansible_inventory_lists_is_read() -> None:
 def test_an_openssh_config_is_read() -> None:
     found, _ = read_targets(CONFIG, "openssh")
     assert found == [
-        Wanted("web1", "ssh", "web1.example", 2222, (), ("root",)),
-        Wanted("web2", "ssh", "web2.example", 2222, (), ("root",)),
+        Wanted("web1", "ssh", "web1.example", 2222, (), (WantedAccount("root"),)),
+        Wanted("web2", "ssh", "web2.example", 2222, (), (WantedAccount("root"),)),
     ]
 
 

@@ -93,3 +93,68 @@ async def test_what_is_exported_is_imported_again(open_vault: Served, tmp_path: 
     assert (await said(open_vault, *words, "--dry-run"))["created"] == ["web1"]
     assert (await said(open_vault, *words))["created"] == ["web1"]
     assert [one["name"] for one in (await said(open_vault, "account", "ls"))["items"]] == ["root"]
+
+
+async def pinned_targets(served: Served) -> None:
+    """A database with two accounts, a blank in its name and a pinned key, and a machine that OpenSSH can reach."""
+    words = ("--kind", "postgresql", "--port", "6432", "--tag", "env:prod", "--description", 'the "old" one')
+    await run(served, "target", "add", "db 1", "2001:db8::7", *words)
+    await run(served, "account", "add", "db 1", "postgres", "--tag", "dba", "--description", "its owner")
+    await run(served, "account", "add", "db 1", "o'brien")
+    await run(served, "target", "pin", "db 1", stdin=ED25519)
+    await run(served, "target", "add", "web 1", "10.0.0.1", "--tofu", "--tag", "prod")
+    await run(served, "account", "add", "web 1", "CORP\\root")
+
+
+async def shown(served: Served) -> Any:
+    """All that a node tells of both, but for ids, revisions and times."""
+    of_no_matter = {"id", "resourceId", "revision", "createdAt", "pinnedAt"}
+    found = []
+    for name in ("db 1", "web 1"):
+        target = await said(served, "target", "show", name)
+        accounts = (await said(served, "account", "ls", "--target", name))["items"]
+        things = (target, *accounts, *target["hostKeys"])
+        found += [{key: one[key] for key in one.keys() - of_no_matter - {"hostKeys"}} for one in things]
+    return found
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "ansible"])
+async def test_an_export_brings_everything_back(open_vault: Served, tmp_path: Path, format_: str) -> None:
+    await pinned_targets(open_vault)
+    before = await shown(open_vault)
+    exported = await run(open_vault, "target", "export", "--format", format_)
+    assert exported.stderr == ""
+    file = tmp_path / "targets"
+    file.write_text(exported.stdout)
+    words = ("target", "import", str(file), "--format", format_)
+    assert (await said(open_vault, *words))["unchanged"] == 2
+    for name, account in (("db 1", "postgres"), ("db 1", "o'brien"), ("web 1", "CORP\\root")):
+        await run(open_vault, "account", "rm", name, account)
+    found = await said(open_vault, *words)
+    assert (found["changed"], found["problems"]) == (["db 1", "web 1"], []), exported.stdout
+    assert await shown(open_vault) == before
+    for name, account in (("db 1", "postgres"), ("db 1", "o'brien"), ("web 1", "CORP\\root")):
+        await run(open_vault, "account", "rm", name, account)
+    for name in ("db 1", "web 1"):
+        await run(open_vault, "target", "rm", name)
+    assert (await said(open_vault, *words))["created"] == ["db 1", "web 1"]
+    assert await shown(open_vault) == before
+    assert (await said(open_vault, *words))["unchanged"] == 2
+
+
+async def test_an_openssh_config_says_what_it_leaves_out(open_vault: Served, tmp_path: Path) -> None:
+    await pinned_targets(open_vault)
+    exported = await run(open_vault, "target", "export", "--format", "openssh")
+    assert exported.stderr.splitlines() == [
+        "db 1: left out: all of it, as only the kind ssh can be told",
+        "web 1: left out: tags, hostKeyPolicy",
+    ]
+    told = await said(open_vault, "target", "export", "--format", "openssh")
+    assert told["file"] == exported.stdout
+    assert told["leftOut"] == [
+        {"target": "db 1", "fields": []},
+        {"target": "web 1", "fields": ["tags", "hostKeyPolicy"]},
+    ]
+    file = tmp_path / "config"
+    file.write_text(exported.stdout)
+    assert (await said(open_vault, "target", "import", str(file)))["unchanged"] == 1

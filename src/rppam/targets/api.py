@@ -50,6 +50,7 @@ RESOURCES: Final = "/api/v1/resources"
 ACCOUNTS: Final = "/api/v1/accounts"
 ONE: Final = f"{RESOURCES}/{{resourceId}}"
 KEYS: Final = f"{ONE}/host-keys"
+ALL_KEYS: Final = "/api/v1/host-keys"
 targets = APIRouter(tags=["targets"])
 SEES: Final = for_roles(*AccountRole)
 _CHANGES: Final = for_roles()
@@ -221,6 +222,22 @@ class HostKeyList(Shape):
     items: list[HostKeyShape]
 
 
+class PinnedKeyShape(HostKeyShape):
+    """A key or certificate, and whose it is."""
+
+    resource_id: str
+
+
+class PinnedKeyList(Shape):
+    """One page of the keys of all resources, by the resource's id."""
+
+    items: list[PinnedKeyShape]
+    page: int
+    page_size: int
+    total: int
+    """On all pages."""
+
+
 @targets.get(RESOURCES, summary="Resources, a page at a time", response_model=ResourceList)
 @declare(SEES, _PAGED)
 async def list_resources(
@@ -295,6 +312,15 @@ async def delete_resource(resource_id: ResourceId, expected: Expected, services:
 async def list_host_keys(resource_id: ResourceId, services: Here) -> HostKeyList:
     """Nothing else is believed of it."""
     return HostKeyList(items=[_key_shape(one) for one in await services.get(SqlResources).host_keys(resource_id)])
+
+
+@targets.get(ALL_KEYS, summary="Pinned keys of all resources, a page at a time", response_model=PinnedKeyList)
+@declare(SEES, _PAGED)
+async def list_all_host_keys(services: Here, page: PageNumber = 1, page_size: PageSize = PAGE_SIZE) -> PinnedKeyList:
+    """What an export needs of many resources at once."""
+    found = await services.get(SqlResources).all_host_keys(page, page_size)
+    items = [PinnedKeyShape(**_key_shape(one).model_dump(), resource_id=one.resource_id) for one in found.items]
+    return PinnedKeyList(items=items, page=page, page_size=page_size, total=found.total)
 
 
 @targets.post(KEYS, summary="Pin a key", status_code=201, response_model=HostKeyShape)

@@ -145,14 +145,15 @@ def unpin(*, where: Where, name: str, key_id: str) -> None:
 def import_(*, where: Where, file: Any, format_: str | None, dry_run: bool, as_json: bool) -> int:
     """Add the targets and accounts in FILE, and change those that are there.
 
-    It may be repeated: what is there as it stands in FILE stays. Exit code 0: all of it; 1: some could not be.
+    It may be repeated: what is there as it stands in FILE stays. Nothing is removed. Exit code 0: all of it; 1: some
+    could not be.
     """
     from rppam.targets.formats import format_of, read_targets
+    from rppam.targets.importing import Import
 
     wanted, problems = read_targets(file.read(), format_ or format_of(file.name))
-    outcome = _Import(Rest(where), dry_run=dry_run)
-    for target in wanted:
-        outcome.put(target)
+    outcome = Import(Rest(where), wanted, dry_run=dry_run)
+    outcome.run()
     problems += outcome.problems
     said = {
         "created": outcome.created,
@@ -175,15 +176,19 @@ def import_(*, where: Where, file: Any, format_: str | None, dry_run: bool, as_j
     "--format", "format_", type=click.Choice(["csv", "json", "ansible", "openssh"]), default="json", help="Of the file."
 )
 @click.option("--tag", "tags", multiple=True, help="With this tag; several times for all of several.")
+@click.option("--json", "as_json", is_flag=True, help="The file and what it leaves out as JSON on stdout.")
 @_where
-def export(*, where: Where, format_: str, tags: tuple[str, ...]) -> None:
-    """Write targets and accounts to stdout. No secret is among them."""
-    from rppam.targets.formats import Wanted, write_targets
+def export(*, where: Where, format_: str, tags: tuple[str, ...], as_json: bool) -> None:
+    """Write targets, accounts and pinned keys to stdout. No secret is among them.
+
+    JSON, CSV and Ansible keep everything; what an OpenSSH config cannot say is named on stderr.
+    """
+    from rppam.targets.formats import left_out, write_targets
+    from rppam.targets.importing import accounts_by_target, keys_by_target
+    from rppam.targets.wanted import Wanted, WantedAccount
 
     rest = Rest(where)
-    accounts: dict[str, list[str]] = {}
-    for one in rest.all("/api/v1/accounts"):
-        accounts.setdefault(one["resourceId"], []).append(one["name"])
+    accounts, keys = accounts_by_target(rest), keys_by_target(rest)
     found = [
         Wanted(
             one["name"],
@@ -191,57 +196,23 @@ def export(*, where: Where, format_: str, tags: tuple[str, ...]) -> None:
             one["address"],
             one["port"],
             tuple(one["tags"]),
-            tuple(accounts.get(one["id"], ())),
+            tuple(WantedAccount(a["name"], a["description"], tuple(a["tags"])) for a in accounts.get(one["id"], ())),
             one["description"],
+            one["hostKeyPolicy"],
+            one["legacyAlgorithms"],
+            tuple(keys.get(one["id"], ())),
         )
         for one in rest.all(PATH, tag=tags)
     ]
-    click.echo(write_targets(found, format_), nl=False)
-
-
-class _Import:
-    """Puts targets, and counts what became of them."""
-
-    def __init__(self, rest: Rest, *, dry_run: bool) -> None:
-        self._rest, self._dry_run = rest, dry_run
-        self._there = {one["name"].lower(): one for one in rest.all(PATH)}
-        self.created: list[str] = []
-        self.changed: list[str] = []
-        self.unchanged = 0
-        self.problems: list[str] = []
-
-    def put(self, wanted: Any) -> None:
-        """Make it so, with its accounts."""
-        try:
-            self._put(wanted)
-        except click.ClickException as error:
-            self.problems.append(f"{wanted.name}: {error.message}")
-
-    def _put(self, wanted: Any) -> None:
-        body = wanted.body()
-        there = self._there.get(wanted.name.lower())
-        is_same = there is not None and all(there[name] == value for name, value in body.items())
-        names = wanted.accounts
-        if there is not None and is_same and names:
-            have = {one["name"] for one in self._rest.all("/api/v1/accounts", resourceId=there["id"])}
-            names = tuple(name for name in names if name not in have)
-        if is_same and not names:
-            self.unchanged += 1
-            return
-        (self.created if there is None else self.changed).append(wanted.name)
-        if not self._dry_run:
-            self._there[wanted.name.lower()] = self._made(there, body, names)
-
-    def _made(self, there: dict[str, Any] | None, body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-        if there is None:
-            found: dict[str, Any] = self._rest.ask("POST", PATH, body)
-        else:
-            found = self._rest.ask("PUT", f"{PATH}/{there['id']}", body)
-        have = {one["name"] for one in self._rest.all("/api/v1/accounts", resourceId=found["id"])}
-        for name in names:
-            if name not in have:
-                self._rest.ask("POST", "/api/v1/accounts", {"resourceId": found["id"], "name": name})
-        return found
+    text = write_targets(found, format_)
+    lacking = left_out(found, text, format_)
+    if as_json:
+        said = {"format": format_, "file": text, "leftOut": [one._asdict() for one in lacking]}
+        click.echo(json.dumps(said, ensure_ascii=False))
+        return
+    for one in lacking:
+        click.echo(one, err=True)
+    click.echo(text, nl=False)
 
 
 def _address(one: dict[str, Any]) -> str:

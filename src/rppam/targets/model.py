@@ -28,6 +28,8 @@ PAGE_SIZE_MAX: Final = 1_000
 PAGE_MAX: Final = 1_000_000
 PORT_MAX: Final = 65_535
 KEY_CHARS_MAX: Final = 16_000
+X509: Final = "x509"
+"""The type of a pinned certificate."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._ -]{0,126}[A-Za-z0-9._-])?")
 _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}")
@@ -245,15 +247,15 @@ class ReadKey(NamedTuple):
 
 
 def read_host_key(text: str) -> ReadKey:
-    """A public key as OpenSSH writes it (also behind a host name), or a certificate as PEM.
+    """A public key as OpenSSH writes it (also behind a host name), or a certificate as PEM or ``x509`` and base64.
 
     Raises :class:`ResourceInvalid`.
     """
     pem = _PEM.search(text)
-    if pem is not None:
-        data = _decoded("".join(pem[1].split()))
-        return ReadKey("x509", base64.b64encode(data).decode(), key_fingerprint(data))
     words = text.split()
+    if pem is not None or (len(words) == 2 and words[0] == X509):
+        data = _decoded("".join(pem[1].split()) if pem is not None else words[1])
+        return ReadKey(X509, base64.b64encode(data).decode(), key_fingerprint(data))
     at = next((place for place, word in enumerate(words) if _SSH_KEY.fullmatch(word)), None)
     if at is None or at + 1 >= len(words):
         raise ResourceInvalid("key: expected a line of ssh-keyscan, or a certificate between BEGIN and END CERTIFICATE")

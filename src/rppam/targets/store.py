@@ -105,6 +105,14 @@ class SqlResources(SqlStore):
         rows = connection.execute(select(resource_host_keys).where(_K.resource_id == ident).order_by(_K.pinned_at))
         return tuple(map(_host_key, rows))
 
+    @reads
+    def all_host_keys(self, connection: Connection, page: int, page_size: int) -> Page:
+        """Those that are pinned of all resources, by the resource's id."""
+        total = connection.execute(select(func.count()).select_from(resource_host_keys)).scalar_one()
+        wanted = select(resource_host_keys).order_by(_K.resource_id, _K.fingerprint)
+        rows = connection.execute(_paged(wanted, Search(page, page_size)))
+        return Page(tuple(map(_host_key, rows)), total)
+
     @writes
     def pin(self, connection: Connection, ident: str, key: ReadKey, *, first: bool = False) -> HostKey:
         """Believe a key. ``first``: only where none of its type is pinned yet; who was first then.
