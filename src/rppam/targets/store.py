@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, fu
 from sqlalchemy.exc import IntegrityError
 
 from rppam.db.engine import NowMs
+from rppam.db.paging import Keys, Where, found_page, has_text, page_of
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
@@ -63,12 +64,13 @@ class SqlResources(SqlStore):
     @reads
     def page(self, connection: Connection, search: Search) -> Page:
         """By name."""
-        wanted = _matching(search, resources, resource_tags, (_R.name_key, _R.address, _R.description))
+        texts = (_R.name_key, _R.address, _R.description)
+        wanted = _matching(connection, search, resources, resource_tags, texts)
         if search.kind is not None:
             wanted.append(_R.kind == search.kind.value)
-        total = connection.execute(select(func.count()).select_from(resources).where(*wanted)).scalar_one()
-        rows = connection.execute(_paged(select(resources).where(*wanted).order_by(_R.name_key), search)).all()
-        return Page(_resources(connection, rows), total)
+        ids, total = _page(connection, _R.id, (_R.name_key,), wanted, search)
+        found = {row.id: row for row in connection.execute(select(resources).where(_R.id.in_(ids)))}
+        return Page(_resources(connection, [found[ident] for ident in ids if ident in found]), total)
 
     @writes
     def create(self, connection: Connection, resource: Resource) -> Resource:
@@ -160,13 +162,13 @@ class SqlTargetAccounts(SqlStore):
     @reads
     def page(self, connection: Connection, search: Search) -> Page:
         """By name, then by resource."""
-        wanted = _matching(search, target_accounts, account_tags, (func.lower(_A.name), _R.name_key, _A.description))
+        texts = (_A.name, _A.resource_key, _A.description)
+        wanted = _matching(connection, search, target_accounts, account_tags, texts)
         if search.resource_id is not None:
             wanted.append(_A.resource_id == search.resource_id)
-        joined = target_accounts.join(resources, _A.resource_id == _R.id)
-        total = connection.execute(select(func.count()).select_from(joined).where(*wanted)).scalar_one()
-        rows = connection.execute(_paged(_accounts_wanted().where(*wanted).order_by(_A.name, _R.name_key), search))
-        return Page(_accounts(connection, rows.all()), total)
+        ids, total = _page(connection, _A.id, (_A.name, _A.resource_key), wanted, search)
+        found = {row.id: row for row in connection.execute(_accounts_wanted().where(_A.id.in_(ids)))}
+        return Page(_accounts(connection, [found[ident] for ident in ids if ident in found]), total)
 
     @writes
     def create(self, connection: Connection, account: TargetAccount) -> TargetAccount:
@@ -318,13 +320,20 @@ def change_account(
 
 
 def _matching(
-    search: Search, table: Table, tags: Table, texts: Sequence[ColumnElement[str]]
+    connection: Connection, search: Search, table: Table, tags: Table, texts: Sequence[ColumnElement[str]]
 ) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if search.text:
-        wanted.append(or_(*(text.contains(search.text.lower(), autoescape=True) for text in texts)))
+        wanted.append(or_(*(has_text(connection, text, search.text) for text in texts)))
     owner = next(column for column in tags.c if column.name != "tag")
     return wanted + [table.c.id.in_(select(owner).where(tags.c.tag == tag)) for tag in search.tags]
+
+
+def _page(
+    connection: Connection, ident: ColumnElement[str], keys: Keys, wanted: Where, search: Search
+) -> tuple[list[str], int]:
+    find = found_page if search.text else page_of
+    return find(connection, ident, keys, wanted, (search.page - 1) * search.page_size, search.page_size)
 
 
 def _paged(wanted: Select[Any], search: Search) -> Select[Any]:

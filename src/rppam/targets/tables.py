@@ -52,10 +52,15 @@ target_accounts = Table(
     Column("description", String(500), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("resource_key", String(128), nullable=False, server_default=""),
     UniqueConstraint("resource_id", "name"),
     Index("ix_target_accounts_name", "name"),
+    Index("ix_target_accounts_order", "name", "resource_key"),
 )
-"""Privileged accounts on resources. What refers to one keeps it and its resource from being deleted."""
+"""Privileged accounts on resources. What refers to one keeps it and its resource from being deleted.
+
+``resource_key`` is the resource's ``name_key``, which triggers of the database keep beside it, for the order of lists.
+"""
 
 account_tags = Table(
     "account_tags",

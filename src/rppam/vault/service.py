@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, and_, or_
+from sqlalchemy import Connection
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
@@ -20,15 +20,14 @@ from rppam.kernel.errors import RppamError
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
-from rppam.targets.tables import target_accounts
 from rppam.vault.checkout_store import end_checkout, holder_in, own_or_exclusive, taken
 from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
+from rppam.vault.list_store import Search, entries_page
 from rppam.vault.model import (
     Checkout,
     Entry,
     EntryPolicy,
     EntryState,
-    EntryType,
     Folder,
     Right,
     Version,
@@ -46,14 +45,12 @@ from rppam.vault.store import (
     create_folder,
     entity_of,
     entries_of_account,
-    entries_page,
     entry_in,
     folder_at,
     open_version,
     remove_entry,
     set_state,
     versions_in,
-    visible,
 )
 from rppam.vault.tables import vault_entries, vault_folders
 
@@ -61,19 +58,6 @@ T = TypeVar("T")
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
 _MANAGES: Final = (AccountRole.ADMIN,)
-
-
-class Search(NamedTuple):
-    """Which entries, and which page of them."""
-
-    page: int = 1
-    page_size: int = 50
-    text: str = ""
-    """Part of a name, a folder's path or a description, in any case."""
-    folder: str | None = None
-    """In it and below."""
-    account_id: str | None = None
-    type: EntryType | None = None
 
 
 class Shown(NamedTuple):
@@ -188,20 +172,7 @@ class Vault:
         """Entries that the caller may know of, by folder and name, and how many there are in all."""
 
         def work(connection: Connection) -> tuple[list[Entry], int]:
-            wanted = [visible(self.access(connection, caller))]
-            if search.text:
-                text = search.text.lower()
-                columns = (_E.name, _F.path, _E.description)
-                wanted.append(or_(*(column.icontains(text, autoescape=True) for column in columns)))
-            if search.folder:
-                below = _F.path.startswith(f"{search.folder}/", autoescape=True)
-                wanted.append(or_(_F.path == search.folder, below))
-            if search.account_id is not None:
-                wanted.append(target_accounts.c.id == search.account_id)
-            if search.type is not None:
-                wanted.append(_E.type == search.type.value)
-            offset = (search.page - 1) * search.page_size
-            return entries_page(connection, and_(*wanted), search.page_size, offset)
+            return entries_page(connection, self.access(connection, caller), search)
 
         return await self.database.read(work)
 

@@ -241,7 +241,7 @@ def entries_of_account(connection: Connection, account_id: str) -> list[Entry]:
     return [entry_of(row) for row in rows]
 
 
-def entries_page(connection: Connection, where: ColumnElement[bool], size: int, offset: int) -> tuple[list[Entry], int]:
+def joined_page(connection: Connection, where: ColumnElement[bool], size: int, offset: int) -> tuple[list[Entry], int]:
     """By folder and name, and how many there are in all."""
     joined = _joined()
     total = connection.execute(select(func.count()).select_from(joined).where(where)).scalar_one()
