@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import cache, members, rate_limits, saturation, settings
+from benchmarks import cache, catalogue, members, rate_limits, saturation, settings
 from benchmarks.limiters import AS_USED, OURS
 from tests.support.redis_servers import Server, available
 
@@ -89,3 +89,15 @@ async def test_the_cache_is_measured() -> None:
     }
     assert "| near hit: at most 10 x dict.get | 1.0 | yes |" in cache.page(found)
     assert cache.BUSY in cache.page(found)
+
+
+def test_pages_of_both_databases_are_measured() -> None:
+    results = catalogue.measure(300, 1)
+    assert {name: sorted(lists) for name, lists in results.items()} == dict.fromkeys(
+        ("SQLite", "PostgreSQL"), ["accounts", "entries", "targets"]
+    )
+    assert all(ms > 0 for lists in results.values() for asks in lists.values() for ms in asks.values())
+    text = catalogue.page({}, 300, 1, results)
+    assert text.count("| targets, ") == text.count("| accounts, ") == text.count("| entries, ") == 2
+    slow = {"SQLite": {"targets": {"last": catalogue.TARGET_MS + 1}}}
+    assert not catalogue.met(slow)

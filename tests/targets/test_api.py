@@ -1,10 +1,14 @@
 """Resources and accounts over REST: who may, what is refused, paging, and two who change one thing at once."""
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rppam.access.accounts.model import AccountRole
+from tests.support.authority import Authority
 from tests.support.served import Served
 from tests.targets.test_model import ED25519
 
@@ -137,3 +141,17 @@ async def test_the_keys_of_all_are_listed_a_page_at_a_time(served: Served) -> No
         assert (answer.status_code, answer.json()["total"]) == (200, 3), answer.text
         found |= {one["id"]: one["resourceId"] for one in answer.json()["items"]}
     assert found == made_of
+
+
+async def test_a_certificate_is_pinned_as_pem_and_taken_again_as_it_is_shown(served: Served, tmp_path: Path) -> None:
+    web, admin = await made(served, **WEB | {"kind": "postgresql"}), served.bearer()
+    path = f"{RESOURCES}/{web['id']}/host-keys"
+    issued = Authority(tmp_path).certify("web1.example")
+    key = await made(served, path, key=issued.pem().decode())
+    assert (key["type"], base64.b64decode(key["key"])) == ("x509", issued.certificate.public_bytes(Encoding.DER))
+    shown = {"key": f"{key['type']} {key['key']}"}
+    again = await served.http.post(path, json=shown, headers=admin)
+    assert (again.status_code, again.json()["code"]) == (409, "RPPAM-8308")
+    other = await made(served, **WEB | {"name": "web2"})
+    pinned = await made(served, f"{RESOURCES}/{other['id']}/host-keys", **shown)
+    assert pinned["fingerprint"] == key["fingerprint"]

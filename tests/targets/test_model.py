@@ -1,6 +1,11 @@
 """What resources and accounts may be made of."""
 
+import base64
+from pathlib import Path
+
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rppam.targets.errors import ResourceInvalid
 from rppam.targets.model import (
@@ -14,6 +19,7 @@ from rppam.targets.model import (
     kind_of,
     read_host_key,
 )
+from tests.support.authority import Authority
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtPd3D8WBB2RJFAiBz1qMpmL3kbo3IVqUB/bwmp0fGj"
 
@@ -91,8 +97,25 @@ def test_a_host_key_is_read_as_ssh_keyscan_prints_it() -> None:
         "ssh-ed25519 !!",
         ED25519.replace("ssh-ed25519", "ssh-rsa"),
         "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----",
+        "x509 bm90aGluZw==",
+        "x509",
     ],
 )
 def test_what_is_no_host_key(text: str) -> None:
     with pytest.raises(ResourceInvalid, match="key"):
         read_host_key(text)
+
+
+def test_a_certificate_is_read_as_openssl_prints_it(tmp_path: Path) -> None:
+    issued = Authority(tmp_path).certify("db1.example")
+    pem = issued.pem().decode()
+    whole = issued.certificate.public_bytes(Encoding.DER)
+    chain = f"subject=CN = db1\r\n{pem}" + pem.replace("\n", "\r\n")
+    for text in (pem, chain, f"x509 {base64.b64encode(whole).decode()}"):
+        key = read_host_key(text)
+        assert (key.type, base64.b64decode(key.key)) == ("x509", whole)
+        shown = base64.b64decode(key.fingerprint.removeprefix("SHA256:") + "=")
+        assert shown == issued.certificate.fingerprint(SHA256())
+    with pytest.raises(ResourceInvalid, match="expected a certificate"):
+        read_host_key(f"x509 {base64.b64encode(whole[:-1]).decode()}")

@@ -18,7 +18,7 @@ from rppam.vault.keys import Master, MasterKeys, Masters, master_of
 from rppam.vault.model import Entry, EntryType
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import add_version, create_entry, create_folder, entry_in, open_version
-from rppam.vault.tables import vault_deks, vault_fields, vault_keks
+from rppam.vault.tables import vault_deks, vault_fields, vault_keks, vault_versions
 
 pytestmark = pytest.mark.server
 CANARY = "canary-secret-4711"
@@ -77,6 +77,78 @@ async def test_every_layer_opens_at_its_place_alone(database: Database) -> None:
     await run(database, swap)
     with pytest.raises(SecretBroken):
         await opened(database, keyring, two)
+
+
+async def login(database: Database, keyring: Keyring) -> Entry:
+    """An entry with two fields, in its second version."""
+
+    def work(connection: Connection) -> Entry:
+        folder = create_folder(connection, f"f-{uuid.uuid4()}")
+        new = Entry(str(uuid.uuid4()), folder.id, folder.path, "login", EntryType.PASSWORD, None, None)
+        entry = create_entry(connection, new)
+        for number in (1, 2):
+            fields = {"username": Secret(f"user {number}"), "password": Secret(f"password {number}")}
+            entry = add_version(connection, keyring, entry, fields, "test")
+        return entry
+
+    return await database.write(work)
+
+
+async def versions(database: Database, keyring: Keyring, entry: Entry, number: int = 2) -> dict[str, str]:
+    fields = await database.read(lambda connection: open_version(connection, keyring, entry, number))
+    return {name: secret.reveal() for name, secret in fields.items()}
+
+
+async def test_a_version_moved_to_another_one_does_not_open(database: Database) -> None:
+    """With its data key, so that nothing but its place is wrong."""
+    keyring = ring(new_master())
+    entry = await login(database, keyring)
+    assert await versions(database, keyring, entry) == {"username": "user 2", "password": "password 2"}
+    mine, old = vault_versions.c.entry_id == entry.id, vault_versions.c.version == 1
+    dek = select(vault_versions.c.dek_id).where(mine, old).scalar_subquery()
+    await run(database, delete(vault_fields).where(vault_fields.c.version == 2))
+    await run(database, update(vault_versions).where(mine, ~old).values(dek_id=dek))
+    await run(database, update(vault_fields).where(vault_fields.c.version == 1).values(version=2))
+    with pytest.raises(SecretBroken, match="version 2 does not open at its place"):
+        await versions(database, keyring, entry)
+    await run(database, update(vault_fields).where(vault_fields.c.version == 2).values(version=1))
+    assert await versions(database, keyring, entry, 1) == {"username": "user 1", "password": "password 1"}
+
+
+async def test_a_field_moved_to_another_one_does_not_open(database: Database) -> None:
+    """As a user name is shown to many, and a password is not."""
+    keyring = ring(new_master())
+    entry = await login(database, keyring)
+    name = vault_fields.c.field
+    now = vault_fields.c.version == 2
+    await run(database, delete(vault_fields).where(now, name == "username"))
+    await run(database, update(vault_fields).where(now, name == "password").values(field="username"))
+    with pytest.raises(SecretBroken, match="the field username"):
+        await versions(database, keyring, entry)
+    await run(database, update(vault_fields).where(now).values(field="password"))
+    assert await versions(database, keyring, entry) == {"password": "password 2"}
+
+
+@pytest.mark.parametrize("moved", ["version", "id", "wrapped"])
+async def test_a_key_moved_to_another_row_does_not_open(database: Database, moved: str) -> None:
+    master = new_master()
+    keyring = ring(master)
+    entry = await login(database, keyring)
+    await VaultKeys(database, keyring).rotate()
+    rows = await database.read(lambda connection: connection.execute(select(vault_keks)).all())
+    first, second = sorted(rows, key=lambda row: row.version)
+    mine = vault_keks.c.id == first.id
+    other = {"version": 7, "id": str(uuid.uuid4()), "wrapped": second.wrapped}[moved]
+    await run(database, update(vault_keks).where(mine).values({moved: other}))
+    if moved == "id":
+        await run(database, update(vault_deks).where(vault_deks.c.kek_id == first.id).values(kek_id=other))
+        mine = vault_keks.c.id == other
+    # Another process, as this one knows the key already.
+    with pytest.raises(SecretBroken, match="does not open: it was changed"):
+        await versions(database, ring(master), entry)
+    await run(database, update(vault_keks).where(mine).values({moved: getattr(first, moved)}))
+    await run(database, update(vault_deks).values(kek_id=first.id))
+    assert (await versions(database, ring(master), entry))["password"] == "password 2"
 
 
 async def test_a_node_with_another_master_key_is_named_and_opens_nothing(database: Database) -> None:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from cryptography.x509 import load_der_x509_certificate
+
 from rppam.config.endpoint import NotAnEndpointError, parse_host
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import is_address
@@ -254,7 +256,7 @@ def read_host_key(text: str) -> ReadKey:
     pem = _PEM.search(text)
     words = text.split()
     if pem is not None or (len(words) == 2 and words[0] == X509):
-        data = _decoded("".join(pem[1].split()) if pem is not None else words[1])
+        data = _certificate("".join(pem[1].split()) if pem is not None else words[1])
         return ReadKey(X509, base64.b64encode(data).decode(), key_fingerprint(data))
     at = next((place for place, word in enumerate(words) if _SSH_KEY.fullmatch(word)), None)
     if at is None or at + 1 >= len(words):
@@ -264,6 +266,15 @@ def read_host_key(text: str) -> ReadKey:
     if data[4 : 4 + size] != words[at].encode():
         raise ResourceInvalid("key: expected a key of the type that its line names")
     return ReadKey(words[at], words[at + 1], key_fingerprint(data))
+
+
+def _certificate(text: str) -> bytes:
+    data = _decoded(text)
+    try:
+        load_der_x509_certificate(data)
+    except ValueError:
+        raise ResourceInvalid("key: expected a certificate (X.509) in base64, found other bytes") from None
+    return data
 
 
 def _decoded(text: str) -> bytes:
