@@ -64,8 +64,7 @@ class SqlResources(SqlStore):
     @reads
     def page(self, connection: Connection, search: Search) -> Page:
         """By name."""
-        texts = (_R.name_key, _R.address, _R.description)
-        wanted = _matching(connection, search, resources, resource_tags, texts)
+        wanted = _matching(connection, search, resource_tags, _R.id, _R.name_key, (_R.address, _R.description))
         if search.kind is not None:
             wanted.append(_R.kind == search.kind.value)
         ids, total = _page(connection, _R.id, (_R.name_key,), wanted, search)
@@ -162,8 +161,7 @@ class SqlTargetAccounts(SqlStore):
     @reads
     def page(self, connection: Connection, search: Search) -> Page:
         """By name, then by resource."""
-        texts = (_A.name, _A.resource_key, _A.description)
-        wanted = _matching(connection, search, target_accounts, account_tags, texts)
+        wanted = _matching(connection, search, account_tags, _A.id, _A.resource_key, (_A.name, _A.description))
         if search.resource_id is not None:
             wanted.append(_A.resource_id == search.resource_id)
         ids, total = _page(connection, _A.id, (_A.name, _A.resource_key), wanted, search)
@@ -320,13 +318,20 @@ def change_account(
 
 
 def _matching(
-    connection: Connection, search: Search, table: Table, tags: Table, texts: Sequence[ColumnElement[str]]
+    connection: Connection,
+    search: Search,
+    tags: Table,
+    ident: ColumnElement[str],
+    key: ColumnElement[str],
+    texts: Sequence[ColumnElement[str]],
 ) -> list[ColumnElement[bool]]:
+    """``key`` is in lower case."""
     wanted: list[ColumnElement[bool]] = []
     if search.text:
-        wanted.append(or_(*(has_text(connection, text, search.text) for text in texts)))
+        others = (has_text(connection, text, search.text) for text in texts)
+        wanted.append(or_(has_text(connection, key, search.text, is_lower=True), *others))
     owner = next(column for column in tags.c if column.name != "tag")
-    return wanted + [table.c.id.in_(select(owner).where(tags.c.tag == tag)) for tag in search.tags]
+    return wanted + [ident.in_(select(owner).where(tags.c.tag == tag)) for tag in search.tags]
 
 
 def _page(

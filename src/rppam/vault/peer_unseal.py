@@ -118,11 +118,13 @@ class PeerUnseal(NodeTask):
         public = own.public_key().public_bytes_raw()
         body = {"order": ORDER, "arguments": {"key": _text(public)}, "request": ""}
         found = json.loads(await self._link.order(name, json.dumps(body), None))
+        if not isinstance(found, Mapping):
+            raise ValueError("expected an object")  # noqa: TRY004 - what the other node said is wrong, not a type of ours
         if not found.get("sealed"):
             return b""
-        theirs = base64.b64decode(found["key"], validate=True)
+        theirs = base64.b64decode(str(found["key"]), validate=True)
         shared = own.exchange(X25519PublicKey.from_public_bytes(theirs))
-        return unseal(_key(shared), base64.b64decode(found["sealed"], validate=True), _bound(public, theirs))
+        return unseal(_key(shared), base64.b64decode(str(found["sealed"]), validate=True), _bound(public, theirs))
 
 
 def _recorded(connection: Connection, node: str, by: str) -> None:
