@@ -6,6 +6,7 @@ On the hosts of nodes, not over REST: a share is typed where the key is needed, 
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +36,8 @@ def ceremony(*, count: int, threshold: int, key_file: Path | None, out: Path | N
     key = read_key(key_file) if key_file else secrets.token_bytes(32)
     shares = split(key, threshold, count)
     if out is not None:
-        out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for share in shares:
-        if out is not None:
-            handle = os.open(out / f"share-{share.number}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(share.text() + "\n")
-            continue
+        _write(out, {f"share-{share.number}": share.text() for share in shares})
+    for share in shares if out is None else ():
         if not sys.stdout.isatty():
             raise Refused("shares are shown on a terminal alone; --out writes a file for each")
         click.prompt(f"Share {share.number} of {count}: let its keeper come, and press Enter", default="", err=True)
@@ -50,6 +46,24 @@ def ceremony(*, count: int, threshold: int, key_file: Path | None, out: Path | N
         click.clear()
     click.echo(f"{count} shares of the key {shares[0].key_id}; {threshold} of them open the vault", err=True)
     return Exit.DONE
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """A new file for each. Raises :class:`Refused`; none is written where one is there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = [name for name in texts if os.path.lexists(folder / name)]
+        if there:
+            raise Refused(
+                f"--out {folder}: expected no shares, found {', '.join(there)}, which may be the only copy; "
+                "choose another folder"
+            )
+        for name, text in texts.items():
+            handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(text + "\n")
+    except OSError as error:
+        raise Refused(f"--out {folder}: expected a folder to write to, found: {error.strerror}") from None
 
 
 @click.command("unseal", context_settings=HELP, epilog="Example: rppam vault unseal --config /etc/rppam/rppam.config")
