@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
+from tests.console.places import authenticator, with_passkey
 from tests.console.test_passkeys import KEY
 from tests.support.lab import Lab
 
@@ -169,6 +170,32 @@ def test_a_tab_that_slept_for_a_day_is_awake_at_once(open_page: OpenPage, lab: L
     assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
     page.get_by_text("made-meanwhile").first.wait_for(timeout=30_000)
     page.get_by_role("status").get_by_text("Reconnecting").wait_for(state="detached", timeout=30_000)
+
+
+def test_a_shown_secret_leaves_the_page_by_itself(open_page: OpenPage, lab: Lab) -> None:
+    entry = {"folder": "servers", "name": "for-a-moment", "type": "password", "fields": {"password": "correct-horse"}}
+    assert lab.nodes[0].ask("/api/v1/vault/entries", method="POST", send=entry, token=lab.token).status == 201
+    watched = open_page(host="localhost")
+    page = watched.page
+    page.clock.install()
+    authenticator(page)
+    with_passkey(watched, "sue", "of the clock")
+    watched.open("vault")
+    page.get_by_role("button", name="Show for-a-moment").click()
+    page.get_by_label("Reason").fill("to look after it")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("dialog", name="Confirm that it is you").get_by_role("button", name="Use a passkey").click()
+    secret = page.get_by_text("correct-horse")
+    secret.wait_for()
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    page.clock.run_for(1_000)
+    left = int(re.sub(r"\D", "", page.get_by_text(re.compile(r"hidden in \d+ s")).inner_text()))
+    assert 0 < left <= 30
+    page.clock.run_for((left - 1) * 1_000)
+    assert secret.is_visible(), "nobody hides it before its time"
+    page.clock.run_for(2_000)
+    secret.wait_for(state="detached", timeout=10_000)
+    assert "correct-horse" not in page.content()
 
 
 ROWS = 100_000
