@@ -154,8 +154,8 @@ vault-canaries: dev servers ## secrets planted along every way of the vault, and
 vault-expiry: dev servers ## how soon a check-out is over on every node, with Redis and without
 	$(BIN)/python -m benchmarks.vault_expiry $(ARGS)
 
-vault-sql-away: dev servers ## both databases cut at each commit of each act of the vault and of requests
-	RPPAM_SQL_AWAY=all $(BIN)/pytest tests/vault/test_sql_away.py -q -n0 -s $(ARGS)
+vault-sql-away: dev servers ## both databases cut at each commit of each act of the vault, of what stands around it, and of requests
+	RPPAM_SQL_AWAY=all $(BIN)/pytest tests/vault/test_sql_away.py tests/vault/test_sql_away_beside.py -q -n0 -s $(ARGS)
 
 vault-to-token: dev servers ## the master key from a file into a token, node by node, under readers: no failed read
 	$(BIN)/python -m benchmarks.vault_to_token $(ARGS)

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 
 from rppam.access.accounts.model import AccountRole
+from rppam.access.passkeys.tables import webauthn_credentials
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
@@ -28,9 +29,17 @@ from rppam.requests.machine import CountsFrom, Verdict
 from rppam.requests.model import Level, Mode, ObjectKind, Policy, Right as Asked, Rules, Wanted
 from rppam.requests.policies_store import SqlPolicies
 from rppam.requests.store import SqlRequests
-from rppam.requests.tables import access_grants, access_requests, request_decisions
+from rppam.requests.tables import (
+    access_grants,
+    access_requests,
+    approval_policies,
+    request_decisions,
+    user_group_members,
+    user_groups,
+)
 from rppam.requests.vault_grants import VaultGrants
 from rppam.requests.wiring import find_object
+from rppam.targets.tables import account_tags, resource_host_keys, resource_tags, resources, target_accounts
 from rppam.vault.checkout_service import Checkouts, Wish
 from rppam.vault.errors import CheckedOut
 from rppam.vault.folder_service import Folders
@@ -325,6 +334,15 @@ def world(connection: Connection) -> Counter[str]:
         (access_requests, access_requests.c.state, access_requests.c.reviewed),
         (access_grants, access_grants.c.ended_why),
         (request_decisions, request_decisions.c.verdict),
+        (resources, resources.c.description),
+        (resource_tags, resource_tags.c.tag),
+        (resource_host_keys,),
+        (target_accounts, target_accounts.c.description),
+        (account_tags, account_tags.c.tag),
+        (approval_policies, approval_policies.c.priority),
+        (user_groups,),
+        (user_group_members,),
+        (webauthn_credentials,),
     ):
         counted = select(func.count(), *columns).select_from(table)
         for row in connection.execute(counted.group_by(*columns) if columns else counted):
