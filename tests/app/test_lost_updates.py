@@ -5,13 +5,15 @@ The list of what can be changed is the table of routes itself. A new route that 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import httpx
 import pytest
 
 from rppam.app.api import bare_app
+from rppam.http.bounds import ApiLimits
 from rppam.http.revisions import CHANGES, takes_if_match
 from rppam.http.route_index import Indexed
 from tests.support.served import Served
@@ -158,7 +160,31 @@ async def ask(
 async def test_of_two_changes_one_is_made_and_the_other_hears_whose(
     open_vault: Served, method: str, template: str
 ) -> None:
-    served, how = open_vault, HOW[method, template]
+    await changed_by_two(open_vault, method, template)
+
+
+@pytest.fixture
+async def on_postgresql(tmp_path: Path, limits: ApiLimits, postgresql_url: str) -> AsyncIterator[Served]:
+    one = Served(tmp_path / "keys", limits, more={"vault": {"revealFactor": "none"}}, database_url=postgresql_url)
+    await one.start()
+    yield one
+    await one.stop()
+
+
+AT_ONCE: Final = [one for one in CONDITIONAL if one in HOW and HOW[one].touch is None]
+"""SQLite lets one write at a time; here both transactions have begun, and the second waits for the row."""
+
+
+@pytest.mark.integration
+@pytest.mark.server
+@pytest.mark.parametrize(("method", "template"), AT_ONCE, ids=[f"{one}-{path}" for one, path in AT_ONCE])
+async def test_so_it_is_where_both_write_at_once(on_postgresql: Served, method: str, template: str) -> None:
+    await changed_by_two(on_postgresql, method, template)
+
+
+async def changed_by_two(served: Served, method: str, template: str) -> None:
+    """Let two who have read the same change it; what each of them has to hear."""
+    how = HOW[method, template]
     await served.database.start()
     names = await how.make(served)
     path, read = (one.format(**names) for one in (template, how.read or template))

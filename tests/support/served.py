@@ -240,15 +240,16 @@ class Served:
         node: str = "node1",
         relay: Relay | None = None,
         more: Mapping[str, Any] | None = None,
+        database_url: str = "",
     ) -> None:
-        """``more``: further sections of the config."""
+        """``more``: further sections of the config; ``database_url``: of another database than a file of SQLite."""
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
         self.place, self.password, self.somewhere = directory.parent, Secret(PASSWORD), Caller("127.0.0.1", "test")
         file = self.place / "rppam.db"
-        if not file.exists():
+        if not file.exists() and not database_url:
             new_sqlite(file)
-        self.database = Database(f"sqlite:///{file}", 20_000)  # patient: the machine may be busy
+        self.database = Database(database_url or f"sqlite:///{file}", 20_000)  # patient: the machine may be busy
         session_clock = DatabaseClock(self.clock)
         self.tokens = Tokens(
             keys,
