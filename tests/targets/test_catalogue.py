@@ -16,7 +16,7 @@ from rppam.requests.vault_grants import VaultGrants
 from rppam.targets.model import Search
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.targets.tables import resources, target_accounts
-from rppam.vault.list_store import Search as EntrySearch
+from rppam.vault.model import Search as EntrySearch
 from rppam.vault.service import Vault
 from rppam.vault.tables import vault_entries, vault_folders, vault_rights
 from tests.vault.test_sealing import new_master, ring
@@ -147,3 +147,29 @@ async def test_a_page_is_found_by_an_index_wherever_it_lies(catalogue: Database,
     slow = "SELECT id FROM resources ORDER BY description LIMIT 5"
     how = await catalogue.read(lambda connection: plan(connection, slow, ()))
     assert _READS_ALL.search(how), f"what this test looks for is not seen in {how}"
+
+
+async def test_a_rare_word_is_found_by_its_trigrams(catalogue: Database) -> None:
+    if catalogue._engine.dialect.name == "sqlite":
+        pytest.skip("SQLite looks at every row: a third of a microsecond each")
+    await catalogue.write(lambda connection: connection.execute(text("ANALYZE")).close())
+    with asked(catalogue) as seen:
+        assert (await SqlResources(catalogue).page(Search(text="Ost-00123"))).total == 10
+        assert (await SqlTargetAccounts(catalogue).page(Search(text="Ost-00123"))).total == 10
+        assert (await vault_of(catalogue).page(ADMIN, EntrySearch(text="Ost-00123")))[1] == 10
+    asks = [ask for ask in seen if "ILIKE" in ask[0]]
+
+    def explain(connection: Connection) -> list[str]:
+        # Of so few rows all are looked at as soon; of a hundred thousand they are not.
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        return [plan(connection, *ask) for ask in asks]
+
+    plans = await catalogue.read(explain)
+    assert [re.findall(r"ix_trgm_(\w+)", how)[:1] for how in plans] == [[table] for table in BIG], plans
+
+
+async def test_without_the_extension_everything_is_found_as_well(postgresql_url: str, open_database: Any) -> None:
+    database = await open_database(postgresql_url)
+    await filled(database, 40)
+    await database.write(lambda connection: connection.execute(text("DROP EXTENSION pg_trgm CASCADE")).close())
+    assert (await SqlResources(database).page(Search(text="Ost-00001"))).total == 10

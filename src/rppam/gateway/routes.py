@@ -16,9 +16,9 @@ from rppam.targets.errors import ResourceUnknown, TargetAccountUnknown
 from rppam.targets.model import ReadKey, Resource, ResourceKind, Search, TargetAccount
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.errors import EntryUnknown, RightLacking
-from rppam.vault.model import Entry, EntryType, Right
+from rppam.vault.model import Entry, EntryType, Right, Search as Wanted
 from rppam.vault.own_use import used_by_node
-from rppam.vault.service import Search as Wanted, Vault
+from rppam.vault.service import Vault
 
 _KINDS: Final = frozenset({ResourceKind.SSH, ResourceKind.NETWORK})
 _TYPES: Final = frozenset({EntryType.PASSWORD, EntryType.SSH_KEY})

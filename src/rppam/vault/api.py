@@ -29,6 +29,7 @@ from rppam.vault.model import (
     Entry,
     EntryPolicy,
     EntryType,
+    Search,
     checked_entry_name,
     checked_fields,
     checked_line,
@@ -62,7 +63,7 @@ from rppam.vault.schemas import (
     checkout_shape,
     entry_shape,
 )
-from rppam.vault.service import Change, Search, Vault
+from rppam.vault.service import Change, Vault
 
 ENTRIES: Final = f"{VAULT}/entries"
 ONE: Final = f"{ENTRIES}/{{entryId}}"

@@ -5,36 +5,18 @@ see :mod:`rppam.db.paging`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from rppam.db.paging import FEW, has_text, ids_from
-from rppam.vault.model import Entry, EntryType
+from rppam.vault.model import Entry, Search
 from rppam.vault.policy import Access
 from rppam.vault.store import entries_wanted, entry_of, joined_page, visible
 from rppam.vault.tables import vault_entries, vault_folders
 
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
-
-
-class Search(NamedTuple):
-    """Which entries, and which page of them."""
-
-    page: int = 1
-    page_size: int = 50
-    text: str = ""
-    """Part of a name, a folder's path or a description, in any case."""
-    folder: str | None = None
-    """In it and below."""
-    account_id: str | None = None
-    type: EntryType | None = None
-
-    @property
-    def offset(self) -> int:
-        """How many lie before the page."""
-        return (self.page - 1) * self.page_size
 
 
 def entries_page(connection: Connection, access: Access, search: Search) -> tuple[list[Entry], int]:

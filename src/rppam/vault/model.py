@@ -281,3 +281,21 @@ def checked_reason(reason: str, pattern: str) -> str:
     if pattern and not re.search(pattern, text):
         raise ReasonNeeded(f"reason: expected a text that matches vault.reasonPattern ({pattern})")
     return text
+
+
+class Search(NamedTuple):
+    """Which entries, and which page of them."""
+
+    page: int = 1
+    page_size: int = 50
+    text: str = ""
+    """Part of a name, a folder's path or a description, in any case."""
+    folder: str | None = None
+    """In it and below."""
+    account_id: str | None = None
+    type: EntryType | None = None
+
+    @property
+    def offset(self) -> int:
+        """How many lie before the page."""
+        return (self.page - 1) * self.page_size

@@ -22,7 +22,7 @@ from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
 from rppam.vault.checkout_store import end_checkout, holder_in, own_or_exclusive, taken
 from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
-from rppam.vault.list_store import Search, entries_page
+from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
     Checkout,
     Entry,
@@ -30,6 +30,7 @@ from rppam.vault.model import (
     EntryState,
     Folder,
     Right,
+    Search,
     Version,
     checked_reason,
 )
