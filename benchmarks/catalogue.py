@@ -183,7 +183,7 @@ def page(found: dict[str, str], rows: int, rounds: int, results: dict[str, Any])
         "",
         f"`python benchmarks/catalogue.py --write`: {rows:,} of each; a page of {SIZE} with its tags and",
         f"with how many there are in all, asked by the stores of a node. Medians of {rounds} rounds, in ms. A search",
-        f"is for a part of a word. Targets: {TARGET_MS:.0f} ms for a page by number or tag, {FOUND_MS:.0f} ms for a search.",
+        f"is for a part of a word. At most: {TARGET_MS:.0f} ms a page by number or tag, {FOUND_MS:.0f} ms a search.",
         "",
         facts(found),
         "",

@@ -72,6 +72,18 @@ def test_openssh_itself_reads_the_config_alike(tmp_path: Path) -> None:
         assert {f"user {user}", f"hostname 10.0.0.{number}", f"port {2200 + number}"} <= set(told)
 
 
+@pytest.mark.skipif(shutil.which("ansible-inventory") is None, reason="no ansible-core here")
+def test_ansible_itself_reads_the_inventory_alike(tmp_path: Path) -> None:
+    odd = (WantedAccount("None"), WantedAccount('["a"]'), WantedAccount("0x10"))
+    more = Wanted("x1", "mysql", "10.0.0.9", 3306, ("a", "all"), odd, '"quoted" {{ 7 * 7 }}', "pin", False)
+    targets = [*TARGETS, more]
+    (tmp_path / "hosts.ini").write_text(write_targets(targets, "ansible"))
+    command = ["ansible-inventory", "-i", str(tmp_path / "hosts.ini"), "--list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found, problems = read_targets(listed, "ansible")
+    assert (sorted(map(as_kept, found)), problems) == (sorted(map(as_kept, targets)), []), listed
+
+
 def test_old_files_are_read_as_before() -> None:
     expected = [
         Wanted("web1", "ssh", "10.0.0.1", 2222, ("prod",), (WantedAccount("root"), WantedAccount("sa")), "mine"),
