@@ -377,6 +377,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "token keys rotate": "token-key.make",
         "token revoke": _REST,
         "user add": "user.create",
+        "user allow-from": "user.change",
         "user disable": "user.disable",
         "user enable": "user.enable",
         "user list": _READS,
@@ -454,7 +455,9 @@ def test_commands_of_a_host_write_their_events(sqlite_url: str, tmp_path: Path) 
     config.chmod(0o600)
     create_signing_key(keys, now_ms=WallMs(0))
     asked = ["user add", "user roles", "user disable", "user enable", "user password", "user reset-password"]
+    asked.append("user allow-from")
     more: dict[str, list[str]] = {"user roles": ["--add", "pam_auditor"], "user password": ["--password-file", "-"]}
+    more["user allow-from"] = ["10.2.0.0/16"]
     for words in asked:
         said(words, config, "anna", *more.get(words, ()), stdin="the second one of all\n")
     made = json.loads(said("token keys rotate", config, "--json"))

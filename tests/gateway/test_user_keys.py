@@ -92,3 +92,22 @@ async def test_a_token_of_a_host_has_no_keys_and_bad_ones_are_refused(place: Pla
     assert (await place.served.http.get(KEYS, headers=place.served.bearer())).status_code == 404
     bad = await place.served.http.post(KEYS, json={"key": "ssh-dss " + "A" * 40}, headers=await signed_in(place))
     assert bad.status_code == 400
+
+
+async def test_from_elsewhere_neither_key_nor_password_lets_in(place: Place, tmp_path: Path) -> None:
+    """And nobody is told more than of a wrong password."""
+    http, host = place.served.http, place.served.bearer()
+    path, headers = await made(tmp_path, "-t", "ed25519"), await signed_in(place)
+    await added(place, path, headers)
+    me = (await http.get("/api/v1/users/me", headers=headers)).json()
+    assert me["allowedFrom"] == []
+    for networks, may in ((["10.0.0.0/8", "fd00::/8"], False), (["127.0.0.0/8"], True), ([], True)):
+        changed = await http.patch(f"/api/v1/users/{me['id']}", json={"allowedFrom": networks}, headers=host)
+        assert (changed.status_code, changed.json()["allowedFrom"]) == (200, networks)
+        answer = await http.post("/api/v1/auth/login", json={"username": "admin", "password": PASSWORD})
+        assert answer.status_code == (200 if may else 401), answer.text
+        assert may or answer.json()["detail"] == "User name or password is wrong."
+        for done in (await place.ssh("echo in"), await by_key(place, path)):
+            assert (done.code == 0, done.out) == (may, b"in\n" if may else b""), (networks, done)
+    wrong = await http.patch(f"/api/v1/users/{me['id']}", json={"allowedFrom": ["10.0.0.1/8"]}, headers=host)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-3114")

@@ -200,6 +200,10 @@ class SomeAccounts:
         """``stored`` is the name: the account may still have to be made."""
         return await self.login(stored, password, client)
 
+    async def check_address(self, account: Account, client: str) -> None:
+        if account.disabled or not account.may_log_in_from(client):
+            raise InvalidCredentials
+
     async def login(self, username: str, password: Secret, client: str) -> Account:
         self.clients.append(client)
         if self.failure is not None:
@@ -212,8 +216,7 @@ class SomeAccounts:
             await self._accounts.create(StoredAccount(new, await self._passwords.hash(password)))
         found = await self._accounts.find(username)
         assert found is not None
-        if found.account.disabled:
-            raise InvalidCredentials
+        await self.check_address(found.account, client)
         return found.account
 
 

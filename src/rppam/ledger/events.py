@@ -74,7 +74,9 @@ ACTIONS: Final = Catalogue(
         Action("session.end", "session", "A session ended before its time", _A, "why"),
         Action("session.end-all", "user", "All sessions of an account or of all were ended", _A, "how many, why"),
         Action("user.create", "user", "An account was created", _M, "roles"),
-        Action("user.change", "user", "The display name of an account changed", _M),
+        Action(
+            "user.change", "user", "The display name of an account changed, or where it may log in from", _M, "networks"
+        ),
         Action("user.disable", "user", "An account was disabled", _M),
         Action("user.enable", "user", "An account was enabled", _M),
         Action("user.delete", "user", "An account was deleted", _M),

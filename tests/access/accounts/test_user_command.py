@@ -22,6 +22,7 @@ from rppam.access.sessions.store import SqlSessions
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
+from rppam.ledger.store import Query, SqlLedger
 from tests.support import prefork
 
 pytestmark = pytest.mark.integration
@@ -190,6 +191,47 @@ def test_accounts_are_made_and_changed_and_their_sessions_ended(sqlite_url: str,
     assert rppam("password", "jane", "--config", config).returncode == 2, "there is no terminal, and no file"
     changed = rppam("password", "jane", "--password-file", tmp_path / "typed", "--config", config)
     assert changed.returncode == 0, changed.stderr
+
+
+async def test_an_account_may_log_in_from_some_networks_alone(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config = config_for(url, tmp_path)
+    database, passwords = await open_database(url), Passwords()
+    accounts = Accounts(SqlAccounts(database), passwords, SystemClock())
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    done = rppam("allow-from", "admin", "10.2.0.0/16", "fd00::/8", "10.2.0.0/16", "--config", config, "--json")
+    assert json.loads(done.stdout)["allowedFrom"] == ["10.2.0.0/16", "fd00::/8"], done.stderr
+    for client in ("10.2.3.4", "::ffff:10.2.3.4", "fd00::1%eth0"):
+        assert (await accounts.login("admin", first.password, client)).name == "admin"
+    for client in ("10.3.0.1", "fe80::1", "unknown", ""):
+        with pytest.raises(InvalidCredentials):
+            await accounts.login("admin", first.password, client)
+    refused = await SqlLedger(database).events(Query(action="login.fail", placed=False))
+    assert {json.loads(one.text)["reason"] for one in refused} == {"the account may not log in from this address"}
+    (listed,) = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    assert listed["allowedFrom"] == ["10.2.0.0/16", "fd00::/8"]
+    said = rppam("allow-from", "admin", "--anywhere", "--config", config)
+    assert said.stdout == "admin may log in from anywhere\n", said.stderr
+    assert (await accounts.login("admin", first.password, "10.3.0.1")).name == "admin"
+    passwords.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["10.2.0.1/16"], "it has bits behind its prefix"),
+        (["office"], "it is no address and no network"),
+        ([f"10.0.{number}.0/24" for number in range(33)], "at most 32 networks"),
+        ([], "expected networks such as"),
+        (["10.2.0.0/16", "--anywhere"], "expected networks such as"),
+    ],
+)
+def test_what_is_no_network_is_refused(sqlite_url: str, tmp_path: Path, words: list[str], why: str) -> None:
+    done = rppam("allow-from", "admin", *words, "--config", config_for(sqlite_url, tmp_path))
+    assert done.returncode == 2
+    assert why in done.stderr
 
 
 async def test_sessions_are_shown_and_ended(url: str, tmp_path: Path, open_database: Callable[..., Any]) -> None:

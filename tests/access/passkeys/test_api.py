@@ -64,6 +64,11 @@ async def test_what_a_passkey_does_not_prove(served: Served) -> None:
     assert (await login(served, key))[0] == 403, "a log-in takes PIN, finger or face"
 
 
+async def may_come_from(served: Served, networks: str) -> None:
+    change = sql("UPDATE users SET allowed_from = :networks").bindparams(networks=networks)
+    await served.database.write(lambda connection: connection.execute(change).close())
+
+
 async def test_a_passkey_is_its_owners_alone(served: Served) -> None:
     admin, ursula = await person(served, "admin"), await person(served, "ursula")
     key = SoftKey(served.url)
@@ -78,6 +83,9 @@ async def test_a_passkey_is_its_owners_alone(served: Served) -> None:
     entry = await host(served).entry(exclusive=False)
     proof = {"id": asked["id"], "credential": key.get(asked["options"])}
     assert (await ursula.reveal(entry, passkey=proof)).status_code == 404
+    for here, status in (("10.0.0.0/8", 403), ("10.0.0.0/8 127.0.0.0/8", 200)):
+        await may_come_from(served, here)
+        assert (await login(served, key))[0] == status
     await served.database.write(lambda connection: connection.execute(sql("UPDATE users SET disabled = 1")).close())
     assert (await login(served, key))[0] == 403
 

@@ -59,6 +59,9 @@ class Accounts:
             raise self._error
         return ANNA
 
+    async def check_address(self, account: Account, client: str) -> None:
+        assert account is ANNA
+
 
 class Factors(SecondFactors):
     """The second factor: not asked for, or nobody can tell."""

@@ -7,6 +7,7 @@ SLICE = Slice(
     package=__name__,
     public=("api", "errors", "model", "on_host", "passwords", "service", "store", "tables"),
     tables="tables",
+    migrations="migrations",
     wire="wiring:wire",
     settings=("policy:PASSWORDS",),
     routes=("api:users",),

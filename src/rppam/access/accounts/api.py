@@ -14,6 +14,7 @@ from rppam.access.accounts.errors import NoAccount
 from rppam.access.accounts.model import (
     DISPLAY_NAME_CHARS_MAX,
     NAME_INPUT_CHARS_MAX,
+    NETWORKS_MAX,
     PAGE_MAX,
     PAGE_SIZE,
     PAGE_SIZE_MAX,
@@ -21,6 +22,7 @@ from rppam.access.accounts.model import (
     AccountRole,
     UserChange,
     UserQuery,
+    read_networks,
 )
 from rppam.access.accounts.service import NewUser, UserAdministration
 from rppam.access.rbac.policy import Caller
@@ -39,6 +41,7 @@ USERS = "/api/v1/users"
 users = APIRouter(tags=["users"])
 Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
 DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]
+Networks = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=NETWORKS_MAX)]
 Shown = Annotated[str, Field(max_length=64)]
 UserId = Annotated[str, Path(alias="userId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -65,6 +68,8 @@ class UserShape(Shape):
     created_at: str
     password_changed_at: str
     deleted: bool
+    allowed_from: list[str]
+    """Addresses and networks that it may log in from; empty: any."""
     revision: int
     """Grows with each change of the account."""
 
@@ -104,6 +109,8 @@ class UserPatch(Shape):
     disabled: Flag | None = None
     """True ends all sessions of the account at once."""
     roles: Roles | None = None
+    allowed_from: Networks | None = None
+    """Addresses and networks that it may log in from, such as `10.2.0.0/16`; empty: any. Holds from the next log-in."""
 
 
 class UserPut(UserPatch):
@@ -294,7 +301,8 @@ async def reset_password(
 
 def _change_of(body: UserPatch) -> UserChange:
     roles = None if body.roles is None else frozenset(body.roles)
-    return UserChange(body.display_name, body.disabled, roles)
+    networks = None if body.allowed_from is None else read_networks(body.allowed_from)
+    return UserChange(body.display_name, body.disabled, roles, networks)
 
 
 async def _check_same(user_id: str, body: UserPut, services: Services) -> None:
@@ -354,5 +362,6 @@ def _shape(account: Account) -> UserShape:
         created_at=iso_utc(account.created_at),
         password_changed_at=iso_utc(account.password_changed_at),
         deleted=account.deleted_at is not None,
+        allowed_from=list(account.allowed_from),
         revision=account.revision,
     )

@@ -161,6 +161,31 @@ def enable(name: str, config: Path | None, as_json: bool) -> None:
     _say(_ask(config, lambda parts: _set_disabled(parts, name, to=False)), "may sign in", as_json)
 
 
+@command.command(
+    "allow-from", context_settings=_HELP, epilog="Example: rppam user allow-from jane 10.2.0.0/16 fd00::/8"
+)
+@click.argument("name")
+@click.argument("networks", nargs=-1)
+@click.option("--anywhere", is_flag=True, help="Take the limit away.")
+@_options
+def allow_from(name: str, networks: tuple[str, ...], config: Path | None, *, anywhere: bool, as_json: bool) -> None:
+    """Let the account NAME log in from these addresses and networks alone, from its next log-in on.
+
+    By password, passkey, key, certificate and token, over HTTP and SSH. Sessions that are open go on:
+    'rppam user sessions end' ends them.
+    """
+    from rppam.access.accounts.model import UserChange, read_networks
+
+    if anywhere == bool(networks):
+        raise click.UsageError("expected networks such as 10.2.0.0/16, or --anywhere")
+    wanted = read_networks(networks)
+
+    async def changed(parts: "Parts") -> "Account":
+        return (await parts.users.change((await _named(parts, name)).id, UserChange(allowed_from=wanted)))[0]
+
+    _say(_ask(config, changed), f"may log in from {', '.join(wanted) or 'anywhere'}", as_json, allowedFrom=wanted)
+
+
 @command.command("reset-mfa", context_settings=_HELP, epilog="Example: rppam user reset-mfa jane")
 @click.argument("name")
 @_options
@@ -196,10 +221,10 @@ async def _set_disabled(parts: "Parts", name: str, *, to: bool) -> "Account":
     return account
 
 
-def _say(account: "Account", what: str, as_json: bool) -> None:
+def _say(account: "Account", what: str, as_json: bool, **more: object) -> None:
     if as_json:
         said = {"name": account.name, "disabled": account.disabled, "mfaEnrolled": account.has_mfa}
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(said | more))
     else:
         click.echo(f"{account.name} {what}")
 
@@ -213,6 +238,7 @@ def _row(account: "Account") -> dict[str, object]:
         "disabled": account.disabled,
         "deleted": account.deleted_at is not None,
         "mfaEnrolled": account.has_mfa,
+        "allowedFrom": list(account.allowed_from),
         "createdAt": iso_utc(account.created_at),
         "passwordChangedAt": iso_utc(account.password_changed_at),
     }

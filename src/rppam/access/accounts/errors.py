@@ -11,9 +11,9 @@ class AccountError(RppamError, fault=Fault.CALLER, retry=Retry.NO, level="info")
 class InvalidCredentials(
     AccountError, code="RPPAM-3101", retry=Retry.CALLER_DECIDES, exit=Exit.NO, status=401, level="warning"
 ):
-    """The user name or the password is wrong, or the account is disabled.
+    """The user name or the password is wrong, the account is disabled, or may not log in from this address.
 
-    One text for an unknown name, a wrong password and a disabled account.
+    One text for all of these; the ledger has the reason.
     """
 
     fix = "Check both; a lost administrator password is replaced on the host with `rppam user reset-password`."
@@ -88,6 +88,14 @@ class DisplayNameInvalid(AccountError, code="RPPAM-3110", exit=Exit.ERRORS, stat
     """The text cannot be a display name."""
 
     fix = "Use at most 100 printable characters of any script, without controls of line or direction."
+
+
+class NetworkInvalid(AccountError, code="RPPAM-3114", exit=Exit.ERRORS, status=400):
+    """The text is no address and no network that an account could log in from."""
+
+    fix = (
+        "Write addresses such as 10.0.1.5 and networks such as 10.2.0.0/16 or fd00::/8, without bits behind the prefix."
+    )
 
 
 class CurrentPasswordWrong(

@@ -13,10 +13,12 @@ reader sees every other difference, nor anything about display names.
 import functools
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.errors import DisplayNameInvalid, NameInvalid
+from rppam.access.accounts.errors import DisplayNameInvalid, NameInvalid, NetworkInvalid
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 
@@ -25,6 +27,7 @@ NAME_INPUT_CHARS_MAX: Final = 256
 """Longer input is refused before it is normalised: NFKC may grow a text eighteen-fold."""
 DISPLAY_NAME_CHARS_MAX: Final = 100
 FIRST_ADMIN: Final = "admin"
+NETWORKS_MAX: Final = 32
 PAGE_SIZE: Final = 50
 PAGE_SIZE_MAX: Final = 200
 PAGE_MAX: Final = 1_000_000
@@ -71,6 +74,19 @@ class Account(NamedTuple):
     """A second factor is enrolled."""
     deleted_at: WallMs | None = None
     """Deleted accounts stay, disabled for good, so that the log's names keep their meaning."""
+    allowed_from: tuple[str, ...] = ()
+    """Networks that it may log in from; empty: any."""
+
+    def may_log_in_from(self, client: str) -> bool:
+        """Whether it may from this address; what is none is in no network."""
+        if not self.allowed_from:
+            return True
+        try:
+            address = ip_address(client.partition("%")[0])
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in ip_network(one) for one in self.allowed_from)
 
 
 class StoredAccount(NamedTuple):
@@ -103,6 +119,8 @@ class UserChange(NamedTuple):
     """Checked by :func:`check_display_name` already."""
     disabled: bool | None = None
     roles: frozenset[AccountRole] | None = None
+    allowed_from: tuple[str, ...] | None = None
+    """Read by :func:`read_networks` already."""
 
 
 class FirstAdmin(NamedTuple):
@@ -133,6 +151,25 @@ def name_skeletons(name: str) -> tuple[str, ...]:
     Two names look alike when one of theirs, at the same place, is equal.
     """
     return tuple(functools.reduce(lambda text, pair: text.replace(*pair), reading, name) for reading in READINGS)
+
+
+def read_networks(texts: Iterable[str]) -> tuple[str, ...]:
+    """Addresses and networks in their one form, each once, in order.
+
+    Raises :class:`NetworkInvalid` for the first that is none, or where there are too many.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        try:
+            found[str(ip_network(text.strip()))] = None
+        except ValueError as error:
+            why = "it has bits behind its prefix" if "host bits" in str(error) else "it is no address and no network"
+            raise NetworkInvalid(
+                f"allowedFrom: expected such as 10.0.1.5 or 10.2.0.0/16, found {text[:64]!r}: {why}"
+            ) from None
+        if len(found) > NETWORKS_MAX:
+            raise NetworkInvalid(f"allowedFrom: expected at most {NETWORKS_MAX} networks, found more")
+    return tuple(sorted(found))
 
 
 def check_display_name(text: str) -> str:

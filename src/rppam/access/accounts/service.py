@@ -144,15 +144,25 @@ class Accounts:
             log.warning("Login refused for an unknown user name, from %s.", client)
             await self._record_refusal(None, "unknown user name")
             raise InvalidCredentials
-        why = "wrong password" if not verdict.matches else "the account is disabled" if stored.account.disabled else ""
-        if why:
-            log.warning("Login refused for %s from %s: %s.", stored.account.name, client, why)
-            await self._record_refusal(stored.account, why)
+        if not verdict.matches:
+            log.warning("Login refused for %s from %s: wrong password.", stored.account.name, client)
+            await self._record_refusal(stored.account, "wrong password")
             raise InvalidCredentials
+        await self.check_address(stored.account, client)
         if verdict.stale:
             await self._renew_hash(stored, password)
         log.info("Login of %s from %s.", stored.account.name, client)
         return stored.account
+
+    async def check_address(self, account: Account, client: str) -> None:
+        """Let an account pass that may log in from there, having proved itself by a key or the like.
+
+        Raises :class:`InvalidCredentials`.
+        """
+        if why := _why_refused(account, client):
+            log.warning("Login refused for %s from %s: %s.", account.name, client, why)
+            await self._record_refusal(account, why)
+            raise InvalidCredentials
 
     async def _record_refusal(self, account: Account | None, why: str) -> None:
         """A wrong guess stays one where it cannot be recorded: it is refused and counted all the same."""
@@ -302,6 +312,9 @@ class UserAdministration:
             audit.info("%s changed the display name of the account %s.", by, account.name)
         if made.disabled is not None:
             log.warning("%s %s the account %s.", by, "disabled" if made.disabled else "enabled", account.name)
+        if made.allowed_from is not None:
+            networks = ", ".join(made.allowed_from) or "anywhere"
+            log.warning("%s lets the account %s log in from %s.", by, account.name, networks)
         if made.roles is not None:
             log.warning("%s gave the account %s the roles %s.", by, account.name, _said(made.roles))
         return account
@@ -364,6 +377,16 @@ class UserAdministration:
             return password, None
         made = self._new_password()
         return made, made
+
+
+NOT_FROM_HERE: Final = "the account may not log in from this address"
+
+
+def _why_refused(account: Account, client: str) -> str:
+    """Why an account that has proved itself is not let in; the caller is told no more than of a wrong password."""
+    if account.disabled:
+        return "the account is disabled"
+    return "" if account.may_log_in_from(client) else NOT_FROM_HERE
 
 
 def _new(name: str, display_name: str, roles: frozenset[AccountRole], now: WallMs) -> Account:

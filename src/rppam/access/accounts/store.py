@@ -152,7 +152,11 @@ class SqlAccounts(SqlStore):
             return before, made
         columns = {
             name: value
-            for name, value in (("display_name", made.display_name), ("disabled", made.disabled))
+            for name, value in (
+                ("display_name", made.display_name),
+                ("disabled", made.disabled),
+                ("allowed_from", None if made.allowed_from is None else " ".join(made.allowed_from)),
+            )
             if value is not None
         }
         if columns:
@@ -313,6 +317,7 @@ def _account(row: Row[Any], held: Iterable[str]) -> Account:
         revision=row.revision,
         has_mfa=row.totp_secret is not None,
         deleted_at=None if row.deleted_at is None else WallMs(row.deleted_at),
+        allowed_from=tuple(row.allowed_from.split()),
     )
 
 
@@ -353,6 +358,9 @@ def _record_change(connection: Connection, before: Account, made: UserChange) ->
     target = _entity(before)
     if made.display_name is not None:
         record(connection, "user.change", target)
+    if made.allowed_from is not None:
+        facts = {"allowedFrom": list(made.allowed_from), "before": list(before.allowed_from)}
+        record(connection, "user.change", target, details=facts)
     if made.disabled is not None:
         record(connection, "user.disable" if made.disabled else "user.enable", target)
     if made.roles is not None:
@@ -368,6 +376,7 @@ def _difference(before: Account, change: UserChange) -> UserChange:
         change.display_name if change.display_name != before.display_name else None,
         change.disabled if change.disabled != before.disabled else None,
         change.roles if change.roles != before.roles else None,
+        change.allowed_from if change.allowed_from != before.allowed_from else None,
     )
 
 

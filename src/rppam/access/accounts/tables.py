@@ -20,13 +20,14 @@ users = Table(
     Column("totp_secret", String(512)),
     Column("totp_pending", String(512)),
     Column("totp_step", BigInteger, nullable=False, server_default="0"),
+    Column("allowed_from", String(2000), nullable=False, server_default=""),
     UniqueConstraint("name"),
 )
 """Accounts. ``name`` is already in its one form (``normalise_name``) and stays taken after a
 deletion. ``revision`` grows with every change that a session check has to see; a session counts only while its
 ``auth_epoch`` is the account's, so raising that ends all sessions at once. TOTP secrets are sealed; ``totp_step`` is
 the last time step whose code was used, so that no code is used twice. ``totp_pending`` is one that was begun and not
-confirmed; whatever raises ``auth_epoch`` forgets it."""
+confirmed; whatever raises ``auth_epoch`` forgets it. ``allowed_from``: networks with blanks between; empty: any."""
 
 user_roles = Table(
     "user_roles",

@@ -108,7 +108,7 @@ async def finish_login(body: LoginAnswerOf, request: Request, response: Response
     caller, guard = caller_of(request), services.get(Guard)
     guard.refuse_known(caller.client)
     try:
-        account = await services.get(Passkeys).log_in(body.id, body.credential)
+        account = await services.get(Passkeys).log_in(body.id, body.credential, caller.client)
     except (PasskeyRefused, PasskeyOver):
         await guard.count_stranger(caller.client)
         raise

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rppam.access.accounts.model import Account
-from rppam.access.accounts.service import publish_user
+from rppam.access.accounts.service import NOT_FROM_HERE, publish_user
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.passkeys.errors import PasskeyRefused
 from rppam.access.passkeys.store import Passkey, Question, Site, SqlPasskeys
@@ -110,13 +110,19 @@ class Passkeys:
             raise PasskeyRefused("it is a passkey of somebody else")
         await self._store.used(passkey, count)
 
-    async def log_in(self, question_id: str, credential: Mapping[str, Any]) -> Account:
-        """The account whose passkey has signed. Raises :class:`PasskeyRefused`, ``PasskeyOver``."""
+    async def log_in(self, question_id: str, credential: Mapping[str, Any], client: str) -> Account:
+        """The account whose passkey has signed; ``client`` is the caller's address.
+
+        Raises :class:`PasskeyRefused`, ``PasskeyOver``.
+        """
         question = await self._store.take(question_id, "", LOGIN)
         passkey, count = await self._answered(question, credential, verified=True)
         # Before the passkey is known to be there still: a session of an account as it was before a reset is not opened.
         account = (await self._accounts.get(passkey.user_id)).account
         if account.disabled:
+            raise PasskeyRefused("the passkey opens nothing")
+        if not account.may_log_in_from(client):
+            await self._accounts.record_refusal(account, NOT_FROM_HERE)
             raise PasskeyRefused("the passkey opens nothing")
         await self._store.used(passkey, count)
         return account

@@ -58,7 +58,7 @@ _AT_ONCE: Final = 64
 
 
 class Caller(NamedTuple):
-    """Where somebody signs in from, for lists and logs; nothing is decided by it."""
+    """Where somebody signs in from: for lists and logs, and for accounts that may do so from some networks alone."""
 
     client: str
     agent: str
@@ -224,6 +224,10 @@ class Login(Protocol):
         """See :meth:`rppam.access.accounts.service.Accounts.check`."""
         ...
 
+    async def check_address(self, account: Account, client: str) -> None:
+        """See :meth:`rppam.access.accounts.service.Accounts.check_address`."""
+        ...
+
 
 class SignIn:
     """Signing in: may this be tried, is the password right, is a second factor asked for, and then a session begins.
@@ -252,9 +256,10 @@ class SignIn:
         return await self._second_factor.begin(account, caller.client) or account
 
     async def admit(self, account: Account, caller: Caller) -> Account | SecondStep:
-        """As :meth:`prove`, for an account that has proved itself by a key; whoever is locked stays so."""
+        """As :meth:`prove`, for an account that has proved itself by a key; whoever is locked stays so, and an account
+        that may not log in from there is refused as a wrong password is."""
         async with self._guard.trying(account.name, caller.client, InvalidCredentials):
-            pass
+            await self._accounts.check_address(account, caller.client)
         return await self._second_factor.begin(account, caller.client) or account
 
 

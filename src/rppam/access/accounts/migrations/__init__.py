@@ -1,0 +1,1 @@
+"""Steps of the schema that make the tables of passkeys."""
