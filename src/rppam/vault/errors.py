@@ -112,6 +112,15 @@ class GeneratorInvalid(VaultError, code="RPPAM-8415", status=400):
     fix = "Ask for at least as many characters as there are classes, and for one class or more."
 
 
+class WouldWiden(VaultError, code="RPPAM-8416", status=403):
+    """The change would let somebody see or use a secret who may not now, and the caller may not let them."""
+
+    fix = (
+        "Have pam_admin make the change, or move it to where nobody has more rights; who has the right 'reveal' on the "
+        "folder of the entry may move it anywhere that they manage."
+    )
+
+
 class VaultKeyError(
     VaultError, fault=Fault.OPERATOR, retry=Retry.SLOWLY, exit=Exit.CONFIGURATION, status=503, level="error"
 ):

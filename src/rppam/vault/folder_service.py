@@ -22,6 +22,7 @@ from rppam.vault.store import (
     remove_folder,
     rights_in,
 )
+from rppam.vault.widening_store import check_folder_move
 
 _GIVES: Final = frozenset({AccountRole.ADMIN})
 
@@ -68,16 +69,20 @@ class Folders:
         if_match: Collection[int] | None = None,
     ) -> Folder:
         """Raises :class:`FolderUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.EntryNameTaken`,
-        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
+        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.vault.errors.WouldWiden`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> Folder:
             folder = self._managed(connection, caller, ident)
+            access = self._vault.access(connection, caller)
             after = folder._replace(
                 path=folder.path if path is None else path,
                 description=folder.description if description is None else description,
             )
-            if Right.MANAGE not in self._vault.access(connection, caller).on_folder(after.path):
+            if Right.MANAGE not in access.on_folder(after.path):
                 raise RightLacking("you may not move folders there")
+            if after.path != folder.path:
+                check_folder_move(connection, access, folder, after.path)
             return change_folder(connection, after, expected, if_match)
 
         return await self._vault.database.write(work)

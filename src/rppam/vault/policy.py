@@ -3,15 +3,30 @@
 ``pam_admin`` may everything, ``pam_auditor`` sees everything but secrets. Others have rights on folders, by user or by
 role, which hold for the folders below, too; and grants, which hold for a while. Whoever has no right on an entry is
 answered as if there were none.
+
+Who manages a folder sees nothing of it, and nobody comes to see more by what a manager changes: only an administrator
+lets somebody have a secret, or who has it for good already.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
-from rppam.vault.errors import EntryUnknown, RightLacking
-from rppam.vault.model import ALL_RIGHTS, Entry, EntryType, Holder, RevealPolicy, Right, ancestors, implied
+from rppam.vault.errors import EntryUnknown, RightLacking, WouldWiden
+from rppam.vault.model import (
+    ALL_RIGHTS,
+    Entry,
+    EntryPolicy,
+    EntryType,
+    Holder,
+    RevealPolicy,
+    Right,
+    Subject,
+    ancestors,
+    implied,
+)
 from rppam.vault.ports import Grant
 
 _AUDITOR: Final = frozenset({Right.LIST, Right.AUDIT})
@@ -23,6 +38,11 @@ _WORDS: Final = {
     Right.MANAGE: "change it",
     Right.AUDIT: "see its history",
 }
+HAVING: Final = frozenset({Right.USE, Right.REVEAL})
+_SHOWN: Final = MappingProxyType({RevealPolicy.NEVER: 0, RevealPolicy.WITH_APPROVAL: 1, RevealPolicy.WITH_REASON: 2})
+"""Whom an entry is shown to: to more, the greater."""
+Held: TypeAlias = Mapping[Subject, frozenset[Right]]
+"""Who has which rights at one place."""
 
 
 class Access(NamedTuple):
@@ -96,6 +116,56 @@ def check_reveal(access: Access, entry: Entry) -> None:
     if entry.policy.reveal is RevealPolicy.WITH_APPROVAL and access.grant_for(entry, Right.REVEAL) is None:
         raise RightLacking("this entry is shown only with an approved request")
     check(access, entry, Right.REVEAL)
+
+
+def gained(before: Held, after: Held, roles: Mapping[str, frozenset[str]]) -> frozenset[Right]:
+    """Which of :data:`HAVING` somebody has after, and had not before. ``roles``: those of users, by id."""
+    found = _NONE
+    for subject, rights in after.items():
+        own = roles.get(subject.id, frozenset[str]()) if subject.kind == "user" else frozenset({subject.id})
+        had = before.get(subject, _NONE).union(*(before.get(Subject("role", role), _NONE) for role in own))
+        if AccountRole.ADMIN not in own:
+            found |= _having(rights) - _having(had)
+    return found
+
+
+def check_gain(access: Access, entry: Entry, gain: frozenset[Right]) -> None:
+    """Raise :class:`WouldWiden` unless the caller may let others have so much of an entry: who has it for good."""
+    if AccountRole.ADMIN in access.identity.roles:
+        return
+    held = _having(access.on_folder(entry.folder))
+    if Right.REVEAL in gain and _is_shown(entry) and Right.REVEAL not in held:
+        raise WouldWiden(f"others may see what lies there, and you may not see {entry.name}")
+    if Right.USE in gain and Right.USE not in held:
+        raise WouldWiden(f"others may use what lies there, and you may not use {entry.name}")
+
+
+def check_pointing(access: Access, entry: Entry, account_id: str | None) -> None:
+    """Raise :class:`WouldWiden` where the caller may not point an entry at this account.
+
+    Who has a grant for the account would have the secret, and so would its target, at the next session.
+    """
+    if account_id in {None, entry.account_id} or AccountRole.ADMIN in access.identity.roles:
+        return
+    if not _is_shown(entry) or Right.REVEAL not in access.on_folder(entry.folder):
+        raise WouldWiden(f"accountId: whoever may use that account would have {entry.name}, which you may not see")
+
+
+def check_policy(access: Access, entry: Entry, policy: EntryPolicy) -> None:
+    """Raise :class:`WouldWiden` where the caller may not have an entry shown to more than now."""
+    is_wider = _SHOWN[policy.reveal] > _SHOWN[entry.policy.reveal]
+    if is_wider and AccountRole.ADMIN not in access.identity.roles:
+        raise WouldWiden(f"reveal: {entry.name} is {entry.policy.reveal.value}, and only an administrator loosens that")
+
+
+def _having(rights: frozenset[Right]) -> frozenset[Right]:
+    """Who may see a secret may use it as well."""
+    return HAVING if Right.REVEAL in rights else rights & HAVING
+
+
+def _is_shown(entry: Entry) -> bool:
+    """Whether the right to see it is all that it takes."""
+    return entry.policy.reveal is RevealPolicy.WITH_REASON and entry.type is not EntryType.SSH_CA_ACCOUNT
 
 
 def needs_checkout(access: Access, entry: Entry) -> bool:

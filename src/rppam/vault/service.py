@@ -34,7 +34,7 @@ from rppam.vault.model import (
     Version,
     checked_reason,
 )
-from rppam.vault.policy import Access, check, check_reveal, holder_of, needs_checkout
+from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
 from rppam.vault.ports import Grant, Grants
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
@@ -54,6 +54,7 @@ from rppam.vault.store import (
     versions_in,
 )
 from rppam.vault.tables import vault_entries, vault_folders
+from rppam.vault.widening_store import check_move
 
 T = TypeVar("T")
 _E: Final = vault_entries.c
@@ -210,19 +211,24 @@ class Vault:
         if_match: Collection[int] | None = None,
     ) -> Entry:
         """Change an entry, or its secret, or both. Raises as :meth:`create`, :class:`EntryUnknown`,
-        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.http.errors.PreconditionFailedError`."""
+        :class:`~rppam.vault.errors.EntryChanged`, :class:`~rppam.vault.errors.WouldWiden`,
+        :class:`~rppam.http.errors.PreconditionFailedError`."""
 
         def work(connection: Connection) -> Entry:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
             check_entry(connection, entry, if_match)
+            access = self.access(connection, caller)
             after = entry._replace(
                 name=entry.name if change.name is None else change.name,
                 account_id=entry.account_id if change.account_id is None else change.account_id or None,
                 description=entry.description if change.description is None else change.description,
                 policy=entry.policy if change.policy is None else change.policy,
             )
+            check_pointing(access, entry, after.account_id)
+            check_policy(access, entry, after.policy)
             if change.folder is not None and change.folder != entry.folder:
-                folder = self._folder_for(connection, self.access(connection, caller), change.folder)
+                folder = self._folder_for(connection, access, change.folder)
+                check_move(connection, access, entry, folder.path)
                 after = after._replace(folder=folder.path, folder_id=folder.id)
             changed = change_entry(connection, after, expected)
             fields = change.fields
