@@ -37,7 +37,7 @@ class FactorRule(StrEnum):
 
     NONE = "none"
     ENROLLED = "enrolled"
-    """Those who have one."""
+    """Those who have one: an authenticator, or a passkey."""
     REQUIRED = "required"
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, or_, select
 
 from rppam.access.accounts.store import locked_row
 from rppam.access.accounts.tables import users
+from rppam.access.passkeys.store import has_factor
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
 from rppam.db.engine import now_ms
@@ -146,13 +147,13 @@ class SqlRequests(SqlStore):
     @writes
     def create(self, connection: Connection, user_id: str, wanted: Wanted) -> Record:
         """Ask for access; it is granted at once where the policy says so. Raises a :class:`RequestError`."""
-        account = locked_row(connection, user_id)  # what one account asks for is judged one after the other
+        locked_row(connection, user_id)  # what one account asks for is judged one after the other
         name = self._find_object(connection, wanted.kind, wanted.object_id)
         wanted = wanted._replace(object_name=name)
         now = now_ms(connection)
         policy = chosen(policies_in(connection), user_id, groups_of(connection, user_id))
         check_wanted(policy.rules, wanted, now)
-        _check_factor(policy.rules, wanted, has_factor=account.totp_secret is not None)
+        _check_factor(connection, user_id, policy.rules, wanted)
         _check_new(connection, user_id, wanted, policy.rules, now)
         ident = _insert(connection, user_id, wanted, policy, now, extends="")
         return records_of(connection, [read(connection, ident)])[0]
@@ -166,7 +167,7 @@ class SqlRequests(SqlStore):
         request = extended.request
         if request.requester != user_id:
             raise unknown()
-        account = locked_row(connection, user_id)
+        locked_row(connection, user_id)
         now = now_ms(connection)
         until = running_until(request, now)
         if until is None:
@@ -184,7 +185,7 @@ class SqlRequests(SqlStore):
         )  # fmt: skip
         policy = chosen(policies_in(connection), user_id, groups_of(connection, user_id))
         check_wanted(policy.rules, wanted, now)
-        _check_factor(policy.rules, wanted, has_factor=account.totp_secret is not None)
+        _check_factor(connection, user_id, policy.rules, wanted)
         made_id = _insert(connection, user_id, wanted, policy, now, extends=ident, decide_by=until)
         return records_of(connection, [read(connection, made_id)])[0]
 
@@ -209,8 +210,7 @@ class SqlRequests(SqlStore):
         if by not in {one.user for one in request.approvers} and by != request.requester:
             raise DecisionRefused(_REFUSED[Refusal.NOT_AN_APPROVER])
         _check_seen(found, seen)
-        enrolled = connection.execute(select(users.c.totp_secret).where(users.c.id == by)).scalar_one_or_none()
-        if factor == "" and _asks(found.rules.factor, has_factor=enrolled is not None):
+        if factor == "" and _asks(connection, by, found.rules.factor):
             raise FactorNeeded(
                 "this decision needs a second factor; send the authenticator's code as 'code', or 'passkey'"
             )
@@ -372,13 +372,13 @@ def _check_seen(found: Stored, seen: int | None) -> None:
         raise ChangedMeanwhile(f"it has version {found.version}, and version {seen} was sent")
 
 
-def _asks(rule: FactorRule, *, has_factor: bool) -> bool:
-    return rule is FactorRule.REQUIRED or (rule is FactorRule.ENROLLED and has_factor)
+def _asks(connection: Connection, user_id: str, rule: FactorRule) -> bool:
+    return rule is FactorRule.REQUIRED or (rule is FactorRule.ENROLLED and has_factor(connection, user_id))
 
 
-def _check_factor(rules: Rules, wanted: Wanted, *, has_factor: bool) -> None:
+def _check_factor(connection: Connection, user_id: str, rules: Rules, wanted: Wanted) -> None:
     """An emergency, which nobody approves, needs the factor of the requester."""
-    if wanted.emergency and not wanted.factor and _asks(rules.factor, has_factor=has_factor):
+    if wanted.emergency and not wanted.factor and _asks(connection, user_id, rules.factor):
         raise FactorNeeded("an emergency needs a second factor; send the authenticator's code as 'code', or 'passkey'")
 
 

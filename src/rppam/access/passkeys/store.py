@@ -3,11 +3,12 @@
 import uuid
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import locked_row, present_row, raise_user
+from rppam.access.accounts.tables import users
 from rppam.access.passkeys.errors import PasskeyOver, PasskeyRefused, PasskeyTaken, PasskeyUnknown
 from rppam.access.passkeys.tables import webauthn_challenges, webauthn_credentials
 from rppam.db.engine import NowMs, rows_changed
@@ -125,6 +126,13 @@ class SqlPasskeys(SqlStore):
         connection.execute(delete(webauthn_challenges).where(_Q.user_id == user_id))
         record(connection, "passkey.reset", Entity("user", user_id, user.name), details={"names": names})
         return raise_user(connection, user_id, ends_sessions=True)
+
+
+def has_factor(connection: Connection, user_id: str) -> bool:
+    """Whether an account has a second factor of any kind, an authenticator or a passkey: part of a transaction."""
+    authenticator = exists().where(users.c.id == user_id, users.c.totp_secret.is_not(None))
+    passkey = exists().where(_P.user_id == user_id)
+    return bool(connection.execute(select(or_(authenticator, passkey))).scalar_one())
 
 
 def _passkey(row: Row[Any]) -> Passkey:
