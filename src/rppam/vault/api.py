@@ -26,6 +26,7 @@ from rppam.vault.generator import generated
 from rppam.vault.model import (
     DESCRIPTION_CHARS_MAX,
     PAGE_SIZE,
+    SHOWN_SECONDS,
     Entry,
     EntryPolicy,
     EntryType,
@@ -196,6 +197,8 @@ async def reveal(
         version=shown.version,
         fields={name: value.reveal() for name, value in shown.fields.items()},
         checkout_id=None if shown.checkout is None else shown.checkout.id,
+        shown_seconds=SHOWN_SECONDS if shown.seconds_left is None else min(SHOWN_SECONDS, shown.seconds_left),
+        seconds_left=shown.seconds_left,
     )
 
 

@@ -137,6 +137,8 @@ def reveal(*, where: Where, entry: str, reason: str, field: str | None, code: bo
     else:
         for name, value in found["fields"].items():
             click.echo(f"{name}: {value}")
+    if found.get("secondsLeft") is not None:
+        click.echo(f"it holds for {found['secondsLeft']} s", err=True)
     return Exit.DONE
 
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.vault.errors import EntryInvalid, ReasonNeeded
+from rppam.vault.one_time_code import SEED, read_seed
 
 NAME_CHARS_MAX: Final = 128
 PATH_CHARS_MAX: Final = 400
@@ -42,6 +43,7 @@ class EntryType(StrEnum):
     API_TOKEN = "api-token"  # noqa: S105 - a kind of secret
     CERTIFICATE = "certificate"
     TOTP_SEED = "totp-seed"
+    """Its codes are shown, never the seed."""
     NOTE = "note"
     FILE = "file"
 
@@ -52,7 +54,7 @@ NEEDED_FIELDS: Final[Mapping[EntryType, tuple[str, ...]]] = MappingProxyType(
         EntryType.SSH_KEY: ("privateKey",),
         EntryType.DATABASE: ("password",),
         EntryType.LDAP: ("password",),
-        EntryType.TOTP_SEED: ("seed",),
+        EntryType.TOTP_SEED: (SEED,),
     }
 )
 """What a reader of such an entry counts on. Others hold what they like, but at least one field."""
@@ -228,6 +230,8 @@ def checked_fields(type_: EntryType, given: Mapping[str, str]) -> dict[str, Secr
     for name in NEEDED_FIELDS.get(type_, ()):
         if not given.get(name):
             raise EntryInvalid(f"fields.{name}: an entry of the type {type_.value} needs it")
+    if type_ is EntryType.TOTP_SEED:
+        read_seed(given[SEED])
     if not given and type_ is not EntryType.SSH_CA_ACCOUNT:
         raise EntryInvalid("fields: expected at least one")
     return {name: Secret(value) for name, value in given.items()}

@@ -86,7 +86,7 @@ class NewEntry(Shape):
     """The privileged account that it signs in to."""
     description: Description = ""
     fields: SecretFields = Field(default={})
-    """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`."""
+    """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`, `seed`."""
     generate: Generate | None = None
     """Have `password` made up, so that nobody knows it."""
     exclusive: Flag = True
@@ -193,6 +193,8 @@ class Revealed(Shape):
     """The own check-out that it belongs to."""
     shown_seconds: int = SHOWN_SECONDS
     """After this time a page hides it."""
+    seconds_left: int | None
+    """Of a `totp-seed`, which shows its `code` and never its seed: so long the code holds."""
 
 
 class VersionShape(Shape):

@@ -16,7 +16,9 @@ from sqlalchemy import Connection
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
 from rppam.db.database import Database
+from rppam.db.engine import now_ms
 from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
@@ -34,6 +36,7 @@ from rppam.vault.model import (
     Version,
     checked_reason,
 )
+from rppam.vault.one_time_code import shown_now
 from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
 from rppam.vault.ports import Grant, Grants
 from rppam.vault.sealing import Keyring
@@ -70,6 +73,8 @@ class Shown(NamedTuple):
     fields: Mapping[str, Secret]
     checkout: Checkout | None
     """The own check-out that it belongs to."""
+    seconds_left: int | None = None
+    """Of a code: so long it holds."""
 
 
 class Change(NamedTuple):
@@ -121,7 +126,8 @@ class Vault:
         await self.database.read(lambda connection: self._revealable(connection, caller, ident))
 
     async def reveal(self, caller: Identity, ident: str, reason: str, version: int | None = None) -> Shown:
-        """The secret, for its eyes: recorded with the reason. The second factor is the caller's affair.
+        """The secret, for its eyes: recorded with the reason. The second factor is the caller's affair. Of a
+        ``totp-seed`` it is the code of this moment.
 
         Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.CheckedOut`,
         :class:`EntryBlocked`, :class:`~rppam.vault.errors.ReasonNeeded`, :class:`~rppam.vault.errors.VersionUnknown`.
@@ -335,7 +341,10 @@ class Vault:
         version: int | None,
     ) -> Shown:
         number = entry.version if version is None else version
-        fields = open_version(connection, self.keyring, entry, number) if number else {}
+        fields: Mapping[str, Secret] = open_version(connection, self.keyring, entry, number) if number else {}
+        left: int | None = None
+        if right is Right.REVEAL and entry.type is EntryType.TOTP_SEED:
+            fields, left = shown_now(fields, WallMs(now_ms(connection)))
         grant = access.needed_grant(entry, right, Right.REVEAL)
         self.used(connection, grant)
         facts = {
@@ -345,7 +354,7 @@ class Vault:
             "grant": "" if grant is None else grant.id,
         }
         record(connection, action, entity_of(entry), reason=why, details=facts)
-        return Shown(entry, number, fields, checkout)
+        return Shown(entry, number, fields, checkout, left)
 
     def _folder_for(self, connection: Connection, access: Access, path: str) -> Folder:
         if Right.MANAGE not in access.on_folder(path):
