@@ -3,6 +3,8 @@
 A secret is read from a prompt, from stdin or from a file, never from the command line, which others can read.
 """
 
+import base64
+import binascii
 import json
 import sys
 import time
@@ -17,6 +19,7 @@ from rppam.process.private_memory import keep_from_dumps
 from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
 from rppam.vault.ceremony_cli import ceremony, seal, unseal
 from rppam.vault.key_cli import key
+from rppam.vault.model import binary_fields
 from rppam.vault.rotation_cli import rotate, rotation, rotations
 
 VAULT: Final = "/api/v1/vault"
@@ -76,7 +79,13 @@ def get(*, where: Where, entry: str, as_json: bool) -> None:
 @click.option("--account", metavar="ID", help="The privileged account that it signs in to.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=TEXT", help="A field that is no secret: username=root.")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A field from a prompt, or a line of stdin.")
-@click.option("--file", "files", multiple=True, metavar="NAME=FILE", help="A field from a file: privateKey=id_ed25519.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A field from a file: privateKey=id_ed25519, content=any.bin.",
+)
 @click.option("--generate", is_flag=True, help="Have the password made up, so that nobody knows it.")
 @click.option("--shared", is_flag=True, help="For a new entry: several may have it checked out at once.")
 @_json
@@ -96,14 +105,14 @@ def put(
 ) -> None:
     """Make ENTRY (FOLDER/NAME), or give it a new version of its secret."""
     rest = Rest(where)
-    found = _fields(fields, secrets, files)
+    folder, _, name = entry.strip("/").rpartition("/")
+    there = [one for one in rest.all(ENTRIES, folder=folder, search=name[:100]) if _path(one) == entry.strip("/")]
+    found = _fields(there[0]["type"] if there else type_, fields, secrets, files)
     body: dict[str, Any] = {"fields": found} if found else {}
     if generate:
         body["generate"] = {}
     if account is not None:
         body["accountId"] = account
-    folder, _, name = entry.strip("/").rpartition("/")
-    there = [one for one in rest.all(ENTRIES, folder=folder, search=name[:100]) if _path(one) == entry.strip("/")]
     if there:
         made = rest.ask("PUT", f"{ENTRIES}/{there[0]['id']}", body)
     else:
@@ -127,16 +136,21 @@ def reveal(*, where: Where, entry: str, reason: str, field: str | None, code: bo
     body: dict[str, Any] = {"reason": reason}
     if code:
         body["code"] = click.prompt("Code", hide_input=True, err=True)
-    found = rest.ask("POST", f"{ENTRIES}/{_entry(rest, entry)['id']}/reveal", body)
+    wanted = _entry(rest, entry)
+    found = rest.ask("POST", f"{ENTRIES}/{wanted['id']}/reveal", body)
+    binary = binary_fields(wanted["type"])
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
     elif field is not None:
         if field not in found["fields"]:
             raise Refused(f"it has no field {field}; it has {', '.join(found['fields'])}")
-        click.echo(found["fields"][field])
+        content = _content(found["fields"][field]) if field in binary else None
+        click.echo(found["fields"][field] if content is None else content, nl=content is None)
     else:
         for name, value in found["fields"].items():
-            click.echo(f"{name}: {value}")
+            content = _content(value) if name in binary else None
+            about = value if content is None else f"{len(content)} bytes (--field {name} writes them)"
+            click.echo(f"{name}: {about}")
     if found.get("secondsLeft") is not None:
         click.echo(f"it holds for {found['secondsLeft']} s", err=True)
     return Exit.DONE
@@ -301,7 +315,16 @@ def _path(one: dict[str, Any]) -> str:
     return f"{one['folder']}/{one['name']}".strip("/")
 
 
-def _fields(plain: tuple[str, ...], secrets: tuple[str, ...], files: tuple[str, ...]) -> dict[str, str]:
+def _content(text: str) -> bytes | None:
+    """The bytes of a field; ``None`` where an earlier release has kept it as text."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _fields(type_: str, plain: tuple[str, ...], secrets: tuple[str, ...], files: tuple[str, ...]) -> dict[str, str]:
+    binary = binary_fields(type_)
     found: dict[str, str] = {}
     for text in plain:
         name, equals, value = text.partition("=")
@@ -311,9 +334,15 @@ def _fields(plain: tuple[str, ...], secrets: tuple[str, ...], files: tuple[str, 
     for text in files:
         name, equals, path = text.partition("=")
         try:
-            found[name] = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"--file {name}: expected a readable text file ({error})") from None
+            if name in binary:
+                found[name] = base64.b64encode(Path(path).read_bytes()).decode()
+            else:
+                found[name] = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--file {name}: expected a readable file ({error})") from None
+        except UnicodeDecodeError:
+            where = "bytes go into 'content' of the type file, or 'pfx' of the type certificate"
+            raise click.UsageError(f"--file {name}: expected a readable text file; {where}") from None
     for name in secrets:
         if sys.stdin.isatty():
             found[name] = click.prompt(name, hide_input=True, confirmation_prompt=True, err=True)

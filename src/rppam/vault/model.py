@@ -3,6 +3,8 @@
 A path of a folder is words with ``/`` between them, without one at either end; the empty path is the root.
 """
 
+import base64
+import binascii
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,9 +57,13 @@ NEEDED_FIELDS: Final[Mapping[EntryType, tuple[str, ...]]] = MappingProxyType(
         EntryType.DATABASE: ("password",),
         EntryType.LDAP: ("password",),
         EntryType.TOTP_SEED: (SEED,),
+        EntryType.FILE: ("content",),
     }
 )
 """What a reader of such an entry counts on. Others hold what they like, but at least one field."""
+_BINARY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {EntryType.FILE: ("content",), EntryType.CERTIFICATE: ("pfx",)}
+)
 
 
 class Right(StrEnum):
@@ -218,15 +224,11 @@ def checked_fields(type_: EntryType, given: Mapping[str, str]) -> dict[str, Secr
     """The fields of a secret. Raises :class:`EntryInvalid`, which never repeats a value."""
     if len(given) > FIELDS_MAX:
         raise EntryInvalid(f"fields: expected at most {FIELDS_MAX}, found {len(given)}")
+    found: dict[str, Secret] = {}
     for place, (name, value) in enumerate(given.items(), 1):
         if not _FIELD.fullmatch(name):
             raise EntryInvalid(f"fields: expected names of letters, digits, _ and -, found another as number {place}")
-        try:
-            size = len(value.encode())
-        except UnicodeEncodeError:
-            raise EntryInvalid(f"fields.{name}: expected text, found half a character") from None
-        if size > FIELD_BYTES_MAX:
-            raise EntryInvalid(f"fields.{name}: expected at most {FIELD_BYTES_MAX} bytes, found {size}")
+        found[name] = Secret(_checked_field(name, value, is_binary=name in binary_fields(type_)))
     for name in NEEDED_FIELDS.get(type_, ()):
         if not given.get(name):
             raise EntryInvalid(f"fields.{name}: an entry of the type {type_.value} needs it")
@@ -234,7 +236,28 @@ def checked_fields(type_: EntryType, given: Mapping[str, str]) -> dict[str, Secr
         read_seed(given[SEED])
     if not given and type_ is not EntryType.SSH_CA_ACCOUNT:
         raise EntryInvalid("fields: expected at least one")
-    return {name: Secret(value) for name, value in given.items()}
+    return found
+
+
+def binary_fields(type_: str) -> tuple[str, ...]:
+    """Fields of such an entry that hold bytes: as base64 wherever there is text alone."""
+    return _BINARY.get(type_, ())
+
+
+def _checked_field(name: str, value: str, *, is_binary: bool) -> str:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise EntryInvalid(f"fields.{name}: expected text, found half a character") from None
+    if is_binary:
+        value = "".join(value.split())
+        try:
+            size = len(base64.b64decode(value, validate=True))
+        except (binascii.Error, ValueError):
+            raise EntryInvalid(f"fields.{name}: expected base64, as it holds bytes, found another text") from None
+    if size > FIELD_BYTES_MAX:
+        raise EntryInvalid(f"fields.{name}: expected at most {FIELD_BYTES_MAX} bytes, found {size}")
+    return value
 
 
 def checked_line(text: str, field: str, most: int, least: int = 0) -> str:

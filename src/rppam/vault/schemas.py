@@ -86,7 +86,8 @@ class NewEntry(Shape):
     """The privileged account that it signs in to."""
     description: Description = ""
     fields: SecretFields = Field(default={})
-    """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`, `seed`."""
+    """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`, `seed`.
+    Bytes are base64: `content` of a `file`, `pfx` of a `certificate`."""
     generate: Generate | None = None
     """Have `password` made up, so that nobody knows it."""
     exclusive: Flag = True
