@@ -1,9 +1,10 @@
 """Notifications of a request, by webhook and mail: signed, over TLS, sent again, and gone when their act is undone."""
 
 import asyncio
+import base64
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,21 @@ async def now_due(node: Served) -> None:
 
 
 class MailServer:
-    """Takes mail over STARTTLS alone, and remembers it."""
+    """Takes mail over TLS alone, and remembers it: after STARTTLS, or ``implicit`` from the first byte on.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context, self.mails = context, list[str]()
-        self.port = 0
+    ``logins``: passwords by user; nobody sends mail without one of them.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext, *, implicit: bool = False, logins: Mapping[str, str] | None = None
+    ) -> None:
+        self._context, self._implicit, self._logins = context, implicit, logins or {}
+        self.mails, self.users, self.port = list[str](), list[str](), 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["MailServer"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        context = self._context if self._implicit else None
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -68,17 +75,25 @@ class MailServer:
             server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        is_secure = False
+        is_secure, user = self._implicit, ""
         writer.write(b"220 test\r\n")
         while line := (await reader.readline()).decode().strip():
             word = line.split()[0].upper()
             if word == "EHLO":
-                writer.write(b"250 test\r\n" if is_secure else b"250-test\r\n250 STARTTLS\r\n")
+                offers = b"AUTH PLAIN" if self._logins else b"8BITMIME"
+                writer.write(b"250-test\r\n250 " + (offers if is_secure else b"STARTTLS") + b"\r\n")
             elif word == "STARTTLS":
                 writer.write(b"220 go\r\n")
                 await writer.drain()
                 await writer.start_tls(self._context)
                 is_secure = True
+            elif word == "AUTH" and is_secure:
+                _, user, password = base64.b64decode(line.split()[2]).decode().split("\0")
+                user = user if self._logins.get(user) == password else ""
+                writer.write(b"235 welcome\r\n" if user else b"535 not you\r\n")
+                self.users += [user] if user else []
+            elif self._logins and is_secure and not user and word in {"MAIL", "RCPT", "DATA"}:
+                writer.write(b"530 who are you\r\n")
             elif word == "DATA" and is_secure:
                 writer.write(b"354 go\r\n")
                 self.mails.append((await reader.readuntil(b"\r\n.\r\n")).decode())

@@ -1,7 +1,9 @@
 """People of a small company, with accounts in the database and log-ins at a node."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+from sqlalchemy import Connection, update
 
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.store import SqlAccounts
@@ -9,11 +11,17 @@ from rppam.access.sessions.service import Caller
 from rppam.db.database import Database
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.requests.machine import MINUTE_MS
+from rppam.requests.tables import access_grants, access_requests, request_approvers
 from rppam.targets.model import Resource, ResourceKind, TargetAccount
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from tests.support.served import Served
 
 USER, APPROVER, ADMIN = AccountRole.USER, AccountRole.APPROVER, AccountRole.ADMIN
+_MOMENTS: Final = (
+    (access_requests, ("created_at", "decide_by", "starts_at", "use_by", "begins_at", "until", "due_at")),
+    (access_grants, ("created_at", "begins_at", "until", "use_by")),
+)
 ROLES = {"ursula": USER, "uwe": USER, "anna": APPROVER, "bert": APPROVER, "carl": APPROVER, "root": ADMIN}
 
 
@@ -30,6 +38,19 @@ async def furnish(database: Database) -> str:
     await SqlResources(database).create(resource)
     await SqlTargetAccounts(database).create(TargetAccount("acc-1", "res-1", "web1", "deploy"))
     return "acc-1"
+
+
+async def pass_time(database: Database, minutes: float) -> None:
+    """As if so much time had passed for everything that was asked for."""
+    by = int(minutes * MINUTE_MS)
+
+    def work(connection: Connection) -> None:
+        for table, names in _MOMENTS:
+            connection.execute(update(table).values(**{name: table.c[name] - by for name in names}))
+        since = request_approvers.c.since
+        connection.execute(update(request_approvers).where(since > 0).values(since=since - by))
+
+    await database.write(work)
 
 
 async def headers(node: Served, name: str, *, mfa: bool = False) -> dict[str, str]:

@@ -3,27 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Executable, select, update
+from sqlalchemy import select
 
 from rppam.access.accounts.model import UserChange
 from rppam.http.bounds import ApiLimits
 from rppam.ledger.store import Query, SqlLedger
 from rppam.requests.store import SqlRequests
-from rppam.requests.tables import access_grants, access_requests, request_decisions
+from rppam.requests.tables import request_decisions
 from rppam.requests.wiring import Sweep, find_object
 from tests.access.passkeys.soft_key import SoftKey
-from tests.requests.people import Person, furnish, hire, person
+from tests.requests.people import Person, furnish, hire, pass_time, person
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration
 REQUESTS, GRANTS, POLICIES = "/api/v1/access-requests", "/api/v1/grants", "/api/v1/approval-policies"
 PASSKEYS = "/api/v1/auth/webauthn"
-MINUTE = 60_000
 
 
 @pytest.fixture
@@ -62,18 +60,8 @@ def said(answer: Any) -> tuple[int, str]:
 
 
 async def later(node: Served, minutes: float) -> None:
-    """As if so much time had passed for everything that was asked for."""
-    by = int(minutes * MINUTE)
-    for table, names in (
-        (access_requests, ("created_at", "decide_by", "starts_at", "use_by", "begins_at", "until", "due_at")),
-        (access_grants, ("created_at", "begins_at", "until", "use_by")),
-    ):
-        moved = update(table).values(**{name: table.c[name] - by for name in names})
-        await node.database.write(partial(_run, statement=moved))
-
-
-def _run(connection: Connection, statement: Executable) -> None:
-    connection.execute(statement)
+    """As :func:`pass_time`, at a node."""
+    await pass_time(node.database, minutes)
 
 
 async def sweep(node: Served) -> int:

@@ -35,6 +35,7 @@ from rppam.requests.schemas import (
     ReviewRequest,
     request_shape,
 )
+from rppam.requests.standing_store import REVIEWING
 from rppam.requests.store import Query as Which, SqlRequests
 from rppam.vault.service import Vault
 
@@ -188,7 +189,7 @@ async def review(request_id: RequestId, body: ReviewRequest, caller: Caller, ser
     """By an approver or administrator who did not ask for it."""
     user_id = own_id(caller)
     await _seen(services, caller, request_id, also=AccountRole.APPROVER)
-    if caller.roles.isdisjoint({AccountRole.APPROVER, AccountRole.ADMIN, AccountRole.SECURITY_ADMIN}):
+    if caller.roles.isdisjoint(REVIEWING):
         raise DecisionRefused("a review needs the role pam_approver, pam_admin or security_admin")
     return request_shape(await services.get(SqlRequests).review(request_id, user_id, body.note))
 

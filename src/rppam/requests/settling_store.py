@@ -52,7 +52,7 @@ def settle(connection: Connection, found: Stored, outcome: Outcome, event: Event
     if rows_changed(connection, update(access_requests).where(unchanged).values(**columns)) != 1:
         raise ChangedMeanwhile("the request was changed at the same time")
     _record_act(connection, found, outcome, event, why)
-    tell(connection, found, outcome, event, why)
+    tell(connection, found, outcome, event, why or (_why(request, event) if Effect.OVER in outcome.effects else ""))
     for effect in outcome.effects:
         if effect is Effect.GRANT:
             _make_grant(connection, found, request, now)

@@ -18,6 +18,8 @@ from rppam.requests.tables import request_approvers, user_contacts, user_group_m
 
 _ROLE, _ADMIN, _MANAGER, _GROUP = "role", "admin", "manager", "group:"
 _APPROVING: Final = (AccountRole.APPROVER.value, AccountRole.ADMIN.value)
+REVIEWING: Final = frozenset({AccountRole.APPROVER, AccountRole.ADMIN, AccountRole.SECURITY_ADMIN})
+"""The roles that close the review of an emergency, whoever has approved what."""
 
 
 class Chosen(NamedTuple):
@@ -69,6 +71,13 @@ def enabled_among(connection: Connection, asked: Collection[str]) -> list[str]:
     """Those of ``asked`` whose accounts are enabled, locked until the transaction ends."""
     wanted = select(users.c.id).where(users.c.id.in_(sorted(asked)), *_ENABLED).order_by(users.c.id)
     return list(connection.execute(wanted.with_for_update(read=True)).scalars())
+
+
+def reviewers(connection: Connection) -> list[str]:
+    """Enabled accounts that may review an emergency, unless it is their own."""
+    of_role = _ids(user_roles.c.user_id, user_roles.c.role.in_(sorted(REVIEWING)))
+    wanted = select(users.c.id).where(users.c.id.in_(of_role), *_ENABLED).order_by(users.c.id)
+    return list(connection.execute(wanted).scalars())
 
 
 def groups_of(connection: Connection, user_id: str) -> set[str]:

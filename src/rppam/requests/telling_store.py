@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from rppam.notifications.outbox import notify
 from rppam.requests.machine import Decide, Effect, Event, Outcome, Prolong, State
 from rppam.requests.rows_store import Stored, names_of
+from rppam.requests.standing_store import reviewers
 from rppam.requests.tables import user_contacts
 
 _TITLES: Final = {
@@ -36,9 +37,10 @@ _ENDS: Final = {
 
 
 def tell_new(connection: Connection, made: Stored) -> None:
-    """Tell approvers, and of an emergency everybody who may review it."""
+    """Tell approvers; of an emergency who has taken it, and everybody who may review it."""
     if made.request.emergency:
-        _tell(connection, made, "request.emergency", [made.request.requester], "")
+        people = dict.fromkeys([made.request.requester, *reviewers(connection)])
+        _tell(connection, made, "request.emergency", people, "")
     elif made.request.terms.needed:
         _tell(connection, made, "request.created", [one.user for one in made.request.approvers], "")
 
