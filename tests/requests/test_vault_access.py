@@ -7,7 +7,7 @@ import pytest
 from tests.requests.people import Person, furnish, hire, person
 from tests.requests.test_api import GRANTS, REQUESTS, ask, later, policy, said, sweep
 from tests.support.served import Served
-from tests.vault.people import CHECKOUTS, ENTRIES, SECRET, host
+from tests.vault.people import CHECKOUTS, ENTRIES, SECRET, actions, host, let
 
 pytestmark = pytest.mark.integration
 
@@ -67,3 +67,26 @@ async def test_an_entry_is_asked_for_by_those_who_may_know_of_it(company: Served
     ursula = await person(company, "ursula")
     hidden = await ursula.post(REQUESTS, entryId=entry["id"], reason="x")
     assert said(hidden) == (404, "RPPAM-8401")
+
+
+async def test_what_is_shown_with_approval_is_shown_by_a_grant_to_see_it_and_by_nothing_else(company: Served) -> None:
+    admin, ursula = host(company), await person(company, "ursula")
+    entry = await admin.entry(accountId="acc-1", reveal="with-approval", exclusive=False)
+    await let(company, "servers", "ursula", "reveal")
+    path = f"{ENTRIES}/{entry['id']}/reveal"
+    for who in (ursula, admin):
+        refused = await who.post(path, reason="x")
+        assert said(refused) == (403, "RPPAM-8407"), "no right is enough, not even an administrator's"
+        assert "approved request" in refused.json()["detail"]
+    used = await approved(company, ursula, "use")
+    assert said(await ursula.post(path, reason="x")) == (403, "RPPAM-8407"), "to use it is not to see it"
+    done = await approved(company, ursula, "reveal", minutes=10)
+    assert used["grantId"] != done["grantId"]
+    shown = await ursula.post(path, reason="INC-1")
+    assert (shown.status_code, shown.json()["fields"]) == (200, {"password": SECRET})
+    told = (await actions(company, "secret.reveal"))[-1]
+    assert told["details"]["grant"] == done["grantId"], "by the grant, not by the right on the folder"
+    assert (await ursula.get(f"{GRANTS}/{done['grantId']}")).json()["state"] == "active", "its time runs"
+    assert said(await admin.post(path, reason="x")) == (403, "RPPAM-8407"), "somebody else's grant"
+    await later(company, 11)
+    assert said(await ursula.post(path, reason="x")) == (403, "RPPAM-8407"), "it is over"
