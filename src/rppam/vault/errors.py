@@ -116,8 +116,8 @@ class WouldWiden(VaultError, code="RPPAM-8416", status=403):
     """The change would let somebody see or use a secret who may not now, and the caller may not let them."""
 
     fix = (
-        "Have pam_admin make the change, or move it to where nobody has more rights; who has the right 'reveal' on the "
-        "folder of the entry may move it anywhere that they manage."
+        "Have pam_admin make the change. A move to where nobody has more rights is free, and who has the right "
+        "'reveal' on an entry's folder may move it anywhere that they manage; for another account make a new entry."
     )
 
 

@@ -5,7 +5,7 @@ role, which hold for the folders below, too; and grants, which hold for a while.
 answered as if there were none.
 
 Who manages a folder sees nothing of it, and nobody comes to see more by what a manager changes: only an administrator
-lets somebody have a secret, or who has it for good already.
+lets somebody have a secret, or, by a move, who has it for good already.
 """
 
 from collections.abc import Mapping, Sequence
@@ -143,12 +143,11 @@ def check_gain(access: Access, entry: Entry, gain: frozenset[Right]) -> None:
 def check_pointing(access: Access, entry: Entry, account_id: str | None) -> None:
     """Raise :class:`WouldWiden` where the caller may not point an entry at this account.
 
-    Who has a grant for the account would have the secret, and so would its target, at the next session.
+    Who has a grant for the account would have the secret, and so would its target, at the next session. And where
+    somebody else's secret rotates this one, it would change that account's: so to see this one is not enough.
     """
-    if account_id in {None, entry.account_id} or AccountRole.ADMIN in access.identity.roles:
-        return
-    if not _is_shown(entry) or Right.REVEAL not in access.on_folder(entry.folder):
-        raise WouldWiden(f"accountId: whoever may use that account would have {entry.name}, which you may not see")
+    if account_id not in {None, entry.account_id} and AccountRole.ADMIN not in access.identity.roles:
+        raise WouldWiden(f"accountId: only an administrator points {entry.name} at another account")
 
 
 def check_policy(access: Access, entry: Entry, policy: EntryPolicy) -> None:
