@@ -22,7 +22,7 @@ from rppam.vault.store import (
     remove_folder,
     rights_in,
 )
-from rppam.vault.widening_store import check_folder_move
+from rppam.vault.widening_store import check_folder_move, lock_folders
 
 _GIVES: Final = frozenset({AccountRole.ADMIN})
 
@@ -74,6 +74,9 @@ class Folders:
 
         def work(connection: Connection) -> Folder:
             folder = self._managed(connection, caller, ident)
+            if path not in {None, folder.path}:
+                lock_folders(connection)
+                folder = self._managed(connection, caller, ident)
             access = self._vault.access(connection, caller)
             after = folder._replace(
                 path=folder.path if path is None else path,

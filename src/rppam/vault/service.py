@@ -57,7 +57,7 @@ from rppam.vault.store import (
     versions_in,
 )
 from rppam.vault.tables import vault_entries, vault_folders
-from rppam.vault.widening_store import check_move
+from rppam.vault.widening_store import check_move, lock_folders
 
 T = TypeVar("T")
 _E: Final = vault_entries.c
@@ -223,6 +223,9 @@ class Vault:
         def work(connection: Connection) -> Entry:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
             check_entry(connection, entry, if_match)
+            if change.folder not in {None, entry.folder}:
+                lock_folders(connection)
+                entry = self._known(connection, caller, ident, Right.MANAGE)
             access = self.access(connection, caller)
             after = entry._replace(
                 name=entry.name if change.name is None else change.name,

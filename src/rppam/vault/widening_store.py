@@ -1,7 +1,8 @@
 """Whether a move lets somebody use or see a secret who may not now: read from the rights on folders, before it is made.
 
 Who manages a folder moves what lies in it, and sees none of it. So a move that gives anybody more is made by those who
-have as much themselves, or by an administrator. What it does not judge: grants, which name an entry or an account and
+have as much themselves, or by an administrator. Moves come one after another, as two that are harmless alone may not be
+so together. What it does not judge: grants, which name an entry or an account and
 which somebody has approved.
 """
 
@@ -21,6 +22,12 @@ _F: Final = vault_folders.c
 _NONE: Final[frozenset[Right]] = frozenset()
 Rights: TypeAlias = Mapping[str, Held]
 """By the path of the folder that they are on."""
+
+
+def lock_folders(connection: Connection) -> None:
+    """Have this transaction's move come wholly before or after every other one. What was read before is read again."""
+    # Not so strongly that entries could not be made in them meanwhile.
+    connection.execute(select(_F.id).order_by(_F.id).with_for_update(key_share=True)).close()
 
 
 def check_move(connection: Connection, access: Access, entry: Entry, path: str) -> None:
