@@ -27,6 +27,12 @@ log: Final = logging.getLogger("rppam.audit")
 
 EVERY_S: Final = 2.0
 _C: Final = audit_cosigners.c
+_REMEDY: Final = (
+    "If the database was restored on purpose, take it over with 'rppam audit adopt' on every node's host, and delete "
+    "ledger.json in the data directory of each witness that is named. If not, somebody has replaced it: keep it for an "
+    "investigation."
+)
+"""A witness has no command to adopt with: it has no database."""
 
 
 class Cosigned(NamedTuple):
@@ -90,8 +96,8 @@ class SqlCosigners:
         told = [f"{one.name.rpartition('/')[2]} ({one.why})" for one in await self.all() if one.why]
         if not told:
             return ""
-        row = LedgerRolledBack.row
-        return f"{row.code}: the ledger is not the one that was seen by {', '.join(told)}. {row.remedy}"
+        code = LedgerRolledBack.row.code
+        return f"{code}: the ledger is not the one that was seen by {', '.join(told)}. {_REMEDY}"
 
 
 class Witnesses(Protocol):
@@ -116,7 +122,8 @@ class WitnessCosignatures:
         self._ledger, self._cosigners, self._link = ledger, cosigners, link
         self._keys, self._entropy = keys, entropy
         self._noted: dict[str, str] = {}
-        """The note that each witness was shown last. Not read from the database, which may have been put back."""
+        """The note that each witness cosigned last. Not read from the database, which may have been put back. One that
+        refuses is asked again: its operator may have made it believe the ledger, and nothing has to be signed since."""
 
     async def work(self, _epoch: int) -> None:
         """One round. Raises a ``DatabaseError``, a ``LedgerError``."""
@@ -149,7 +156,8 @@ class WitnessCosignatures:
                 log.error("The cosignature of the witness %s does not count: %s", witness, error)  # noqa: TRY400 - the cause is in the sentence
                 return
         await self._cosigners.keep(self._name(witness), answer.key, judged)
-        self._noted[witness] = newest.note
+        if judged.line:
+            self._noted[witness] = newest.note
 
     async def _offer(self, witness: str, newest: Signed, key: str, since: int) -> CheckpointAnswer | None:
         proof = await self._ledger.consistency(since, newest.size)

@@ -1,0 +1,128 @@
+"""The ledger of running nodes: provable within seconds, dated by the database, and known again when it was put back.
+
+One cluster for the file: two nodes and a witness, PostgreSQL and Redis, all of them real. The last test puts an older
+database back under them.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rppam.ledger.cosigner import SEEN_FILE
+from tests.audit.ledger_nodes import EVENTS, WITNESS, Nodes, running, seconds_until
+from tests.support import prefork
+from tests.support.lab import eventually
+from tests.support.lab_fixtures import LABS
+
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
+
+PROVABLE_S = 3.0
+NAMED_S = 5.0
+HOUR_S = 3_600
+APART_S = 60.0
+"""Two clocks that differ by less are one, on a machine that is busy."""
+TARGETS = "/api/v1/siem/targets"
+
+
+@pytest.fixture(scope="module")
+def running_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with running(tmp_path_factory.mktemp("ledger")) as made:
+        yield made
+
+
+@pytest.fixture
+def nodes(running_nodes: Nodes, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """The cluster, whole before and after."""
+    request.node.stash.setdefault(LABS, []).append(running_nodes.lab)
+    running_nodes.whole()
+    yield running_nodes
+    running_nodes.whole()
+
+
+def test_an_act_is_provable_within_seconds_and_so_it_is_from_the_next_leader_on(nodes: Nodes) -> None:
+    first = nodes.lab.wait_for_leader()
+    second = nodes.other(first)
+    took = []
+    for number, node in enumerate((first, second)):
+        acted = nodes.act(node, f"anna-{number}")
+        nodes.prove(node, f"anna-{number}", within_s=PROVABLE_S)
+        took.append(time.monotonic() - acted)
+    nodes.act(second, "berta-0")
+    first.kill()
+    nodes.act(second, "berta-1")
+    nodes.lab.wait_for_leader(other_than=first)
+    led = time.monotonic()
+    for name in ("berta-0", "berta-1"):
+        nodes.prove(second, name, within_s=PROVABLE_S)
+    took.append(time.monotonic() - led)
+    acted = nodes.act(second, "carla")
+    nodes.prove(second, "carla", within_s=PROVABLE_S)
+    took.append(time.monotonic() - acted)
+    assert max(took) < PROVABLE_S, took
+    print("\nproven after", *(f"{one:.2f} s" for one in took))
+    elected = nodes.asked(second, f"{EVENTS}?action=leader.elect")["events"]
+    assert [one["node"] for one in elected][-1] == second.name
+
+
+def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(nodes: Nodes, tmp_path: Path) -> None:
+    lab = nodes.lab
+    leader = lab.wait_for_leader()
+    nodes.act(leader, "frieda-kept")
+    nodes.prove(leader, "frieda-kept", within_s=PROVABLE_S)
+    nodes.copy(tmp_path / "rppam.dump")
+    copied = nodes.size()
+    for number in range(5):
+        nodes.act(lab.nodes[number % 2], f"gerda-{number}")
+    nodes.prove(leader, "gerda-4", within_s=PROVABLE_S)
+    nodes.wait_until_seen(nodes.size())
+    assert min(nodes.seen().values()) > copied
+    since = nodes.put_back(tmp_path / "rppam.dump")
+    named = partial(seconds_until, since=since, within_s=NAMED_S)
+    took = {
+        node.name: named(partial(nodes.has_found, node, "RD-631"), what=f"{node.name} names it", say=lab.logs)
+        for node in lab.nodes
+    }
+    refused = partial(nodes.witness_refuses, leader, "seen signed")
+    took[WITNESS] = named(refused, what="the witness names it", say=nodes.witness.log)
+    for node in lab.nodes:
+        assert lab.health(node)["clusterHealthy"] is False
+        assert "the ledger: RPPAM-8002" in node.log()
+        status = prefork.run("status", "--config", node.file)
+        assert status.returncode == 1, status.stdout + status.stderr
+        assert "the ledger is not the one that was seen" in " ".join(status.stdout.split())
+        doctor = prefork.run("doctor", "--config", node.file, "--json")
+        found = {one["code"]: one for one in json.loads(doctor.stdout)["findings"]}
+        assert found["RD-631"]["severity"] == "error"
+        verified = prefork.run("audit", "verify", "--config", node.file)
+        assert verified.returncode == 1, verified.stdout + verified.stderr
+    assert "The ledger is not cosigned" in nodes.witness.log()
+    print("\nnamed after", *(f"{name} {one:.2f} s" for name, one in took.items()))
+    for node in lab.nodes:
+        adopted = prefork.run("audit", "adopt", "--config", node.file, "--reason", "restored last night's copy")
+        assert adopted.returncode == 0, adopted.stdout + adopted.stderr
+    for node in lab.nodes:
+        believes = partial(nodes.has_found, node, "RD-631", is_there=False)
+        eventually(believes, within_s=NAMED_S, what=f"{node.name} believes it", say=lab.logs)
+        doubts = partial(nodes.has_warned, node, WITNESS, "RPPAM-8002", "delete ledger.json")
+        eventually(doubts, within_s=NAMED_S, what="the witness is named still", say=lab.logs)
+    (nodes.witness.file.parent / SEEN_FILE).unlink()
+    for node in lab.nodes:
+        is_whole = partial(nodes.has_warned, node, "RPPAM-8002", is_there=False)
+        eventually(is_whole, within_s=2 * NAMED_S, what="nobody doubts it", say=lab.logs)
+    nodes.wait_until_healthy(within_s=NAMED_S)
+    print("healthy after", f"{time.monotonic() - since:.2f} s")
+    for node in lab.nodes:
+        verified = prefork.run("audit", "verify", "--config", node.file, "--json")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        found = json.loads(verified.stdout)
+        assert {name.rpartition("/")[2] for name in found["cosigned"]} == {*(one.name for one in lab.nodes), WITNESS}
+    told = nodes.asked(leader, f"{EVENTS}?action=ledger.adopt")["events"]
+    assert sorted(one["details"]["node"] for one in told) == sorted(one.name for one in lab.nodes)
+    assert {one["reason"] for one in told} == {"restored last night's copy"}
+    assert nodes.asked(leader, f"{EVENTS}?action=user.create&object=gerda-0")["events"] == []
+    nodes.act(lab.nodes[0], "hanna")
+    nodes.prove(lab.nodes[1], "hanna", within_s=PROVABLE_S)
