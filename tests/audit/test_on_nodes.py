@@ -7,13 +7,15 @@ database back under them.
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from rppam.ledger.cosigner import SEEN_FILE
-from tests.audit.ledger_nodes import EVENTS, WITNESS, Nodes, running, seconds_until
+from tests.audit.ledger_nodes import CHECKPOINTS, EVENTS, WITNESS, Nodes, running, seconds_until
+from tests.faults.clock import SteppedClock
 from tests.support import prefork
 from tests.support.lab import eventually
 from tests.support.lab_fixtures import LABS
@@ -22,6 +24,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
 PROVABLE_S = 3.0
 NAMED_S = 5.0
+HOUR_S = 3_600
+APART_S = 60.0
+"""Two clocks that differ by less are one, on a machine that is busy."""
 HOUR_S = 3_600
 APART_S = 60.0
 """Two clocks that differ by less are one, on a machine that is busy."""
@@ -66,6 +71,51 @@ def test_an_act_is_provable_within_seconds_and_so_it_is_from_the_next_leader_on(
     print("\nproven after", *(f"{one:.2f} s" for one in took))
     elected = nodes.asked(second, f"{EVENTS}?action=leader.elect")["events"]
     assert [one["node"] for one in elected][-1] == second.name
+
+
+def apart_s(told: str) -> float:
+    """How far a time is from the database's, which stands on this host."""
+    return datetime.fromisoformat(told).timestamp() - time.time()
+
+
+@pytest.mark.parametrize("off_s", [HOUR_S, -HOUR_S])
+def test_events_carry_the_databases_time_also_where_the_clock_of_the_node_is_an_hour_off(
+    nodes: Nodes, tmp_path: Path, off_s: int
+) -> None:
+    clock, node = SteppedClock(tmp_path), nodes.lab.wait_for_leader()
+    name = f"{'ahead' if off_s > 0 else 'behind'}-{node.name}"
+    before = nodes.size()
+    clock.step(off_s)
+    node.kill()
+    node.start(**clock.environment)
+    try:
+        nodes.wait_until_healthy()
+        token = nodes.token(node)
+        told = node.ask("/system/health/cluster", token=token).body["time"]
+        assert abs(apart_s(told) - off_s) < APART_S, "its clock is off"
+        nodes.act(node, name, token)
+        clock.step(-off_s)  # while it runs
+        nodes.act(node, f"{name}-stepped", token)
+        clock.step(off_s)
+        nodes.other(node).kill()
+        eventually(node.leads, within_s=30, what="it leads", say=nodes.lab.logs)
+        nodes.act(node, f"{name}-leads", token)
+        nodes.prove(node, f"{name}-leads", token, within_s=PROVABLE_S)
+        found = nodes.asked(node, f"{EVENTS}?after={before}&limit=1000", token)["events"]
+        names = {one["object"]["name"] for one in found}
+        assert {name, f"{name}-stepped", f"{name}-leads", node.name} <= names
+        assert {one["node"] for one in found} >= {node.name}
+        for one in found:
+            assert abs(apart_s(one["time"])) < APART_S, one
+            made = int(one["id"].replace("-", "")[:12], 16) / 1000
+            assert abs(made - time.time()) < APART_S, "so is what its id says"
+        newest = nodes.asked(node, f"{CHECKPOINTS}?limit=1", token)["checkpoints"][0]
+        assert newest["node"] == node.name
+        assert abs(apart_s(newest["madeAt"])) < APART_S
+    finally:
+        for one in nodes.lab.nodes:
+            if one.is_running:
+                one.kill()
 
 
 def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(nodes: Nodes, tmp_path: Path) -> None:
