@@ -17,17 +17,20 @@ from rppam.ledger.cosigner import SEEN_FILE
 from tests.audit.ledger_nodes import CHECKPOINTS, EVENTS, WITNESS, Nodes, running, seconds_until
 from tests.faults.clock import SteppedClock
 from tests.support import prefork
-from tests.support.lab import eventually
+from tests.support.lab import LabNode, eventually
 from tests.support.lab_fixtures import LABS
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
 PROVABLE_S = 3.0
 NAMED_S = 5.0
 HOUR_S = 3_600
+TARGETS = "/api/v1/siem/targets"
 APART_S = 60.0
 """Two clocks that differ by less are one, on a machine that is busy."""
 HOUR_S = 3_600
+TARGETS = "/api/v1/siem/targets"
 APART_S = 60.0
 """Two clocks that differ by less are one, on a machine that is busy."""
 TARGETS = "/api/v1/siem/targets"
@@ -73,6 +76,21 @@ def test_an_act_is_provable_within_seconds_and_so_it_is_from_the_next_leader_on(
     assert [one["node"] for one in elected][-1] == second.name
 
 
+def away(nodes: Nodes, node: LabNode, token: str, port: int = 0) -> str:
+    """A new SIEM target that nobody listens for; its id."""
+    url = f"http://127.0.0.1:{port or free_port()}/"
+    hook = {"name": f"hook-{time.monotonic_ns()}", "kind": "webhook", "url": url, "secret": "s3cret"}
+    made = node.ask(TARGETS, method="POST", send=hook, token=token)
+    assert made.status == 201, made
+    ident: str = made.body["id"]
+    return ident
+
+
+def fails_for_s(nodes: Nodes, node: LabNode, target: str) -> float:
+    """What monitoring reads of a node."""
+    return nodes.gauges(node).get(("rppam_siem_failing_seconds", target), 0)
+
+
 def apart_s(told: str) -> float:
     """How far a time is from the database's, which stands on this host."""
     return datetime.fromisoformat(told).timestamp() - time.time()
@@ -112,6 +130,8 @@ def test_events_carry_the_databases_time_also_where_the_clock_of_the_node_is_an_
         newest = nodes.asked(node, f"{CHECKPOINTS}?limit=1", token)["checkpoints"][0]
         assert newest["node"] == node.name
         assert abs(apart_s(newest["madeAt"])) < APART_S
+        fails = partial(fails_for_s, nodes, node, away(nodes, node, token))
+        assert eventually(fails, within_s=30, what="the target fails", say=nodes.lab.logs) < APART_S
     finally:
         for one in nodes.lab.nodes:
             if one.is_running:

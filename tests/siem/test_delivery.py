@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -14,6 +13,7 @@ from rppam.crypto.data_keys import DataKeys
 from rppam.db.data_keys import SqlDataKeys
 from rppam.db.database import Database
 from rppam.http.errors import FencedError
+from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.ledger.model import Entity
@@ -118,12 +118,9 @@ async def test_a_target_that_is_away_is_named_and_holds_up_no_other(database: Da
     assert away.failed_at is not None
     assert "refused" in away.problem
 
-    class Later(SystemClock):
-        def wall_ms(self) -> Any:
-            return super().wall_ms() + 70_000
-
-    assert await late(store, SystemClock()) == ""
-    assert "away for" in await late(store, Later())
+    found, now = await store.dated()
+    assert late(found, now) == ""
+    assert "away for" in late(found, WallMs(now + 70_000))
 
 
 async def test_a_changed_target_is_taken_up_and_its_secret_stays_sealed(database: Database, leader: Delivery) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from rppam.cluster.health.ports import Authority
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database
-from rppam.db.engine import NowMs
+from rppam.db.engine import NowMs, now_ms
 from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -40,6 +40,15 @@ class SqlTargets:
         """Every target by name, without its secret."""
         wanted = select(siem_targets).order_by(_T.name)
         return await self._database.read(lambda connection: [_target(row) for row in connection.execute(wanted)])
+
+    async def dated(self) -> tuple[list[Target], WallMs]:
+        """As :meth:`all`, and what time it is by the clock that their times are of, the database's."""
+
+        def work(connection: Connection) -> tuple[list[Target], WallMs]:
+            found = connection.execute(select(siem_targets).order_by(_T.name)).all()
+            return [_target(row) for row in found], WallMs(now_ms(connection))
+
+        return await self._database.read(work)
 
     async def get(self, ident: str) -> Target:
         """One target, without its secret. Raises :class:`TargetUnknown`."""

@@ -1,13 +1,12 @@
-"""Which targets are behind, in one sentence for health."""
+"""Which targets are behind, in one sentence for health, and in numbers. ``now`` is by the database's clock, as their
+times are: this host's may be wrong."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from rppam.cluster.health.model import GaugeView
-from rppam.kernel.clock import Clock
 from rppam.kernel.instant import WallMs
 from rppam.siem.model import Target
-from rppam.siem.store import SqlTargets
 
 LATE_MS: Final = 60_000
 WAITING: Final = "Events whose arrival at a SIEM target is not certain, by the id of the target."
@@ -28,12 +27,11 @@ def lags(targets: Sequence[Target], size: int, now: WallMs) -> tuple[GaugeView, 
     return tuple(found)
 
 
-async def late(targets: SqlTargets, clock: Clock) -> str:
-    """A warning that names the targets which have refused events for a minute or longer. Raises a ``DatabaseError``."""
-    now = clock.wall_ms()
+def late(targets: Sequence[Target], now: WallMs) -> str:
+    """A warning that names the targets which have refused events for a minute or longer."""
     behind = [
         f"{one.name} for {(now - one.failed_at) // 1000} s ({one.problem})"
-        for one in await targets.all()
+        for one in targets
         if one.enabled and one.failed_at is not None and now - one.failed_at >= LATE_MS
     ]
     return f"SIEM targets take no events: {', '.join(behind)}; they wait and are sent in order" if behind else ""

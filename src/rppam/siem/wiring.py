@@ -32,8 +32,9 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
 
     async def look() -> str:
         newest = await ledger.newest()
-        numbers[:] = lags(await targets.all(), 0 if newest is None else newest.size, base.clock.wall_ms())
-        return await late(targets, base.clock)
+        found, now = await targets.dated()
+        numbers[:] = lags(found, 0 if newest is None else newest.size, now)
+        return late(found, now)
 
     return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, look, lambda: tuple(numbers))]
 
