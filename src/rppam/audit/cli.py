@@ -7,6 +7,7 @@ they did; the commands of holds and erasure go over REST.
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -36,6 +37,18 @@ def command() -> None:
 
 for _one in (hold, holds, release, erase, archive, archives):
     command.add_command(_one)
+
+
+def _public_key(_context: click.Context, _option: click.Parameter, given: Any) -> Any:
+    """A key that was mistyped is no ledger that was tampered with."""
+    from rppam.ledger.checkpoint import CheckpointRefused, verifier_of
+
+    for text in (given,) if isinstance(given, str) else given or ():
+        try:
+            verifier_of(text)
+        except CheckpointRefused as error:
+            raise click.BadParameter(f"{error}, found {text!r}") from None
+    return given
 
 
 def _filters(function: Any) -> Any:
@@ -106,15 +119,31 @@ def tail(
                         after = event.index
                     await asyncio.sleep(FOLLOW_EVERY_S)
 
-    _ask(config, follow)
+    with contextlib.suppress(KeyboardInterrupt):  # as it is meant to end
+        _ask(config, follow)
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam audit verify --json")
 @click.argument("bundle", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--key", metavar="KEY", help="The key to trust; else the one this host has seen, or the bundle's.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    callback=_public_key,
+    help="The ledger's key to trust; else the one this host has seen, or the bundle's.",
+)
+@click.option(
+    "--cosigner",
+    "trusted",
+    metavar="KEY",
+    multiple=True,
+    callback=_public_key,
+    help="The key of a cosigner to trust: it has to have cosigned, and others do not count. May be repeated.",
+)
 @click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json: bool) -> int:
+def verify(
+    *, bundle: Path | None, key: str | None, trusted: tuple[str, ...], config: Path | None, as_json: bool
+) -> int:
     """Verify every event, chain, root and signature of the ledger, or of BUNDLE, which needs no node and no database.
 
     Exit code 0: whole; 1: tampered, and the first bad place is named; 2: could not look.
@@ -122,11 +151,13 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
     from rppam.audit.judge import verify_bundle, verify_database
     from rppam.audit.verify import Tampered
     from rppam.kernel.errors import RppamError
+    from rppam.ledger.checkpoint import verifier_of
 
+    cosigners = [verifier_of(text) for text in trusted]
     found: dict[str, Any] = {"whole": True}
     code = Exit.DONE
     try:
-        judged = verify_bundle(bundle, key) if bundle else verify_database(config, key)
+        judged = verify_bundle(bundle, key, cosigners) if bundle else verify_database(config, key, cosigners)
         found |= judged.facts()
     except Tampered as error:
         code, found = Exit.NO, {"whole": False, "place": error.place, "sentence": error.sentence}
@@ -140,7 +171,7 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
         if "archived" in found:
             click.echo(f"{found['archived']} of the events are archived; their hashes are verified.")
         for name, size in found["cosigned"].items():
-            click.echo(f"The first {size} are cosigned by {name}.")
+            click.echo(f"The first {size} are cosigned by {name}{', whose key is trusted' if trusted else ''}.")
     elif code == Exit.NO:
         click.echo(f"The ledger was tampered with, at {found['place']}: {found['sentence']}.", err=True)
     else:
@@ -169,7 +200,7 @@ def export(
     as_json: bool,
 ) -> int:
     """Write events to stdout, the oldest first, or the whole ledger to a bundle."""
-    from rppam.audit.judge import export_bundle
+    from rppam.audit.judge import export_bundle, progress
     from rppam.audit.reading import PAGE, Reading
     from rppam.ledger.store import Query
 
@@ -179,8 +210,11 @@ def export(
         return Exit.DONE
     query = Query(action, actor, target, _moment(since), _moment(until), limit=PAGE)
     with Reading(config) as reading:
-        for event in reading.events(query):
-            _show(event, as_json=as_json)
+        newest = reading.ask(reading.ledger.newest())
+        events = progress("exporting", 0, newest.size if newest else 0, reading.events(query), is_hidden=_is_screen())
+        with contextlib.closing(events):
+            for event in events:
+                _show(event, as_json=as_json)
     return Exit.DONE
 
 
@@ -240,6 +274,11 @@ def _show(event: "Event", *, as_json: bool) -> None:
     reason = f": {document['reason']}" if document["reason"] else ""
     place = "-" if event.index is None else event.index
     click.echo(one_line(f"{document['time']}  {place:>8}  {document['action']:<18}{failed}  {who} -> {whom}{reason}"))
+
+
+def _is_screen() -> bool:
+    """Whether events are shown where progress would be."""
+    return sys.stdout.isatty()
 
 
 def _moment(text: str | None) -> Any:

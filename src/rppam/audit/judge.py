@@ -4,23 +4,25 @@ What was signed while a database is read is taken in, so a cluster that works on
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
 from rppam.audit.bundle import Head, read_bundle, write_bundle
 from rppam.audit.reading import PAGE, Reading
-from rppam.audit.verify import Tampered, Verification, verified
-from rppam.ledger.checkpoint import CheckpointRefused, origin_of, verifier_of
+from rppam.audit.verify import Cosignature, Tampered, Verification, verified
+from rppam.ledger.checkpoint import CheckpointRefused, Verifier, origin_of, verifier_of
 from rppam.ledger.cosigner import SEEN_FILE, SeenFile
 from rppam.ledger.errors import EventUnknown, LedgerBusy
 from rppam.ledger.merkle import Frontier
 from rppam.ledger.model import Event
 from rppam.ledger.store import Query
+
+_STEP: Final = 500
 
 
 class Judged(NamedTuple):
@@ -40,29 +42,32 @@ class Judged(NamedTuple):
         return facts | ({"first": self.first} if self.first else {})
 
 
-def verify_database(config: Path | None, key: str | None) -> Judged:
-    """Raises :class:`Tampered`, and what opening and reading raise."""
+def verify_database(config: Path | None, key: str | None, trusted: Collection[Verifier] = ()) -> Judged:
+    """``trusted``: keys of cosigners, of which each has to have cosigned; no other one counts then.
+
+    Raises :class:`Tampered`, and what opening and reading raise.
+    """
     with Reading(config) as reading:
         seen = SeenFile(reading.settings.node.data_dir / SEEN_FILE).read()
         cosigners, notes = reading.cosigners(), reading.notes()
         verification = _verification(key or (seen.key if seen else reading.key()), notes, Frontier())
         verification.seen = seen.checkpoint if seen else None
         verification.batches = reading.ask(reading.archives.batches())
-        events = _verified(verification, reading.judged(notes), max(notes, default=0))
+        events = _verified(verification, reading.judged(notes), 0, max(notes, default=0))
         notes |= reading.notes(max(notes, default=0))
-        return Judged(0, events, verification.archived, verification.cosigned(cosigners))
+        return Judged(0, events, verification.archived, _cosigned(verification, cosigners, trusted))
 
 
-def verify_bundle(path: Path, key: str | None) -> Judged:
-    """Raises :class:`Tampered`, and :class:`~rppam.ledger.errors.BundleUnreadable`."""
+def verify_bundle(path: Path, key: str | None, trusted: Collection[Verifier] = ()) -> Judged:
+    """As :func:`verify_database`. Raises :class:`Tampered`, :class:`~rppam.ledger.errors.BundleUnreadable`."""
     bundle = read_bundle(path)
     first = bundle.start.size
     verification = _verification(key or bundle.key, bundle.notes, bundle.start)
     if first:
         verification.is_part = True
         verification.begin()
-    events = _verified(verification, bundle.events, bundle.total) - first
-    return Judged(first, events, verification.archived, verification.cosigned(bundle.cosigners))
+    events = _verified(verification, bundle.events, first, first + bundle.total) - first
+    return Judged(first, events, verification.archived, _cosigned(verification, bundle.cosigners, trusted))
 
 
 def export_bundle(config: Path | None, path: Path) -> int:
@@ -72,7 +77,8 @@ def export_bundle(config: Path | None, path: Path) -> int:
         head = Head(origin_of(reading.settings.cluster.cluster_id), key, notes, cosigners)
         count = max(notes, default=0)
         events = islice(reading.events(Query(limit=PAGE, placed=True, archived=True)), count)
-        return write_bundle(file, head, _told(events), count)
+        with closing(progress("exporting", 0, count, _told(events))) as shown:
+            return write_bundle(file, head, shown, count)
 
 
 def export_part(reading: Reading, path: Path, first: int, end: int, *, has_words: bool) -> None:
@@ -83,8 +89,8 @@ def export_part(reading: Reading, path: Path, first: int, end: int, *, has_words
     head = Head(origin_of(reading.settings.cluster.cluster_id), _key(reading), notes, cosigners, start)
     found = islice(reading.events(Query(after=first - 1, limit=PAGE, placed=True, archived=True)), end - first)
     events = found if has_words else (Event(one.text, one.index, {}, one.remains) for one in found)
-    with path.open("w", encoding="utf-8") as file:
-        write_bundle(file, head, events, end - first)
+    with path.open("w", encoding="utf-8") as file, closing(progress("archiving", first, end, events)) as shown:
+        write_bundle(file, head, shown, end - first)
 
 
 def _key(reading: Reading) -> str:
@@ -119,9 +125,43 @@ def _verification(key: str | None, notes: Mapping[int, str], start: Frontier) ->
         raise Tampered("the signing key", str(error)) from None
 
 
-def _verified(verification: Verification, events: Iterator[Event], expected: int) -> int:
+def progress(
+    label: str, first: int, end: int, events: Iterable[Event], *, is_hidden: bool = False
+) -> Generator[Event, None, None]:
+    """``events``, and on a terminal how far they are between two places of the tree, where that is far apart."""
+    is_short = end - first < PAGE
+    with click.progressbar(length=end - first, label=label, file=sys.stderr, hidden=is_short or is_hidden) as bar:
+        for event in events:
+            yield event
+            done = 0 if event.index is None else event.index - first - bar.pos
+            if done >= _STEP:
+                bar.update(done)
+        bar.update(max(0, end - first - bar.pos))
+
+
+def _verified(verification: Verification, events: Iterator[Event], first: int, end: int) -> int:
     """As :func:`rppam.audit.verify.verified`, with progress on a terminal."""
-    with click.progressbar(
-        events, length=expected or None, label="verifying", file=sys.stderr, hidden=expected < PAGE
-    ) as bar:
-        return verified(verification, bar)
+    with closing(progress("verifying", first, end, events)) as shown:
+        return verified(verification, shown)
+
+
+def _cosigned(
+    verification: Verification, cosigners: Sequence[Cosignature], trusted: Collection[Verifier]
+) -> Mapping[str, int]:
+    """How far each member has cosigned; with ``trusted`` keys, those alone, and each of them. Raises Tampered."""
+    found = verification.cosigned(cosigners)
+    if not trusted:
+        return found
+    keys = {_same(one) for one in trusted}
+    # There may be two of one name, so what others have cosigned is not looked at again.
+    believed = verification.cosigned(one for one in cosigners if _same(verifier_of(one.key)) in keys)
+    for one in trusted:
+        if one.name not in believed:
+            why = "it is by another key than the one that is trusted" if one.name in found else "there is none"
+            raise Tampered(f"the cosignature of {one.name}", why)
+    return believed
+
+
+def _same(verifier: Verifier) -> tuple[str, bytes]:
+    """What two texts of one key have in common."""
+    return verifier.name, verifier.key.public_bytes_raw()
