@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Self
 
 import pytest
 
@@ -76,7 +79,7 @@ def test_an_act_is_provable_within_seconds_and_so_it_is_from_the_next_leader_on(
     assert [one["node"] for one in elected][-1] == second.name
 
 
-def away(nodes: Nodes, node: LabNode, token: str, port: int = 0) -> str:
+def away(node: LabNode, token: str, port: int = 0) -> str:
     """A new SIEM target that nobody listens for; its id."""
     url = f"http://127.0.0.1:{port or free_port()}/"
     hook = {"name": f"hook-{time.monotonic_ns()}", "kind": "webhook", "url": url, "secret": "s3cret"}
@@ -130,12 +133,92 @@ def test_events_carry_the_databases_time_also_where_the_clock_of_the_node_is_an_
         newest = nodes.asked(node, f"{CHECKPOINTS}?limit=1", token)["checkpoints"][0]
         assert newest["node"] == node.name
         assert abs(apart_s(newest["madeAt"])) < APART_S
-        fails = partial(fails_for_s, nodes, node, away(nodes, node, token))
+        target = away(node, token)
+        fails = partial(fails_for_s, nodes, node, target)
         assert eventually(fails, within_s=30, what="the target fails", say=nodes.lab.logs) < APART_S
+        assert node.ask(f"{TARGETS}/{target}", method="DELETE", token=token).status == 204
     finally:
         for one in nodes.lab.nodes:
             if one.is_running:
                 one.kill()
+
+
+class Receiver:
+    """Takes whatever a webhook gets."""
+
+    def __init__(self, port: int) -> None:
+        class Takes(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Takes)
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_monitoring_reads_of_every_node_how_far_ledger_and_delivery_are(nodes: Nodes) -> None:
+    port, leader = free_port(), nodes.lab.wait_for_leader()
+    target = away(leader, nodes.lab.token, port)
+    nodes.act(leader, "dora")
+
+    def delivery(node: LabNode) -> tuple[float, float]:
+        """How many events wait for the target, and for how long it has failed."""
+        found = nodes.gauges(node)
+        return found.get(("rppam_siem_waiting_events", target), -1), fails_for_s(nodes, node, target)
+
+    def is_told(node: LabNode, *wanted: float) -> bool:
+        return delivery(node) == wanted
+
+    def waits(node: LabNode) -> bool:
+        return min(delivery(node)) > 0
+
+    def is_whole(node: LabNode) -> bool:
+        found = nodes.gauges(node)
+        names = ("waiting_events", "waiting_seconds", "cosigners")
+        return [found.get((f"rppam_ledger_{name}", "")) for name in names] == [0, 0, len(nodes.lab.nodes) + 1]
+
+    for node in nodes.lab.nodes:
+        eventually(partial(waits, node), within_s=30, what="it is told what waits", say=nodes.lab.logs)
+        eventually(partial(is_whole, node), within_s=30, what="the ledger is signed by all", say=nodes.lab.logs)
+        assert 0 <= nodes.gauges(node)["rppam_ledger_checkpoint_age_seconds", ""] < APART_S
+    with Receiver(port):
+        for node in nodes.lab.nodes:
+            eventually(partial(is_told, node, 0, 0), within_s=60, what="all has arrived", say=nodes.lab.logs)
+    assert leader.ask(f"{TARGETS}/{target}", method="DELETE", token=nodes.lab.token).status == 204
+    for node in nodes.lab.nodes:
+        eventually(partial(is_told, node, -1, 0), within_s=30, what="it is told no more", say=nodes.lab.logs)
+
+
+def test_monitoring_tells_for_how_long_events_wait_where_nobody_leads(nodes: Nodes) -> None:
+    node = nodes.other(nodes.lab.wait_for_leader())
+    names = [(f"rppam_ledger_{name}", "") for name in ("waiting_events", "waiting_seconds", "checkpoint_age_seconds")]
+
+    def told() -> list[float]:
+        found = nodes.gauges(node)
+        return [found[name] for name in names]
+
+    with nodes.alone(node):
+        nodes.act(node, "emma")
+        eventually(lambda: min(told()) >= 1, within_s=20, what="that it waits is told", say=nodes.lab.logs)
+        before = told()
+        time.sleep(3)
+        eventually(lambda: told()[1] > before[1] + 2, within_s=10, what="and for how long", say=nodes.lab.logs)
+        assert nodes.event(node, "emma")["index"] is None
+    nodes.whole()
+    nodes.prove(node, "emma", within_s=PROVABLE_S)
+    eventually(lambda: told()[:2] == [0, 0], within_s=20, what="nothing waits any more", say=nodes.lab.logs)
 
 
 def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(nodes: Nodes, tmp_path: Path) -> None:
