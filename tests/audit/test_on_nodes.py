@@ -268,8 +268,12 @@ def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(n
         eventually(is_whole, within_s=2 * NAMED_S, what="nobody doubts it", say=lab.logs)
     nodes.wait_until_healthy(within_s=NAMED_S)
     print("healthy after", f"{time.monotonic() - since:.2f} s")
+    keys = nodes.asked(leader, f"{CHECKPOINTS}?limit=1")
+    trusted = [word for one in keys["cosigners"] for word in ("--cosigner", one["key"])]
     for node in lab.nodes:
-        verified = prefork.run("audit", "verify", "--config", node.file, "--json")
+        verified = prefork.run(
+            "audit", "verify", "--config", node.file, "--key", keys["key"], *trusted, "--json"
+        )  # fmt: skip
         assert verified.returncode == 0, verified.stdout + verified.stderr
         found = json.loads(verified.stdout)
         assert {name.rpartition("/")[2] for name in found["cosigned"]} == {*(one.name for one in lab.nodes), WITNESS}

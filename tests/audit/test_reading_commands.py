@@ -74,7 +74,8 @@ class Following:
     def end(self) -> tuple[int, str]:
         """Exit code after Ctrl-C, and what it complained of."""
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=20)
+        rest, said = self.process.communicate(timeout=20)
+        self.events += map(json.loads, (self._rest + rest).splitlines())
         return self.process.returncode, said.decode()
 
 
@@ -117,14 +118,14 @@ async def test_tail_shows_each_event_once_in_the_order_of_the_tree_while_they_co
             next_ += count + 2
             tail.wait_for(f"id-{next_ - 1}")  # before the next ones are there
             hers.wait_for(f"id-{next_ - 1}")
+        for one in (tail, hers):
+            code, said = one.end()
+            assert (code, said) == (0, "")
         places = [one["index"] for one in tail.events]
         assert places == list(range(places[0], places[0] + len(places))), "all of them, in order, and none twice"
         assert {one["actor"]["name"] for one in tail.events} >= {"anna", "berta"}
         assert {one["actor"]["name"] for one in hers.events} == {"berta"}
         assert [one["index"] for one in hers.events] == sorted({one["index"] for one in hers.events})
-        for one in (tail, hers):
-            code, said = one.end()
-            assert (code, said) == (0, "")
 
 
 def shown(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -248,6 +249,7 @@ async def test_long_work_tells_how_far_it_is_on_a_terminal_and_short_work_does_n
         ("exporting", ["export", "--config", place, "--bundle", bundle]),
         ("verifying", ["verify", bundle]),
         ("verifying", ["verify", "--config", place]),
+        ("archiving", ["archive", "--config", place, tmp_path / "archive.jsonl"]),
         ("exporting", ["export", "--config", place, "--json", *mine]),
     ]
     for label, words in commands[:2]:
