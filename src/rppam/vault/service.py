@@ -30,6 +30,7 @@ from rppam.vault.model import (
     Entry,
     EntryPolicy,
     EntryState,
+    EntryType,
     Folder,
     Right,
     Search,
