@@ -4,7 +4,8 @@
 
 SQLite in a file and a real PostgreSQL, loopback only, asked by the stores of a node, so without HTTP: the page, its
 tags, and how many there are in all. Half of the entries lie in one folder, the others in many; the accounts are all
-named alike, as they are. Rounds go in turn; medians are shown.
+named alike, as they are. Rounds go in turn; medians are shown, of the time and of the processor time, which other load
+on the machine moves less. Targets are for the latter: of the node, and of the server's processes that work for it.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -45,11 +46,18 @@ SIZE: Final = 25
 """Of a page, as the console has it."""
 FOLDERS: Final = 200
 BATCH: Final = 2_000
-TARGET_MS: Final = 10.0
-FOUND_MS: Final = 60.0
+TARGET_MS: Final = 20.0
+FOUND_MS: Final = 100.0
 """For a search: no index helps where a part of a word is looked for, so all are looked at."""
 ADMIN: Final = Identity("root", "id-root", frozenset({AccountRole.ADMIN}), "s", SessionKind.LOGIN, mfa=True)
 Ask = Callable[[], Awaitable[int]]
+
+
+class Cost(NamedTuple):
+    """Of one question, in ms."""
+
+    took: float
+    processor: float
 
 
 @contextmanager
@@ -138,8 +146,28 @@ def questions(database: Database, rows: int) -> dict[str, dict[str, Ask]]:
     }
 
 
-async def asked(url: str, rows: int, rounds: int) -> dict[str, dict[str, float]]:
-    """The median of each question, in ms."""
+class Clock:
+    """How long something takes, and the processor time of this process and of the server's that work for it, in ms."""
+
+    def __init__(self, server: list[int]) -> None:
+        self._server = [Path(f"/proc/{pid}/schedstat") for pid in server]
+
+    def now(self) -> tuple[float, float]:
+        """Both, from some moment on."""
+        theirs = sum(int(file.read_text().split()[0]) for file in self._server)
+        return time.perf_counter() * 1000, time.process_time() * 1000 + theirs / 1e6
+
+
+async def clock_of(database: Database, url: str) -> Clock:
+    """Once all connections are open."""
+    if url.startswith("sqlite"):
+        return Clock([])
+    wanted = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rppam'")
+    return Clock(await database.read(lambda connection: list(connection.scalars(wanted))))
+
+
+async def asked(url: str, rows: int, rounds: int) -> dict[str, dict[str, Cost]]:
+    """The medians of each question."""
     database = Database(url, TIMEOUT_MS, node="node1")
     await database.start()
     await filled(database, rows)
@@ -147,17 +175,22 @@ async def asked(url: str, rows: int, rounds: int) -> dict[str, dict[str, float]]
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
     lists = questions(database, rows)
-    taken: dict[tuple[str, str], list[float]] = {}
+    taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    clock = await clock_of(database, url)
     for number in range(rounds + 1):
         for list_, asks in lists.items():
             for name, ask in asks.items():
-                began = time.perf_counter()
+                began = clock.now()
                 found = await ask()
+                ended = clock.now()
                 if number:  # the first round warms up
-                    taken.setdefault((list_, name), []).append((time.perf_counter() - began) * 1000)
+                    taken.setdefault((list_, name), []).append((ended[0] - began[0], ended[1] - began[1]))
                 assert (found == 0) == (name == "none found"), (list_, name, found)
     await database.stop()
-    return {list_: {name: statistics.median(taken[list_, name]) for name in asks} for list_, asks in lists.items()}
+    return {
+        list_: {name: Cost(*map(statistics.median, zip(*taken[list_, name], strict=True))) for name in asks}
+        for list_, asks in lists.items()
+    }
 
 
 def measure(rows: int, rounds: int) -> dict[str, Any]:
@@ -169,10 +202,10 @@ def measure(rows: int, rounds: int) -> dict[str, Any]:
 def met(results: dict[str, Any]) -> bool:
     """Whether all pages are within their targets."""
     return all(
-        ms <= (FOUND_MS if name.endswith("found") else TARGET_MS)
+        cost.processor <= (FOUND_MS if name.endswith("found") else TARGET_MS)
         for lists in results.values()
         for asks in lists.values()
-        for name, ms in asks.items()
+        for name, cost in asks.items()
     )
 
 
@@ -181,9 +214,10 @@ def page(found: dict[str, str], rows: int, rounds: int, results: dict[str, Any])
     lines = [
         f"## Pages of {rows:,} targets, accounts and entries",
         "",
-        f"`python benchmarks/catalogue.py --write`: {rows:,} of each; a page of {SIZE} with its tags and",
-        f"with how many there are in all, asked by the stores of a node. Medians of {rounds} rounds, in ms. A search",
-        f"is for a part of a word. At most: {TARGET_MS:.0f} ms a page by number or tag, {FOUND_MS:.0f} ms a search.",
+        f"`python benchmarks/catalogue.py --write`: {rows:,} of each; a page of {SIZE} with its tags and with how",
+        f"many there are in all, asked by the stores of a node. Medians of {rounds} rounds: ms of the processor, of",
+        "node and server together, and in brackets ms until the answer. A search is for a part of a word. At most:",
+        f"{TARGET_MS:.0f} ms of the processor for a page by number or tag, {FOUND_MS:.0f} for a search.",
         "",
         facts(found),
         "",
@@ -192,7 +226,7 @@ def page(found: dict[str, str], rows: int, rounds: int, results: dict[str, Any])
     lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for database, lists in results.items():
         for list_, asks in lists.items():
-            cells = [f"{asks[name]:.1f}" if name in asks else "-" for name in names]
+            cells = [f"{asks[name].processor:.1f} ({asks[name].took:.0f})" if name in asks else "-" for name in names]
             lines.append(f"| {list_}, {database} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"All within their targets: {'yes' if met(results) else 'no'}."])
 
