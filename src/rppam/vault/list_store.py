@@ -28,14 +28,14 @@ def entries_page(connection: Connection, access: Access, search: Search) -> tupl
         below = [] if search.folder is None else [_E.folder_id.in_(_below(folders, search.folder))]
         return joined_page(connection, and_(visible(access), *where, *below), search.page_size, search.offset)
     seen = [ident for ident in _below(folders, search.folder) if access.on_folder(folders[ident])]
+    is_asked = bool(where)
     if len(seen) < len(folders):
         where.append(_E.folder_id.in_(seen))
     if search.text:
         few = list(connection.scalars(select(_E.id).where(*where).limit(FEW + 1)))
         if len(few) <= FEW:
             return joined_page(connection, _E.id.in_(few), search.page_size, search.offset)
-    counted = select(_E.folder_id, func.count()).where(*where).group_by(_E.folder_id)
-    counts = {row[0]: row[1] for row in connection.execute(counted)}
+    counts = _counts(connection, where) if is_asked else _counts_of(connection, seen)
     ids = _ids(connection, where, [(ident, counts.get(ident, 0)) for ident in seen], search)
     rows = {row.id: row for row in connection.execute(entries_wanted().where(_E.id.in_(ids)))}
     return [entry_of(rows[ident]) for ident in ids if ident in rows], sum(counts.values())
@@ -60,6 +60,18 @@ def _below(folders: Mapping[str, str], path: str | None) -> list[str]:
     if not path:
         return list(folders)
     return [ident for ident, found in folders.items() if found == path or found.startswith(f"{path}/")]
+
+
+def _counts(connection: Connection, where: Sequence[ColumnElement[bool]]) -> dict[str, int]:
+    """How many entries lie in each folder, of those that are asked for."""
+    counted = select(_E.folder_id, func.count()).where(*where).group_by(_E.folder_id)
+    return {row[0]: row[1] for row in connection.execute(counted)}
+
+
+def _counts_of(connection: Connection, folders: Sequence[str]) -> dict[str, int]:
+    """How many entries lie in each of these: counted one by one, from the index alone."""
+    inside = select(func.count()).select_from(vault_entries).where(_E.folder_id == _F.id).scalar_subquery()
+    return {row[0]: row[1] for row in connection.execute(select(_F.id, inside).where(_F.id.in_(folders)))}
 
 
 def _ids(
