@@ -16,6 +16,7 @@ from rppam.vault.checkout_store import (
     end_checkout,
     end_of_disabled,
     end_overdue,
+    end_overdue_of,
     holder_in,
     is_something_over,
     join_queue,
@@ -57,7 +58,7 @@ class Checkouts:
         queue then and asks again.
         """
         why = self._vault.reason(wish.reason)
-        refused: list[CheckedOut] = []
+        refused: list[CheckedOut | EntryBlocked] = []
 
         def work(connection: Connection) -> Checkout | None:
             entry = entry_in(connection, wish.entry_id, lock=True)
@@ -71,8 +72,13 @@ class Checkouts:
                     place = join_queue(connection, entry.id, holder) if wish.wait else None
                     refused.append(taken(connection, entry, place))
                     return None
+            # What has run out holds for nobody since, also not between two looks; its end may ask for another secret.
+            if end_overdue_of(connection, entry.id):
+                entry = entry_in(connection, entry.id)
             if entry.state is EntryState.PENDING_ROTATION:
-                raise EntryBlocked(f"{entry.name} was used and is not changed yet")
+                # That it has ended is kept, too.
+                refused.append(EntryBlocked(f"{entry.name} was used and is not changed yet"))
+                return None
             self._vault.keyring.check(connection)
             grant = access.needed_grant(entry, Right.USE, Right.REVEAL)
             self._vault.used(connection, grant)

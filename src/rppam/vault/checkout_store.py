@@ -1,14 +1,15 @@
 """Check-outs in SQL: a fenced lease on an entry, as parts of transactions.
 
-A check-out holds from its row until it is ended or its time is over by the database's clock; nothing waits for a sweep.
+A check-out holds from its row until it is ended or its time is over by the database's clock; nothing waits for a sweep,
+and neither does the change of a secret that follows a use: :func:`standing_in` and ``STATE_NOW`` tell of it before.
 Its generation is one more than that of any before, under a lock on the entry's row; and a partial unique index refuses
 a second one of an exclusive entry whatever the code believes. Who comes with an older generation ends nothing.
 """
 
 import uuid
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.access.accounts.tables import users
@@ -17,10 +18,10 @@ from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
-from rppam.vault.errors import CheckedOut, CheckoutUnknown
+from rppam.vault.errors import CheckedOut, CheckoutUnknown, EntryUnknown
 from rppam.vault.model import Checkout, Entry, EntryState, Holder
 from rppam.vault.ports import Grant
-from rppam.vault.store import entity_of
+from rppam.vault.store import STATE_NOW, entity_of
 from rppam.vault.tables import checkout_waits, checkouts, vault_entries
 
 _C: Final = checkouts.c
@@ -38,21 +39,46 @@ def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
     return None if row is None else checkout_of(row)
 
 
-def own_or_exclusive(connection: Connection, entry_id: str, holder: Holder) -> tuple[Checkout | None, Checkout | None]:
-    """The newest check-out that ``holder`` has of an entry now, and the exclusive one, whoever has it."""
-    mine = (_C.user_id == holder.user_id) & (_C.user_name == holder.name)
-    holds = (_C.entry_id == entry_id) & _C.ended_at.is_(None) & (_C.expires_at > NowMs()) & (mine | _C.exclusive)
-    rows = connection.execute(select(checkouts).where(holds).order_by(_C.generation.desc()))
-    found = [checkout_of(row) for row in rows]
+class Standing(NamedTuple):
+    """Who has an entry, and whether it can be had: all of one moment."""
+
+    own: Checkout | None
+    """The newest check-out of who asks."""
+    exclusive: Checkout | None
+    """The exclusive one, whoever has it."""
+    state: EntryState
+
+
+def standing_in(connection: Connection, entry_id: str, holder: Holder) -> Standing:
+    """How an entry stands for ``holder`` now. Raises :class:`EntryUnknown`.
+
+    One statement: between two of them a check-out could run out and be swept, and an entry that was read as available
+    would have nobody who holds it.
+    """
+    asked = {"entry": entry_id, "user": holder.user_id, "name": holder.name}
+    rows = connection.execute(_STANDING, asked).all()
+    if not rows:
+        raise EntryUnknown("no entry has this id")
+    found = [checkout_of(row) for row in rows if row.id is not None]
     own = next((one for one in found if one.holder == holder), None)
-    return own, next((one for one in found if one.exclusive), None)
+    return Standing(own, next((one for one in found if one.exclusive), None), EntryState(rows[0].state_now))
+
+
+def _standing() -> Select[Any]:
+    mine = (_C.user_id == bindparam("user")) & (_C.user_name == bindparam("name"))
+    holds = (_C.entry_id == _E.id) & _C.ended_at.is_(None) & (_C.expires_at > NowMs()) & (mine | _C.exclusive)
+    joined = vault_entries.outerjoin(checkouts, holds)
+    wanted = select(checkouts, STATE_NOW).select_from(joined).where(_E.id == bindparam("entry"))
+    return wanted.order_by(_C.generation.desc())
+
+
+_STANDING: Final = _standing()
 
 
 def begin_checkout(
     connection: Connection, entry: Entry, holder: Holder, reason: str, minutes: int, grant: Grant | None
 ) -> Checkout:
-    """Check an entry out, whose row is locked. Raises :class:`CheckedOut`."""
-    end_overdue(connection, _C.entry_id == entry.id)
+    """Check an entry out, whose row is locked, and of which nothing is overdue. Raises :class:`CheckedOut`."""
     now = now_ms(connection)
     until = now + minutes * 60_000
     row = {
@@ -114,6 +140,11 @@ def end_overdue(connection: Connection, which: ColumnElement[bool], limit: int =
     return _end_all(connection, over, "expired", limit)
 
 
+def end_overdue_of(connection: Connection, entry_id: str) -> int:
+    """As :func:`end_overdue`, of one entry whose row is locked: before its state is changed, or a check-out begins."""
+    return end_overdue(connection, _C.entry_id == entry_id)
+
+
 def end_of_disabled(connection: Connection, limit: int = _ROWS) -> int:
     """End check-outs of users who are disabled or deleted; how many."""
     return _end_all(connection, _C.ended_at.is_(None) & _C.user_id.in_(_gone()), "user-disabled", limit)
@@ -135,8 +166,13 @@ def end_of_grant(connection: Connection, grant_id: str) -> int:
 
 
 def _end_all(connection: Connection, which: ColumnElement[bool], why: str, limit: int) -> int:
-    rows = connection.execute(select(checkouts).where(which).limit(limit)).all()
-    return sum(end_checkout(connection, checkout_of(row), None, why, "") for row in rows)
+    ended = 0
+    wanted = select(checkouts).where(which).order_by(_C.entry_id, _C.generation.desc()).limit(limit)
+    for row in connection.execute(wanted).all():
+        # Entry first, then the check-out: whoever checks out or in takes them in this order, and would wait for ever.
+        connection.execute(select(_E.id).where(_E.id == row.entry_id).with_for_update())
+        ended += end_checkout(connection, checkout_of(row), None, why, "")
+    return ended
 
 
 def _after_use(connection: Connection, checkout: Checkout, entry: Entry | None) -> None:

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
 from rppam.db.database import Database
 from rppam.db.engine import now_ms
@@ -22,7 +21,7 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
-from rppam.vault.checkout_store import end_checkout, holder_in, own_or_exclusive, taken
+from rppam.vault.checkout_store import end_checkout, end_overdue_of, holder_in, standing_in, taken
 from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
@@ -63,7 +62,6 @@ from rppam.vault.widening_store import check_move, lock_folders
 T = TypeVar("T")
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
-_MANAGES: Final = (AccountRole.ADMIN,)
 
 
 class Shown(NamedTuple):
@@ -247,6 +245,7 @@ class Vault:
                 fields = {**(there if fields is None else fields), **change.generated}
             if fields is None:
                 return changed
+            end_overdue_of(connection, ident)
             return add_version(connection, self.keyring, changed, fields, caller.subject)
 
         return await self.database.write(work)
@@ -289,6 +288,7 @@ class Vault:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
             check_entry(connection, entry, if_match)
             fields = open_version(connection, self.keyring, entry, number)
+            end_overdue_of(connection, ident)
             why = f"restored from version {number}"
             return add_version(connection, self.keyring, entry, fields, caller.subject, why=why)
 
@@ -300,6 +300,7 @@ class Vault:
         def work(connection: Connection) -> Entry:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
             if entry.state is EntryState.PENDING_ROTATION:
+                end_overdue_of(connection, ident)
                 set_state(connection, ident, EntryState.AVAILABLE)
                 record(connection, "secret.release", entity_of(entry))
             return entry_in(connection, ident)
@@ -326,12 +327,12 @@ class Vault:
 
     def _free(self, connection: Connection, access: Access, entry: Entry) -> Checkout | None:
         """The own check-out. Raises where somebody else has the entry, or nobody may have it."""
-        own, exclusive = own_or_exclusive(connection, entry.id, holder_of(access.identity))
-        if own is None and entry.policy.exclusive and exclusive is not None:
+        standing = standing_in(connection, entry.id, holder_of(access.identity))
+        if standing.own is None and entry.policy.exclusive and standing.exclusive is not None:
             raise taken(connection, entry, None)
-        if entry.state is EntryState.PENDING_ROTATION and not access.identity.roles.intersection(_MANAGES):
+        if standing.state is EntryState.PENDING_ROTATION:
             raise EntryBlocked(f"{entry.name} was used and is not changed yet")
-        return own
+        return standing.own
 
     def _opened(
         self,

@@ -7,7 +7,22 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from rppam.access.accounts.tables import users
@@ -44,13 +59,14 @@ from rppam.vault.model import (
 from rppam.vault.policy import Access
 from rppam.vault.ports import Grant
 from rppam.vault.sealing import Keyring, open_field, seal_field
-from rppam.vault.tables import vault_entries, vault_fields, vault_folders, vault_rights, vault_versions
+from rppam.vault.tables import checkouts, vault_entries, vault_fields, vault_folders, vault_rights, vault_versions
 
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
 _V: Final = vault_versions.c
 _X: Final = vault_fields.c
 _R: Final = vault_rights.c
+_N: Final = checkouts.alias("newest").c
 _MAKE_FOLDERS: Final = ("folder.create", "folder.change", "folder.rights")
 _MAKE_ENTRIES: Final = (
     *("secret.create", "secret.change", "secret.set", "secret.release"),
@@ -410,9 +426,20 @@ def _joined() -> Any:
     return folders.outerjoin(target_accounts, _E.account_id == target_accounts.c.id)
 
 
+def _state_now() -> ColumnElement[str]:
+    newest = (_N.entry_id == _E.id) & (_N.generation == _E.generation)
+    over = exists().where(newest, _N.ended_at.is_(None), _N.expires_at <= NowMs()).correlate(vault_entries)
+    return case((_E.rotate_after_use & over, EntryState.PENDING_ROTATION.value), else_=_E.state).label("state_now")
+
+
+STATE_NOW: Final = _state_now()
+"""Whether an entry can be had at this moment: its newest check-out may be over, and nobody has ended it yet."""
+_ENTRIES: Final = select(vault_entries, _F.path, target_accounts.c.resource_id, STATE_NOW).select_from(_joined())
+
+
 def entries_wanted() -> Select[Any]:
     """Entries with their folder and account."""
-    return select(vault_entries, _F.path, target_accounts.c.resource_id).select_from(_joined())
+    return _ENTRIES
 
 
 def entry_of(row: Row[Any]) -> Entry:
@@ -427,7 +454,7 @@ def entry_of(row: Row[Any]) -> Entry:
         resource_id=row.resource_id,
         description=row.description,
         policy=EntryPolicy(row.exclusive, row.rotate_after_use, row.kill_on_checkin, RevealPolicy(row.reveal)),
-        state=EntryState(row.state),
+        state=EntryState(row.state_now),
         version=row.version,
         generation=row.generation,
         revision=row.revision,
