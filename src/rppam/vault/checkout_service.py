@@ -11,6 +11,7 @@ from rppam.access.sessions.model import Identity
 from rppam.db.engine import NowMs, now_ms
 from rppam.vault.checkout_store import (
     begin_checkout,
+    blocked,
     checkout_in,
     checkouts_page,
     end_checkout,
@@ -54,8 +55,8 @@ class Checkouts:
         """Check an entry out.
 
         Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.ReasonNeeded`,
-        :class:`EntryBlocked`, and :class:`CheckedOut` where somebody else has it; with ``wait`` the caller is in the
-        queue then and asks again.
+        :class:`EntryBlocked` where its secret is to be changed first, and :class:`CheckedOut` where somebody else has
+        it; with ``wait`` the caller is in the queue then and asks again.
         """
         why = self._vault.reason(wish.reason)
         refused: list[CheckedOut | EntryBlocked] = []
@@ -76,8 +77,10 @@ class Checkouts:
             if end_overdue_of(connection, entry.id):
                 entry = entry_in(connection, entry.id)
             if entry.state is EntryState.PENDING_ROTATION:
-                # That it has ended is kept, too.
-                refused.append(EntryBlocked(f"{entry.name} was used and is not changed yet"))
+                # That a check-out has ended is kept, and so is the place of who waits for the next one.
+                queues = wish.wait and entry.policy.exclusive
+                place = join_queue(connection, entry.id, holder) if queues else None
+                refused.append(blocked(entry, place))
                 return None
             self._vault.keyring.check(connection)
             grant = access.needed_grant(entry, Right.USE, Right.REVEAL)

@@ -18,7 +18,7 @@ from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
-from rppam.vault.errors import CheckedOut, CheckoutUnknown, EntryUnknown
+from rppam.vault.errors import CheckedOut, CheckoutUnknown, EntryBlocked, EntryUnknown
 from rppam.vault.model import Checkout, Entry, EntryState, Holder
 from rppam.vault.ports import Grant
 from rppam.vault.store import STATE_NOW, entity_of
@@ -120,6 +120,12 @@ def taken(connection: Connection, entry: Entry, position: int | None) -> Checked
     until = iso_utc(held.expires_at)
     place = "" if position is None else f"; you are number {position} in the queue"
     return CheckedOut(f"{held.holder.name} has it until {until}{place}", held.holder.name, until, position)
+
+
+def blocked(entry: Entry, position: int | None = None) -> EntryBlocked:
+    """What the caller hears where the secret has to be changed first."""
+    place = "" if position is None else f"; you are number {position} in the queue"
+    return EntryBlocked(f"{entry.name} was used and is not changed yet{place}")
 
 
 def end_checkout(connection: Connection, checkout: Checkout, entry: Entry | None, why: str, by: str) -> bool:

@@ -26,6 +26,8 @@ VAULT: Final = "/api/v1/vault"
 ENTRIES: Final = f"{VAULT}/entries"
 CHECKOUTS: Final = f"{VAULT}/checkouts"
 ASK_EVERY_S: Final = 2.0
+_WAITED_FOR: Final = frozenset({"RPPAM-8411", "RPPAM-8413"})
+"""Somebody else has it, or its secret is to be changed before anybody gets it."""
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _where: Final = target_options("a token")
 _reason: Final = click.option("--reason", required=True, help="Why; it is recorded.")
@@ -211,11 +213,15 @@ def remove(*, where: Where, entry: str) -> None:
 @click.argument("entry")
 @_reason
 @click.option("--minutes", type=click.IntRange(1), default=60, show_default=True, help="For how long.")
-@click.option("--wait", is_flag=True, help="Queue where somebody else has it; Ctrl-C waits no more.")
+@click.option("--wait", is_flag=True, help="Queue where it cannot be had yet; Ctrl-C waits no more.")
 @_json
 @_where
 def checkout(*, where: Where, entry: str, reason: str, minutes: int, wait: bool, as_json: bool) -> None:
-    """Check ENTRY (FOLDER/NAME or id) out. Exit code 0: you have it; 1: somebody else has it."""
+    """Check ENTRY (FOLDER/NAME or id) out.
+
+    Exit code 0: you have it; 1: somebody else has it, or its secret is to be changed first. With --wait it is had once
+    neither is so; what is waited for is said on stderr.
+    """
     rest = Rest(where)
     body = {"entryId": _entry(rest, entry)["id"], "reason": reason, "minutes": minutes, "wait": wait}
     told = ""
@@ -224,7 +230,7 @@ def checkout(*, where: Where, entry: str, reason: str, minutes: int, wait: bool,
         try:
             made = rest.ask("POST", CHECKOUTS, body)
         except Refused as error:
-            if not wait or error.body.get("code") != "RPPAM-8411":
+            if not wait or error.body.get("code") not in _WAITED_FOR:
                 raise
             said = str(error.body.get("detail"))
             if said != told:

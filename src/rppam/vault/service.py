@@ -21,8 +21,8 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
-from rppam.vault.checkout_store import end_checkout, end_overdue_of, holder_in, standing_in, taken
-from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
+from rppam.vault.checkout_store import blocked, end_checkout, end_overdue_of, holder_in, standing_in, taken
+from rppam.vault.errors import EntryUnknown, FolderUnknown, RightLacking
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
     Checkout,
@@ -331,7 +331,7 @@ class Vault:
         if standing.own is None and entry.policy.exclusive and standing.exclusive is not None:
             raise taken(connection, entry, None)
         if standing.state is EntryState.PENDING_ROTATION:
-            raise EntryBlocked(f"{entry.name} was used and is not changed yet")
+            raise blocked(entry)
         return standing.own
 
     def _opened(
