@@ -7,7 +7,7 @@ from rppam.db.database import Database
 from rppam.kernel.instant import Instant
 from rppam.kernel.system_clock import SystemClock
 from rppam.vault.errors import MasterKeyMissing, VaultClosed
-from rppam.vault.key_watch import KeyWatch
+from rppam.vault.key_watch import EVERY_S, FRESH_US, KeyWatch
 from rppam.vault.keys import Master, MasterKeys, Masters
 from rppam.vault.sealing import Keyring
 from tests.vault.test_sealing import kept, new_master, ring
@@ -61,6 +61,22 @@ async def test_a_node_that_gets_the_right_key_may_lead_again(database: Database)
     assert one.master_keys.is_right
 
 
+async def test_each_look_reads_the_key_anew(database: Database) -> None:
+    right, wrong = new_master(), new_master()
+    await kept(database, ring(right), "one")
+    given, clock = [right], _Paced()
+    one = watch(database, Keyring(MasterKeys(lambda: Masters(given[0]), clock, FRESH_US)))
+    for key in (wrong, right, wrong):
+        clock.at = Instant(clock.at + int(EVERY_S * 1e6))
+        given[0] = key
+        if key is right:
+            assert await one.look() == ""
+        else:
+            with pytest.raises(VaultClosed):
+                await one.look()
+        assert one.master_keys == HeldKeys((key.fingerprint,), right.fingerprint)
+
+
 async def test_without_any_key_an_empty_vault_is_a_warning_and_a_used_one_keeps_from_leading(
     database: Database,
 ) -> None:
@@ -73,6 +89,15 @@ async def test_without_any_key_an_empty_vault_is_a_warning_and_a_used_one_keeps_
         with pytest.raises(VaultClosed, match="RPPAM-8420"):
             await one.look()
     assert one.unfit
+
+
+class _Paced(SystemClock):
+    """Goes on when the test says so."""
+
+    at = Instant(0)
+
+    def now(self) -> Instant:
+        return self.at
 
 
 class _Hurried(SystemClock):

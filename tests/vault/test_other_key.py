@@ -15,7 +15,7 @@ from tests.support.lab_fixtures import MakeLab
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
 NAMED_S = 4.0
-"""Two seconds, and some for a machine that is busy with other tests."""
+"""Here it is not what is shown, and the machine is busy with other tests: see ``test_named_in_time.py``."""
 SWITCHOVER = "/api/v1/admin/cluster/switchover"
 
 

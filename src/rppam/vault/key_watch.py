@@ -17,6 +17,9 @@ from rppam.vault.errors import MasterKeySealed, VaultClosed, VaultKeyError
 from rppam.vault.sealing import Keyring
 
 EVERY_S: Final = 0.5
+FRESH_US: Final = 250_000
+"""So each look reads the keys anew, and once. With what counts for a second, a key that has changed would be in a
+heartbeat after 1.5 s, and named by the others after two heartbeats more."""
 LOOKS: Final = 2
 
 

@@ -95,10 +95,10 @@ def master_of(secret: Secret) -> PlainMaster:
 
 
 class MasterKeys:
-    """Reads the master keys of this node; what is read counts for a second."""
+    """Reads the master keys of this node; what is read counts for a second, or for ``fresh_us``."""
 
-    def __init__(self, read: Callable[[], Masters], clock: Clock) -> None:
-        self._read, self._clock = read, clock
+    def __init__(self, read: Callable[[], Masters], clock: Clock, fresh_us: int = FRESH_US) -> None:
+        self._read, self._clock, self._fresh_us = read, clock, fresh_us
         self._known: Masters | None = None
         self._until = Instant(0)
 
@@ -108,13 +108,13 @@ class MasterKeys:
         if self._known is None or now >= self._until:
             self._known = None
             self._known = self._read()
-            self._until = Instant(now + FRESH_US)
+            self._until = Instant(now + self._fresh_us)
         return self._known
 
 
-def master_keys_of(settings: Settings, clock: Clock) -> MasterKeys:
+def master_keys_of(settings: Settings, clock: Clock, fresh_us: int = FRESH_US) -> MasterKeys:
     """The reader for a node's settings."""
-    return MasterKeys(lambda: read_masters(settings), clock)
+    return MasterKeys(lambda: read_masters(settings), clock, fresh_us)
 
 
 def read_masters(settings: Settings) -> Masters:

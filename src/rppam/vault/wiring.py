@@ -11,7 +11,7 @@ from rppam.kernel.services import Services
 from rppam.vault.checkout_service import Checkouts
 from rppam.vault.folder_service import Folders
 from rppam.vault.key_service import VaultKeys
-from rppam.vault.key_watch import KeyWatch
+from rppam.vault.key_watch import FRESH_US, KeyWatch
 from rppam.vault.keys import master_keys_of
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
 from rppam.vault.ports import Grants
@@ -49,7 +49,7 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health when this node's master key is not the vault's."""
-    keyring = Keyring(master_keys_of(base.config, base.clock))
+    keyring = Keyring(master_keys_of(base.config, base.clock, FRESH_US))
     tasks: list[NodeTask] = []
     if base.config.vault.key_source == "shares" and base.link is not None:
         tasks.append(PeerUnseal(base.config, base.database, base.link))
