@@ -100,6 +100,17 @@ async def test_a_manager_ends_somebodys_check_out_and_a_stranger_none(open_vault
     assert (await admin.put(f"{ENTRIES}/{entry['id']}", generate={})).json()["state"] == "available"
 
 
+async def test_all_who_have_a_deleted_entry_have_it_no_more(open_vault: Served) -> None:
+    admin, ursula = host(open_vault), await person(open_vault, "ursula")
+    entry = await admin.entry(exclusive=False)
+    await let(open_vault, "servers", "ursula", "reveal")
+    late, *others = [(await one.check_out(entry)).json() for one in (ursula, ursula, admin)]
+    await run(open_vault, f"UPDATE checkouts SET expires_at = 1 WHERE id = '{late['id']}'")
+    assert (await admin.delete(f"{ENTRIES}/{entry['id']}")).status_code == 204
+    ended = [(await admin.get(f"{CHECKOUTS}/{one['id']}")).json()["endedWhy"] for one in (late, *others)]
+    assert ended == ["expired", "deleted", "deleted"]
+
+
 async def test_who_waits_is_next(open_vault: Served) -> None:
     admin, ursula, paul = host(open_vault), await person(open_vault, "ursula"), await person(open_vault, "audrey")
     entry = await admin.entry()

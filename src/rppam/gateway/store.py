@@ -37,6 +37,7 @@ from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
 from rppam.ledger.tables import audit_events
+from rppam.vault.model import Checkout
 from rppam.vault.tables import checkouts, vault_entries
 
 _A: Final = access_sessions.c
@@ -45,6 +46,7 @@ _C: Final = checkouts.c
 _O: Final = session_orders.c
 _L: Final = audit_events.c
 SWEEP_ROWS: Final = 500
+NAME_CHARS: Final = 64
 
 
 class SqlAccess(SqlStore):
@@ -150,13 +152,7 @@ class SqlAccess(SqlStore):
         row = connection.execute(select(access_sessions).where(_A.id == ident)).one_or_none()
         if row is None or not row.active:
             raise AccessUnknown("no session with a target has this id, or it is over")
-        now = now_ms(connection)
-        order = {"id": str(uuid.uuid4()), "session": ident, "kind": "kill", "reason": reason, "by_name": by, "at": now}
-        connection.execute(insert(session_orders).values(**order))
-        change = Change(CacheKey(Cached.ACCESS, ident), now)
-        record_change(connection, change.key, change.revision)
-        record(connection, "access.kill", _entity(ident, row.target), reason=reason)
-        return change
+        return order_end(connection, row, reason, by)
 
     @reads
     def page(
@@ -210,6 +206,33 @@ class SqlAccess(SqlStore):
         return len(lost)
 
 
+class EndedUses:
+    """Sessions that end with what they were opened with. Implements :class:`~rppam.vault.ports.Uses`."""
+
+    def end(self, connection: Connection, account_id: str, checkout: Checkout, why: str, by: str) -> None:
+        """Order that they end, as those who have them cannot find out any more."""
+        holder = (_A.account_id == account_id) & (_A.user_id == checkout.holder.user_id)
+        began = _A.active & (_A.started >= checkout.started_at)
+        for row in connection.execute(select(access_sessions).where(holder, began)).all():
+            order_end(connection, row, given_back(why), by)
+
+
+def order_end(connection: Connection, row: Row[Any], reason: str, by: str) -> Change:
+    """Order that the session in a row ends; what the log of changes says."""
+    now = now_ms(connection)
+    order = {"id": str(uuid.uuid4()), "session": row.id, "kind": "kill", "reason": reason, "by_name": by[:NAME_CHARS]}
+    connection.execute(insert(session_orders).values(**order, at=now))
+    change = Change(CacheKey(Cached.ACCESS, row.id), now)
+    record_change(connection, change.key, change.revision)
+    record(connection, "access.kill", _entity(row.id, row.target), reason=reason)
+    return change
+
+
+def given_back(why: str) -> str:
+    """Why a session ends with the check-out of its secret."""
+    return f"the check-out of its secret has ended ({why})"
+
+
 def _told(connection: Connection, live: Mapping[str, Alive]) -> Tick:
     ids = list(live)
     orders = connection.execute(select(session_orders).where(_O.session.in_(ids) & _O.done_at.is_(None))).all()
@@ -246,10 +269,7 @@ def _given_back(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     over_at = func.coalesce(_C.ended_at, _C.expires_at)
     ended = (_C.started_at <= _A.started) & (over_at >= _A.started) & (over_at <= NowMs())
     wanted = select(_A.id, _C.ended_why).select_from(joined).where(_A.id.in_(ids), _E.kill_on_checkin, ended)
-    return {
-        row.id: f"the check-out of its secret has ended ({row.ended_why or 'expired'})"
-        for row in connection.execute(wanted)
-    }
+    return {row.id: given_back(row.ended_why or "expired") for row in connection.execute(wanted)}
 
 
 def _why_gone(row: Any) -> str:

@@ -14,7 +14,7 @@ from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.ssh_tokens_service import SshTokens
 from rppam.gateway.ssh_tokens_store import SqlSshTokens
-from rppam.gateway.store import SqlAccess
+from rppam.gateway.store import EndedUses, SqlAccess
 from rppam.gateway.taping import Taping
 from rppam.gateway.terminals_service import TerminalOpening
 from rppam.gateway.user_keys_store import SqlUserKeys
@@ -22,6 +22,7 @@ from rppam.kernel.services import Services
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.targets.store import SqlResources, SqlTargetAccounts
+from rppam.vault.ports import Uses
 from rppam.vault.service import Vault
 
 SWEEP_EVERY_S: Final = 2.0
@@ -30,6 +31,7 @@ SWEEP_EVERY_S: Final = 2.0
 def wire(base: Foundation, services: Services) -> None:
     """Offer the register."""
     store = services.add(SqlAccess, SqlAccess(base.database))
+    services.add(Uses, EndedUses())
     services.add(SqlUserKeys, SqlUserKeys(base.database))
     keys = data_keys_of(base.config, base.database)
     services.add(Authority, Authority(SqlAuthority(base.database), keys, base.clock))

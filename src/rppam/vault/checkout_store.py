@@ -39,6 +39,12 @@ def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
     return None if row is None else checkout_of(row)
 
 
+def all_of(connection: Connection, entry_id: str) -> list[Checkout]:
+    """The check-outs of an entry that nobody has ended, whoever has them."""
+    rows = connection.execute(select(checkouts).where(_C.entry_id == entry_id, _C.ended_at.is_(None)))
+    return [checkout_of(row) for row in rows]
+
+
 class Standing(NamedTuple):
     """Who has an entry, and whether it can be had: all of one moment."""
 

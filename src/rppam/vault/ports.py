@@ -1,4 +1,4 @@
-"""What the vault asks other slices for: grants, which let somebody have a secret for a while."""
+"""What the vault asks other slices for: grants, which let somebody have a secret for a while, and uses of secrets."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from rppam.kernel.instant import WallMs
-from rppam.vault.model import Right
+from rppam.vault.model import Checkout, Right
 
 
 class Grant(NamedTuple):
@@ -34,4 +34,15 @@ class Grants(Protocol):
 
     def used(self, connection: Connection, grant_id: str) -> None:
         """A grant is used, in this transaction: its time may begin with it. Raises where it has ended meanwhile."""
+        ...
+
+
+class Uses(Protocol):
+    """What goes on with secrets. Offered through services; a process without it can end none of it."""
+
+    def end(self, connection: Connection, account_id: str, checkout: Checkout, why: str, by: str) -> None:
+        """Have what its holder has begun with a check-out of an account's secret ended, by this transaction.
+
+        For a check-out whose entry goes with it: of others, those who hold a session find that they are over.
+        """
         ...

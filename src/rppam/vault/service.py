@@ -21,7 +21,15 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
-from rppam.vault.checkout_store import blocked, end_checkout, end_overdue_of, holder_in, standing_in, taken
+from rppam.vault.checkout_store import (
+    all_of,
+    blocked,
+    end_checkout,
+    end_overdue_of,
+    holder_in,
+    standing_in,
+    taken,
+)
 from rppam.vault.errors import EntryUnknown, FolderUnknown, RightLacking
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
@@ -38,7 +46,7 @@ from rppam.vault.model import (
 )
 from rppam.vault.one_time_code import shown_now
 from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
-from rppam.vault.ports import Grant, Grants
+from rppam.vault.ports import Grant, Grants, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
     access_of,
@@ -96,11 +104,17 @@ class Vault:
     :class:`~rppam.vault.errors.VaultKeyError` where this node's keys do not open what is there."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, grants: Callable[[], Grants | None], *, reason_pattern: str = ""
+        self,
+        database: Database,
+        keyring: Keyring,
+        grants: Callable[[], Grants | None],
+        uses: Callable[[], Uses | None] = lambda: None,
+        *,
+        reason_pattern: str = "",
     ) -> None:
-        """``grants``: who offers them in this process; ``None``: nobody."""
+        """``grants``, ``uses``: who offers them in this process; ``None``: nobody."""
         self.database, self.keyring = database, keyring
-        self._grants, self._reason_pattern = grants, reason_pattern
+        self._grants, self._uses, self._reason_pattern = grants, uses, reason_pattern
 
     def access(self, connection: Connection, caller: Identity) -> Access:
         """What the caller has now, for a transaction of this process."""
@@ -259,9 +273,10 @@ class Vault:
         def work(connection: Connection) -> None:
             entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
             check_entry(connection, entry, if_match)
-            held = holder_in(connection, ident)
-            if held is not None:
+            end_overdue_of(connection, ident)
+            for held in all_of(connection, ident):
                 end_checkout(connection, held, entry, "deleted", caller.subject)
+                self._end_uses(connection, entry, held, caller.subject)
             remove_entry(connection, entry)
 
         await self.database.write(work)
@@ -360,6 +375,12 @@ class Vault:
         }
         record(connection, action, entity_of(entry), reason=why, details=facts)
         return Shown(entry, number, fields, checkout, left)
+
+    def _end_uses(self, connection: Connection, entry: Entry, held: Checkout, by: str) -> None:
+        """End the sessions of a check-out whose entry goes: nobody could tell afterwards that they were of it."""
+        uses = self._uses()
+        if uses is not None and entry.policy.kill_on_checkin and entry.account_id is not None:
+            uses.end(connection, entry.account_id, held, "deleted", by)
 
     def _folder_for(self, connection: Connection, access: Access, path: str) -> Folder:
         if Right.MANAGE not in access.on_folder(path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask
@@ -14,26 +14,31 @@ from rppam.vault.key_service import VaultKeys
 from rppam.vault.key_watch import FRESH_US, KeyWatch
 from rppam.vault.keys import master_keys_of
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
-from rppam.vault.ports import Grants
+from rppam.vault.ports import Grants, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.service import Vault
 
+T = TypeVar("T")
 SWEEP_EVERY_S: Final = 0.5
 FOLLOW_EVERY_S: Final = 2.0
 
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer the vault."""
-    vault = services.add(Vault, vault_of(base, lambda: _grants(services)))
+    vault = services.add(Vault, vault_of(base, lambda: _offered(services, Grants), lambda: _offered(services, Uses)))
     services.add(Checkouts, Checkouts(vault, minutes_max=base.config.vault.checkout_minutes_max))
     services.add(Folders, Folders(vault))
     services.add(VaultKeys, VaultKeys(base.database, vault.keyring))
 
 
-def vault_of(base: Foundation | ControlFoundation, grants: Callable[[], Grants | None]) -> Vault:
+def vault_of(
+    base: Foundation | ControlFoundation,
+    grants: Callable[[], Grants | None],
+    uses: Callable[[], Uses | None] = lambda: None,
+) -> Vault:
     """The vault on a foundation of any process."""
     keyring = Keyring(master_keys_of(base.config, base.clock))
-    return Vault(base.database, keyring, grants, reason_pattern=base.config.vault.reason_pattern or "")
+    return Vault(base.database, keyring, grants, uses, reason_pattern=base.config.vault.reason_pattern or "")
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
@@ -59,8 +64,8 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     return [*tasks, KeyWatch(base.database, keyring, leads_without=leads_without)]
 
 
-def _grants(services: Services) -> Grants | None:
+def _offered(services: Services, kind: type[T]) -> T | None:
     try:
-        return services.get(Grants)
+        return services.get(kind)
     except LookupError:
         return None
