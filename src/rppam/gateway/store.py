@@ -17,7 +17,7 @@ from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Change, Kind as Cached
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
-from rppam.gateway.errors import AccessUnknown, TooManySessions
+from rppam.gateway.errors import AccessUnknown, RouteUnknown, TooManySessions
 from rppam.gateway.model import (
     FILE_ACTIONS,
     LATE_MS,
@@ -54,14 +54,28 @@ class SqlAccess(SqlStore):
 
     @writes
     def begin(
-        self, connection: Connection, new: NewAccess, actor: Actor, details: Mapping[str, Any], most: int = 0
+        self,
+        connection: Connection,
+        new: NewAccess,
+        actor: Actor,
+        details: Mapping[str, Any],
+        most: int = 0,
+        since: int | None = None,
     ) -> None:
         """Register a session, and record that it began. Raises :class:`TooManySessions` where its user has ``most``
-        others; 0: as many as one likes."""
+        others; 0: as many as one likes. ``since``: a moment before its secret was asked for; raises
+        :class:`RouteUnknown` where a check-out has ended from then on that would have ended the session."""
         check_room(connection, new.user_id, most)
+        if since is not None:
+            check_still_out(connection, new, since)
         now = now_ms(connection)
         connection.execute(insert(access_sessions).values(**columns_of(new, now), generation=1))
         record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
+
+    @reads
+    def moment(self, connection: Connection) -> int:
+        """What time it is by the database's clock."""
+        return now_ms(connection)
 
     @writes
     def end(
@@ -292,6 +306,22 @@ def check_room(connection: Connection, user_id: str, most: int) -> None:
     found = connection.execute(mine).scalar_one()
     if found >= most:
         raise TooManySessions(f"this user has {found} sessions with targets, and {most} are allowed at a time")
+
+
+def check_still_out(connection: Connection, new: NewAccess, since: int) -> None:
+    """Raise :class:`RouteUnknown` where a check-out of the user's has ended since then that ends its sessions.
+
+    Of those that end later the session is known, so it is found. Who ends one has the entry's row: it is waited for.
+    """
+    of_account = (_E.account_id == new.account_id) & _E.kill_on_checkin
+    connection.execute(select(_E.id).where(of_account).order_by(_E.id).with_for_update(read=True)).all()
+    over_at = func.coalesce(_C.ended_at, _C.expires_at)
+    over = (_C.user_id == new.user_id) & (over_at >= since) & (over_at <= NowMs())
+    joined = checkouts.outerjoin(vault_entries, _E.id == _C.entry_id)
+    # A deleted entry does not tell any more what it was for: who had it out begins once more.
+    wanted = select(_C.id).select_from(joined).where(over, or_(of_account, _E.id.is_(None))).limit(1)
+    if connection.execute(wanted).first() is not None:
+        raise RouteUnknown("the check-out of its secret has ended meanwhile")
 
 
 def columns_of(new: NewAccess, now: int) -> dict[str, Any]:

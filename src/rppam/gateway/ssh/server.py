@@ -313,6 +313,7 @@ class GatewayServer(forwards.Forwarding):
         found = await beginning.kept(gate, front, route, account.id)
         ident = found[0].id if found else session_id(self._now())
         identity, actor = self._identity(ident), self._actor(ident)
+        since = await gate.store.moment()
         reached = await gate.reach(route, identity, actor, ident)
         try:
             resumed = await beginning.resumed(gate, front, found, reached, actor, self._client)
@@ -332,7 +333,7 @@ class GatewayServer(forwards.Forwarding):
                     "secondFactor": self._has_mfa,
                     "program": str(self._conn.get_extra_info("client_version") or "")[:100],
                 }
-                await gate.store.begin(new, actor, facts, gate.policy.sessions_per_user)
+                await gate.store.begin(new, actor, facts, gate.policy.sessions_per_user, since)
         except BaseException:
             reached.connection.close()
             raise
