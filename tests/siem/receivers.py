@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -62,11 +63,16 @@ Handler = Callable[[str, dict[str, str], bytes], Awaitable[tuple[int, object]]]
 
 
 @asynccontextmanager
-async def http(handle: Handler) -> AsyncIterator[str]:
-    """An HTTP server; ``handle(path, headers, body)`` gives status and JSON."""
+async def http(handle: Handler, context: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[str]:
+    """An HTTP server; ``handle(path, headers, body)`` gives status and JSON. With ``context`` over TLS."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        try:
+            lines = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, OSError):
+            writer.close()  # nobody asks: the certificate was not believed
+            return
+        head = lines.decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         status, answer = await handle(head[0].split(" ")[1], headers, body)
@@ -76,9 +82,10 @@ async def http(handle: Handler) -> AsyncIterator[str]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
+    found = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{found}" if context is None else f"https://localhost:{found}"
     finally:
         server.close()
 

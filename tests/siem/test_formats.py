@@ -75,7 +75,7 @@ def test_ocsf_names_class_activity_and_type(action: str, class_uid: int, activit
         (TargetKind.WEBHOOK, Format.JSON, "https://u:p@h/x", Options(), True, "url"),
         (TargetKind.WEBHOOK, Format.JSON, "https://h/x", Options(), False, "secret"),
         (TargetKind.WEBHOOK, Format.CEF, "https://h/x", Options(), True, "format"),
-        (TargetKind.SENTINEL, Format.JSON, "https://h", Options(), True, "token_url"),
+        (TargetKind.SENTINEL, Format.JSON, "https://h", Options(), True, "tokenUrl"),
     ],
 )
 def test_a_target_that_cannot_work_is_refused_by_its_field(

@@ -69,19 +69,23 @@ async def ask(
     headers: Mapping[str, str] = _NONE,
     timeout_s: float = 5.0,
     trust: Trust = _SYSTEMS,
+    nobody: str = "no node listens there",
 ) -> Answer:
-    """As :func:`ask_json`, with a body that is sent as it is: JSON where ``headers`` name no Content-Type."""
+    """As :func:`ask_json`, with a body that is sent as it is: JSON where ``headers`` name no Content-Type.
+
+    ``nobody`` is what a refused connection means, where something else than a node is asked.
+    """
     try:
         async with asyncio.timeout(timeout_s):
             return await _ask(method, url, body, trust, headers)
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
-        raise NoAnswerError("connection refused: no node listens there") from error
+        raise NoAnswerError(f"connection refused: {nobody}") from error
     except asyncio.IncompleteReadError as error:
         raise NoAnswerError("the connection ended within the answer") from error
     except ssl.SSLError as error:
-        raise NoAnswerError(_tls_failure(error)) from error
+        raise NoAnswerError(_tls_failure(error, trust.hint)) from error
     except (OSError, asyncio.LimitOverrunError, ValueError, UnicodeError) as error:
         raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
 
@@ -125,15 +129,12 @@ def _request(method: str, parts: SplitResult, body: bytes | None, headers: Mappi
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + (body or b"")
 
 
-def _tls_failure(error: ssl.SSLError) -> str:
+def _tls_failure(error: ssl.SSLError, hint: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
         if made := ill_made(error):
             return f"TLS failed: its certificate is not believed ({why}); {made}"
-        return (
-            f"TLS failed: its certificate is not believed ({why}); name its authority with --ca or api.tlsCaPath, and "
-            "the node as its certificate does"
-        )
+        return f"TLS failed: its certificate is not believed ({why}); {hint}"
     if error.reason == "WRONG_VERSION_NUMBER":
         return "TLS failed: it does not speak TLS there; ask it with http://"
     return f"TLS failed: {error.reason or error}"

@@ -22,6 +22,8 @@ class Trust(NamedTuple):
     """Its certificate (DER); empty when it is not known."""
     verifies: bool = True
     """``False``: any certificate is believed, as an administrator has said for one address."""
+    hint: str = "name its authority with --ca or api.tlsCaPath, and the node as its certificate does"
+    """What to do where its certificate is not believed."""
 
     def context(self, url: str) -> ssl.SSLContext:
         """For one connection to ``url``. Raises OSError, ssl.SSLError for authorities that cannot be read."""

@@ -19,9 +19,10 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.acts import Act, recorded
 from rppam.ledger.model import Entity
 from rppam.ledger.store import SqlLedger
+from rppam.siem.bounds import BATCH_BYTES
 from rppam.siem.delivery import send_test
 from rppam.siem.model import Format, Options, Target, TargetKind, check_target
-from rppam.siem.store import SqlTargets
+from rppam.siem.store import Progress, SqlTargets
 
 TARGETS = "/api/v1/siem/targets"
 siem = APIRouter(tags=["siem"])
@@ -35,6 +36,9 @@ class OptionsShape(Shape):
     """What else a target says; what is left out has its default."""
 
     batch_size: Annotated[int, Field(ge=1, le=5_000)] = 100
+    """Events in one request, at most."""
+    batch_bytes: Annotated[int, Field(ge=10_000, le=BATCH_BYTES)] = BATCH_BYTES
+    """Bytes in one request, at most; less where the target has refused so many (413)."""
     flush_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     verify_tls: Flag = True
     ca_path: Word = ""
@@ -75,6 +79,8 @@ class TargetShape(Shape):
     cursor: int
     waiting: int
     """Events that are recorded and not delivered for certain yet."""
+    lag_seconds: int
+    """How long the oldest of them waits."""
     sent_at: str | None
     failed_since: str | None
     problem: str
@@ -96,18 +102,19 @@ class Tested(Shape):
 @declare(_MAY, {503: NO_DATABASE})
 async def list_targets(services: Here) -> TargetList:
     """By name, each with how many events wait for it."""
-    size = await _size(services)
-    return TargetList(items=[_shape(one, size) for one in await services.get(SqlTargets).all()])
+    return TargetList(items=[_shape(one) for one in await services.get(SqlTargets).progress()])
 
 
 @siem.post(TARGETS, summary="Add a SIEM target", status_code=201, response_model=TargetShape)
 @declare(_MAY, {**BODY, 409: "The name is taken", 503: NO_DATABASE})
 async def add_target(body: TargetRequest, services: Here, response: Response) -> TargetShape:
     """The leader begins to deliver to it at once."""
-    size = await _size(services)
+    newest = await services.get(SqlLedger).newest()
+    size = 0 if newest is None else newest.size
     target = _target(str(uuid.uuid4()), body, cursor=0 if body.from_start else size)
     check_target(target.kind, target.format, target.url, target.options, has_secret=body.secret is not None)
-    return _answer(await services.get(SqlTargets).create(target), size, response)
+    await services.get(SqlTargets).create(target)
+    return await _answer(services, target.id, response)
 
 
 @siem.get(f"{TARGETS}/{{targetId}}", summary="One SIEM target", response_model=TargetShape)
@@ -115,7 +122,7 @@ async def add_target(body: TargetRequest, services: Here, response: Response) ->
 async def show_target(target_id: TargetId, services: Here, response: Response) -> TargetShape:
     """Its settings, and how many events wait for it. Its secret is never shown. The ETag is the revision of the
     settings."""
-    return _answer(await services.get(SqlTargets).get(target_id), await _size(services), response)
+    return await _answer(services, target_id, response)
 
 
 @siem.put(f"{TARGETS}/{{targetId}}", summary="Change a SIEM target", response_model=TargetShape)
@@ -129,7 +136,8 @@ async def change_target(
     target = _target(target_id, body, cursor=before.cursor)
     has_secret = body.secret is not None or before.secret is not None
     check_target(target.kind, target.format, target.url, target.options, has_secret=has_secret)
-    return _answer(await targets.change(target, expected), await _size(services), response)
+    await targets.change(target, expected)
+    return await _answer(services, target_id, response)
 
 
 @siem.delete(f"{TARGETS}/{{targetId}}", summary="Remove a SIEM target", status_code=204)
@@ -168,11 +176,6 @@ def _test_event(base: Foundation, by: str) -> dict[str, Any]:
     }
 
 
-async def _size(services: Here) -> int:
-    newest = await services.get(SqlLedger).newest()
-    return 0 if newest is None else newest.size
-
-
 def _target(ident: str, body: TargetRequest, *, cursor: int) -> Target:
     return Target(
         id=ident,
@@ -191,12 +194,14 @@ def _target(ident: str, body: TargetRequest, *, cursor: int) -> Target:
     )
 
 
-def _answer(target: Target, size: int, response: Response) -> TargetShape:
-    tagged(response, target.revision)
-    return _shape(target, size)
+async def _answer(services: Here, ident: str, response: Response) -> TargetShape:
+    progress = await services.get(SqlTargets).progress_of(ident)
+    tagged(response, progress.target.revision)
+    return _shape(progress)
 
 
-def _shape(target: Target, size: int) -> TargetShape:
+def _shape(progress: Progress) -> TargetShape:
+    target = progress.target
     return TargetShape(
         id=target.id,
         name=target.name,
@@ -208,7 +213,8 @@ def _shape(target: Target, size: int) -> TargetShape:
         options=OptionsShape(**target.options._asdict()),
         revision=target.revision,
         cursor=target.cursor,
-        waiting=max(0, size - target.cursor),
+        waiting=progress.waiting,
+        lag_seconds=progress.lag_ms // 1000,
         sent_at=None if target.sent_at is None else iso_utc(target.sent_at),
         failed_since=None if target.failed_at is None else iso_utc(target.failed_at),
         problem=target.problem,

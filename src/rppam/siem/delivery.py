@@ -1,14 +1,15 @@
 """Delivery: the leader sends the ledger to each target, at least once, in order, and skips nothing.
 
-Each target has a loop of its own, so one that is slow or away holds up no other. A batch that was refused is sent
-again, after a pause that grows; the cursor moves behind what has arrived for certain, and the next leader goes on at
-the cursor.
+Each target has a loop of its own, so one that is slow or away holds up no other. Events wait for others until there are
+``batchSize`` of them or ``flushSeconds`` are over, and go in as many requests as their bytes ask for. A batch that was
+refused is sent again, after a pause that grows; the cursor moves behind what has arrived for certain, and the next
+leader goes on at the cursor. What had to be sent without its details is recorded when the cursor moves behind it.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.health.ports import Authority
@@ -19,6 +20,7 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
 from rppam.ledger.model import Event
 from rppam.ledger.store import Query, SqlLedger
+from rppam.siem.bounds import Shortened
 from rppam.siem.errors import DeliveryFailed
 from rppam.siem.model import Target, TargetKind
 from rppam.siem.senders import Sender, sender_of
@@ -33,6 +35,16 @@ AHEAD: Final = 5_000
 """So many events more are noted as sent with those that are: one write for all of them."""
 
 
+class _Way(NamedTuple):
+    """One loop's way to its target."""
+
+    authority: Authority
+    target: Target
+    sender: Sender
+    shortened: list[Shortened]
+    """What was sent without its details, and has not arrived for certain yet."""
+
+
 class Delivery(LoopTask):
     """See the module."""
 
@@ -40,6 +52,8 @@ class Delivery(LoopTask):
         super().__init__("the delivery to SIEM targets")
         self._ledger, self._targets, self._clock = SqlLedger(database), targets, clock
         self._node, self._boot_id = node, boot_id
+        self._due: dict[str, int] = {}
+        """By target: events before this index have waited for others long enough."""
 
     async def run(self, epoch: int) -> None:
         """One loop for each enabled target, begun anew when it was changed."""
@@ -63,52 +77,61 @@ class Delivery(LoopTask):
             await asyncio.gather(*loops.values(), return_exceptions=True)
 
     async def _deliver(self, authority: Authority, ident: str) -> None:
-        tries = 0
+        tries, name = 0, ident
         while True:
             try:
                 target = await self._targets.opened(ident)
+                name = target.name
                 sender = sender_of(target, self._clock)
                 try:
-                    stored = target.cursor
-                    async for position in self._sent(authority, target, sender):
-                        stored = await self._settle(authority, target, sender, position, stored)
+                    way, stored = _Way(authority, target, sender, []), target.cursor
+                    async for position in self._sent(way):
+                        stored = await self._settle(way, position, stored)
                         tries = 0 if stored > target.cursor else tries
                 finally:
                     await sender.close()
             except FencedError:
                 return
             except DatabaseError as error:
-                log.debug("the delivery to %s waits for the database: %s", ident, error)
+                log.debug("the delivery to %s waits for the database: %s", name, error)
             except RppamError as error:
                 if tries == 0:
-                    log.warning("SIEM target %s: %s", ident, error)
+                    log.warning("SIEM target %s: %s", name, error)
                 await self._note(ident, str(error))
-            except Exception:
-                log.exception("the delivery to the SIEM target %s failed", ident)
+            except Exception as error:
+                log.exception("the delivery to the SIEM target %s failed", name)
+                await self._note(ident, f"{type(error).__name__}; the log of the node that leads says more")
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
 
-    async def _sent(self, authority: Authority, target: Target, sender: Sender) -> AsyncIterator[int]:
+    async def _sent(self, way: _Way) -> AsyncIterator[int]:
         """Send batch after batch, for ever; yields whenever something may have become certain.
 
         Raises DeliveryFailed.
         """
+        target = way.target
         position, options, reached = target.cursor, target.options, target.reached
         waited_s = 0.0
         while True:
             batch = await self._ledger.events(Query(after=position - 1, limit=options.batch_size, placed=True))
             is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
-            if batch and is_due:
+            if batch and (is_due or position < self._due.get(target.id, 0)):
                 last = batch[-1].index
                 assert last is not None  # only those with a place were asked for; pruned ones are left out
+                self._due[target.id] = last + 1
                 if target.kind is TargetKind.SYSLOG and last >= reached:
-                    reached = await self._reach(authority, target, last)
-                await sender.send(documents(batch))
-                position, waited_s = last + 1, 0.0
-            else:
-                pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
-                await asyncio.sleep(pause)
-                waited_s = waited_s + pause if batch else 0.0
+                    reached = await self._reach(way.authority, target, last)
+                waiting = documents(batch)
+                while waiting:
+                    taken = await way.sender.send(waiting)
+                    way.shortened.extend(taken.shortened)
+                    position, waiting = waiting[taken.count - 1]["index"] + 1, waiting[taken.count :]
+                    yield position
+                waited_s = 0.0
+                continue
+            pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
+            await asyncio.sleep(pause)
+            waited_s = waited_s + pause if batch else 0.0
             yield position
 
     async def _reach(self, authority: Authority, target: Target, last: int) -> int:
@@ -118,12 +141,17 @@ class Delivery(LoopTask):
         await self._targets.reach(authority, self._node, target.id, reached)
         return reached
 
-    async def _settle(self, authority: Authority, target: Target, sender: Sender, position: int, stored: int) -> int:
+    async def _settle(self, way: _Way, position: int, stored: int) -> int:
         """Store how far the delivery is certain; the cursor that is stored then."""
-        proven = sender.proven()
+        proven = way.sender.proven()
         certain = position if proven is None else proven + 1
         if certain > stored:
-            await self._targets.delivered(authority, self._node, target.id, certain)
+            over = [one for one in way.shortened if one.index < certain]
+            await self._targets.delivered(way.authority, self._node, way.target.id, certain, over)
+            for one in over:
+                said = "SIEM target %s got event %d (%s) without its details: it has %d bytes with them"
+                log.warning(said, way.target.name, one.index, one.id, one.bytes)
+                way.shortened.remove(one)
         return max(certain, stored)
 
     async def _note(self, ident: str, problem: str) -> None:

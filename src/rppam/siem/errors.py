@@ -31,3 +31,12 @@ class DeliveryFailed(
     """The SIEM target did not take what was sent to it."""
 
     fix = "Look at 'detail' for what the target said; events wait and are sent in order once it takes them."
+
+
+class EventRefused(DeliveryFailed, code="RPPAM-8111"):
+    """The SIEM target finds an event too large even without its details."""
+
+    fix = (
+        "Raise the limit on the size of a request at the receiver, or at the proxy before it. The event and all behind "
+        "it wait, and are sent in order once it is taken."
+    )

@@ -48,6 +48,8 @@ class Options(NamedTuple):
 
     batch_size: int = 100
     """At most so many events in one request."""
+    batch_bytes: int = 1_000_000
+    """At most so many bytes in one request."""
     flush_seconds: int = 5
     """So long events wait for more of them."""
     verify_tls: bool = True
@@ -106,11 +108,17 @@ def check_target(kind: TargetKind, format_: Format, url: str, options: Options, 
         raise TargetInvalid("url: expected no user and password in it; use 'secret'")
     for name in _NEEDS.get(kind, ()):
         if not getattr(options, name):
-            raise TargetInvalid(f"options.{name}: a target of the kind {kind.value} needs it")
+            raise TargetInvalid(f"options.{_camel(name)}: a target of the kind {kind.value} needs it")
     if kind in _SECRETS and not has_secret:
         raise TargetInvalid(f"secret: a target of the kind {kind.value} needs one")
     if kind is not TargetKind.SYSLOG and format_ in {Format.CEF, Format.LEEF}:
         raise TargetInvalid(f"format: {kind.value} takes json or ocsf, found {format_.value}")
+
+
+def _camel(name: str) -> str:
+    """As the name stands in a request."""
+    first, *others = name.split("_")
+    return first + "".join(one.capitalize() for one in others)
 
 
 def endpoint_of(url: str) -> Endpoint:

@@ -3,6 +3,8 @@
 A webhook, Sentinel and Splunk answer; with Splunk's acknowledgement the answer comes once the indexer has it. Syslog
 has no answer at all (RFC 5424 over RFC 6587 or 5425): what was sent within the last :data:`UNPROVEN_S` on a connection
 counts as unproven, and is sent again after that connection is lost, marked as sent again.
+
+A target that answers with 413 gets half as much, down to one event, and no more than that from then on.
 """
 
 import asyncio
@@ -14,18 +16,20 @@ import ssl
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
-from rppam.http.client import NoAnswerError, ask
+from rppam.http.client import Answer, NoAnswerError, ask
 from rppam.http.times import iso_utc_ms
 from rppam.http.trust import Trust
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant, WallMs
 from rppam.kernel.network import connected
 from rppam.ledger.events import ACTIONS, Retention
-from rppam.siem.errors import DeliveryFailed
+from rppam.siem.bounds import Event, Piece, Taken, bounds_of, fitting, halved, shortened, taken
+from rppam.siem.errors import DeliveryFailed, EventRefused
 from rppam.siem.formats import written
 from rppam.siem.model import Target, TargetKind, endpoint_of
 
@@ -34,20 +38,20 @@ UNPROVEN_S: Final = 5
 ACK_EVERY_S: Final = 0.5
 ACK_WITHIN_S: Final = 60.0
 TOKEN_SPARE_S: Final = 60
+CERTIFICATE_HINT: Final = "name its authority in options.caPath, and the host in url as its certificate does"
 _SD_ID: Final = "rppam@32473"
 _FACILITY: Final = 13
 """RFC 5424: log audit."""
 _NOTICE: Final = 5
 _WARNING: Final = 4
 
-Event = Mapping[str, Any]
-
 
 class Sender(Protocol):
     """The way to one target. One batch at a time."""
 
-    async def send(self, batch: Sequence[Event]) -> None:
-        """Have the target take the batch. Raises :class:`DeliveryFailed`."""
+    async def send(self, batch: Sequence[Event]) -> Taken:
+        """Have the target take the batch, or as much from its beginning as goes at one time. Raises
+        :class:`DeliveryFailed`."""
         ...
 
     def proven(self) -> int | None:
@@ -78,7 +82,7 @@ class SyslogSender:
     """Syslog over TCP or TLS, with octet counting (RFC 6587, section 3.4.1)."""
 
     def __init__(self, target: Target, clock: Clock) -> None:
-        self._target, self._clock = target, clock
+        self._target, self._clock, self._bounds = target, clock, bounds_of(target)
         self._writer: asyncio.StreamWriter | None = None
         self._watching: asyncio.Task[None] | None = None
         self._sent: deque[_Sent] = deque()
@@ -86,13 +90,13 @@ class SyslogSender:
         self._again_up_to = target.reached - 1
         """Events up to here may have been sent before, by this sender or by an earlier one, of any leader."""
 
-    async def send(self, batch: Sequence[Event]) -> None:
+    async def send(self, batch: Sequence[Event]) -> Taken:
         """Write the batch. Raises :class:`DeliveryFailed`."""
+        pieces = fitting(batch, self._frame, self._bounds)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 writer = self._writer or await self._connect()
-                frames = [self._frame(event) for event in batch]
-                writer.write(b"".join(b"%d %b" % (len(one), one) for one in frames))
+                writer.write(b"".join(one.data for one in pieces))
                 await writer.drain()
                 if self._watching is not None and self._watching.done():
                     raise ConnectionResetError("the target has closed the connection")
@@ -100,7 +104,8 @@ class SyslogSender:
             await self._lose()
             raise DeliveryFailed(_why(error)) from None
         now = self._clock.now()
-        self._sent.extend(_Sent(event["index"], now) for event in batch if event["index"] is not None)
+        self._sent.extend(_Sent(one.event["index"], now) for one in pieces if one.event["index"] is not None)
+        return taken(pieces)
 
     def proven(self) -> int | None:
         """See :class:`Sender`. Raises :class:`DeliveryFailed` where what was sent last went with its connection:
@@ -143,7 +148,7 @@ class SyslogSender:
                     await writer.wait_closed()
 
     def _frame(self, event: Event) -> bytes:
-        """RFC 5424, section 6; the message in UTF-8 with its mark."""
+        """RFC 5424, section 6; the message in UTF-8 with its mark, and before it its length in octets."""
         severity = _NOTICE if event["outcome"] == "success" else _WARNING
         index = event["index"]
         sd = f'id="{event["id"]}"' + ("" if index is None else f' index="{index}"')
@@ -154,17 +159,33 @@ class SyslogSender:
         action = ACTIONS.get(event["action"])
         kind = (action.retention if action is not None else Retention.ADMINISTRATION).value
         head = f"<{_FACILITY * 8 + severity}>1 {time} {node} rppam - {kind} [{_SD_ID} {sd}] "
-        return head.encode("ascii") + b"\xef\xbb\xbf" + written(event, self._target.format).encode()
+        message = head.encode("ascii") + b"\xef\xbb\xbf" + written(event, self._target.format).encode()
+        return b"%d %b" % (len(message), message)
+
+
+class _TooLarge(DeliveryFailed):
+    """The target takes less than that at one time."""
 
 
 class _HttpSender:
     """What the targets that answer have in common."""
 
     def __init__(self, target: Target, clock: Clock) -> None:
-        self._target, self._clock = target, clock
+        self._target, self._clock, self._bounds = target, clock, bounds_of(target)
         secret = target.secret
         assert secret is not None  # every target that answers needs one
         self._secret = secret.reveal()
+
+    async def send(self, batch: Sequence[Event]) -> Taken:
+        """See :class:`Sender`. Raises also :class:`EventRefused`."""
+        pieces = fitting(batch, self._written, self._bounds)
+        while True:
+            try:
+                await self._deliver(pieces)
+            except _TooLarge:
+                pieces = self._fewer(pieces)
+            else:
+                return taken(pieces)
 
     def proven(self) -> int | None:
         """An answer proves what was sent."""
@@ -173,30 +194,56 @@ class _HttpSender:
     async def close(self) -> None:
         """No connection is kept."""
 
+    def _written(self, event: Event) -> bytes:
+        return written(event, self._target.format).encode()
+
+    async def _deliver(self, pieces: Sequence[Piece]) -> None:
+        """One request. Raises :class:`DeliveryFailed`."""
+        raise NotImplementedError
+
+    def _fewer(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """What is tried after these were too large. Raises :class:`EventRefused`."""
+        size = sum(len(one.data) for one in pieces)
+        if len(pieces) > 1:
+            self._bounds = self._bounds._replace(batch=size // 2)
+            return halved(pieces)
+        (one,) = pieces
+        if one.whole_bytes:
+            raise EventRefused(
+                f"it answered with the status 413 to the event {one.event['index']} ({one.event['id']}) alone and "
+                f"without its details, which has {size} bytes then"
+            )
+        self._bounds = self._bounds._replace(event=size - 1)
+        return [shortened(one, self._written)]
+
+    async def _post_events(self, url: str, body: bytes, headers: Mapping[str, str]) -> object:
+        """As :meth:`_post`. Raises also :class:`_TooLarge`."""
+        answer = await self._ask(url, body, headers)
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise _TooLarge(f"it answered with the status 413 to {len(body)} bytes")
+        return _body(answer)
+
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> object:
         """The JSON of an answer with 2xx. Raises :class:`DeliveryFailed`."""
+        return _body(await self._ask(url, body, headers))
+
+    async def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        nobody, trust = "nothing listens there", _trust(self._target)
         try:
-            answer = await ask("POST", url, body, headers=headers, timeout_s=TIMEOUT_S, trust=_trust(self._target))
+            return await ask("POST", url, body, headers=headers, timeout_s=TIMEOUT_S, trust=trust, nobody=nobody)
         except NoAnswerError as error:
             raise DeliveryFailed(str(error)) from None
-        if not 200 <= answer.status < 300:
-            raise DeliveryFailed(f"it answered with the status {answer.status}")
-        return answer.body
-
-    def _documents(self, batch: Sequence[Event]) -> list[str]:
-        return [written(event, self._target.format) for event in batch]
 
 
 class WebhookSender(_HttpSender):
     """A JSON array by POST, signed: ``X-RpPam-Signature: sha256=HMAC`` of ``TIMESTAMP.BODY``."""
 
-    async def send(self, batch: Sequence[Event]) -> None:
-        """See :class:`Sender`."""
-        body = ("[" + ",".join(self._documents(batch)) + "]").encode()
+    async def _deliver(self, pieces: Sequence[Piece]) -> None:
+        body = _list(pieces)
         stamp = str(self._clock.wall_ms() // 1000)
         code = hmac.new(self._secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         headers = {"X-RpPam-Timestamp": stamp, "X-RpPam-Signature": f"sha256={code}"}
-        await self._post(self._target.url, body, headers)
+        await self._post_events(self._target.url, body, headers)
 
 
 class SplunkSender(_HttpSender):
@@ -209,14 +256,16 @@ class SplunkSender(_HttpSender):
         if target.options.acknowledge:
             self._headers["X-Splunk-Request-Channel"] = str(uuid.uuid4())
 
-    async def send(self, batch: Sequence[Event]) -> None:
-        """See :class:`Sender`."""
-        lines = [
+    def _written(self, event: Event) -> bytes:
+        document = written(event, self._target.format)
+        return (
             f'{{"time":{event["time"] / 1000:.3f},"host":{json.dumps(event["node"])},"source":"rppam",'
             f'"sourcetype":"rppam:audit","event":{document}}}'
-            for event, document in zip(batch, self._documents(batch), strict=True)
-        ]
-        answer = await self._post(f"{self._base}/services/collector/event", "\n".join(lines).encode(), self._headers)
+        ).encode()
+
+    async def _deliver(self, pieces: Sequence[Piece]) -> None:
+        body = b"\n".join(one.data for one in pieces)
+        answer = await self._post_events(f"{self._base}/services/collector/event", body, self._headers)
         if not self._target.options.acknowledge:
             return
         ack = answer.get("ackId") if isinstance(answer, dict) else None
@@ -246,17 +295,17 @@ class SentinelSender(_HttpSender):
         rule, stream = quote(options.rule_id, safe=""), quote(options.stream, safe="")
         self._url = f"{target.url.rstrip('/')}/dataCollectionRules/{rule}/streams/{stream}?api-version=2023-01-01"
 
-    async def send(self, batch: Sequence[Event]) -> None:
-        """See :class:`Sender`."""
+    def _written(self, event: Event) -> bytes:
+        document = written(event, self._target.format)
+        return f'{{"TimeGenerated":{json.dumps(iso_utc_ms(WallMs(event["time"])))},"Event":{document}}}'.encode()
+
+    async def _deliver(self, pieces: Sequence[Piece]) -> None:
         if self._clock.now() >= self._until:
             await self._sign_in()
-        rows = [
-            f'{{"TimeGenerated":{json.dumps(iso_utc_ms(WallMs(event["time"])))},"Event":{document}}}'
-            for event, document in zip(batch, self._documents(batch), strict=True)
-        ]
         try:
-            body = ("[" + ",".join(rows) + "]").encode()
-            await self._post(self._url, body, {"Authorization": f"Bearer {self._token}"})
+            await self._post_events(self._url, _list(pieces), {"Authorization": f"Bearer {self._token}"})
+        except _TooLarge:
+            raise
         except DeliveryFailed:
             self._until = Instant(0)  # a token that was taken back is not kept
             raise
@@ -278,9 +327,19 @@ class SentinelSender(_HttpSender):
         self._until = Instant(self._clock.now() + max(0, life_s - TOKEN_SPARE_S) * US_PER_S)
 
 
+def _body(answer: Answer) -> object:
+    if not 200 <= answer.status < 300:
+        raise DeliveryFailed(f"it answered with the status {answer.status}")
+    return answer.body
+
+
+def _list(pieces: Sequence[Piece]) -> bytes:
+    return b"[" + b",".join(one.data for one in pieces) + b"]"
+
+
 def _trust(target: Target) -> Trust:
     ca = target.options.ca_path
-    return Trust(Path(ca) if ca else None, verifies=target.options.verify_tls)
+    return Trust(Path(ca) if ca else None, verifies=target.options.verify_tls, hint=CERTIFICATE_HINT)
 
 
 async def _until_end(reader: asyncio.StreamReader) -> None:
@@ -291,9 +350,12 @@ async def _until_end(reader: asyncio.StreamReader) -> None:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS failed: its certificate is not believed ({error.verify_message.rstrip('.')})"
+        why = error.verify_message.rstrip(".")
+        return f"TLS failed: its certificate is not believed ({why}); {CERTIFICATE_HINT}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: nothing listens there"
     if isinstance(error, TimeoutError):
         return f"it took nothing within {TIMEOUT_S:g} s"
     return str(getattr(error, "strerror", None) or error)

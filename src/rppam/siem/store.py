@@ -5,10 +5,10 @@ of a target is an event itself.
 """
 
 import json
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.cluster.health.ports import Authority
@@ -21,13 +21,29 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 from rppam.ledger.precondition import check_if_match
 from rppam.ledger.record import record
+from rppam.ledger.tables import audit_checkpoints, audit_events
+from rppam.siem.bounds import Shortened
 from rppam.siem.errors import TargetNameTaken, TargetUnknown
 from rppam.siem.model import Format, Target, TargetKind, options_of
 from rppam.siem.tables import siem_targets
 
 _T: Final = siem_targets.c
+_E: Final = audit_events.c
 PROBLEM_CHARS: Final = 500
 _MAKE_REVISIONS: Final = ("siem.create", "siem.change")
+
+
+class Progress(NamedTuple):
+    """A target, and how far its delivery is behind the signed tree."""
+
+    target: Target
+    """Without its secret."""
+    waiting: int
+    """Events that have not arrived for certain."""
+    lag_ms: int
+    """How long ago the oldest of them was recorded; 0 where there is none."""
+    failing_ms: int
+    """For how long it has refused events; 0 where it did not the last time."""
 
 
 class SqlTargets:
@@ -53,6 +69,19 @@ class SqlTargets:
     async def get(self, ident: str) -> Target:
         """One target, without its secret. Raises :class:`TargetUnknown`."""
         return await self._database.read(lambda connection: _target(_row(connection, ident)))
+
+    async def progress(self) -> list[Progress]:
+        """Every target by name, and how far each is behind, by the database's clock."""
+
+        def work(connection: Connection) -> list[Progress]:
+            rows = connection.execute(select(siem_targets).order_by(_T.name)).all()
+            return [_progress(connection, row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def progress_of(self, ident: str) -> Progress:
+        """The same of one target. Raises :class:`TargetUnknown`."""
+        return await self._database.read(lambda connection: _progress(connection, _row(connection, ident)))
 
     async def opened(self, ident: str) -> Target:
         """One target with its secret. Raises :class:`TargetUnknown`, what a sealed value raises."""
@@ -105,15 +134,20 @@ class SqlTargets:
 
         await self._database.write(work)
 
-    async def delivered(self, authority: Authority, node: str, ident: str, cursor: int) -> None:
-        """All events before ``cursor`` have arrived. Raises :class:`~rppam.http.errors.FencedError`."""
+    async def delivered(
+        self, authority: Authority, node: str, ident: str, cursor: int, shortened: Sequence[Shortened] = ()
+    ) -> None:
+        """All events before ``cursor`` have arrived, some of them ``shortened``, which is recorded. Raises
+        :class:`~rppam.http.errors.FencedError`."""
 
         def work(connection: Connection) -> None:
             require_leadership(connection, authority.epoch, node, authority.boot_id)
             mine = (_T.id == ident) & (_T.cursor <= cursor)
-            connection.execute(
-                update(siem_targets).where(mine).values(cursor=cursor, sent_at=NowMs(), failed_at=None, problem="")
-            )
+            moved = update(siem_targets).where(mine).values(cursor=cursor, sent_at=NowMs(), failed_at=None, problem="")
+            if not connection.execute(moved).rowcount:
+                return
+            for one in shortened:
+                record(connection, "siem.shorten", Entity("siem-target", ident), details=one._asdict())
 
         await self._database.write(work)
 
@@ -177,6 +211,16 @@ def _row(connection: Connection, ident: str, *, lock: bool = False) -> Row[Any]:
     if row is None:
         raise TargetUnknown("no SIEM target has this id")
     return row
+
+
+def _progress(connection: Connection, row: Row[Any]) -> Progress:
+    now = now_ms(connection)
+    size = connection.execute(select(func.max(audit_checkpoints.c.size))).scalar_one() or 0
+    oldest = select(_E.time).where(_E.leaf >= row.cursor).order_by(_E.leaf).limit(1)
+    since = connection.execute(oldest).scalar_one_or_none() if row.cursor < size else None
+    lag_ms = 0 if since is None else max(0, now - since)
+    failing_ms = 0 if row.failed_at is None else max(0, now - row.failed_at)
+    return Progress(_target(row), max(0, size - row.cursor), lag_ms, failing_ms)
 
 
 def _target(row: Row[Any]) -> Target:
