@@ -30,6 +30,9 @@ from rppam.kernel.instant import WallMs
 from rppam.rotation.machine import Phase
 from rppam.rotation.model import Cause, Rotation
 from rppam.rotation.watch import warning as rotation_warning
+from rppam.siem.model import Format, Options, Target, TargetKind
+from rppam.siem.store import Progress
+from rppam.siem.watch import gauges as siem_gauges, told as siem_told
 
 Change = Callable[[ClusterSnapshot], ClusterSnapshot]
 
@@ -114,6 +117,12 @@ def _warned(*sentences: str) -> Change:
 
 def _gauge(name: str, value: float, label: str = "", labelled: str = "") -> Change:
     return lambda seen: replace(seen, gauges=(*seen.gauges, GaugeView(name, "", value, label, labelled)))
+
+
+def _siem_target(*, refuses: bool) -> Target:
+    failed_at, problem = (WallMs(1_795_000_000_000), "it answered with the status 503") if refuses else (None, "")
+    kind, url = TargetKind.SPLUNK, "https://splunk.example.org:8088"
+    return Target("1f0c", "splunk", kind, Format.JSON, url, Options(), None, True, 1, 0, None, failed_at, problem)
 
 
 def _database(code: str, evidence: str) -> Change:
@@ -260,9 +269,13 @@ def _features() -> Iterable[State]:
                      WallMs(0), WallMs(0), None, None)  # fmt: skip
     change = _all(_warned(rotation_warning([stuck])), _gauge("rppam_rotations", 1, "phase", "uncertain"))
     yield State("Vault", "a secret cannot be changed on its target", change, "the watch over rotations")
-    late = "SIEM targets take no events: splunk for 70 s (503); they wait and are sent in order"
-    change = _all(_warned(late), _gauge("rppam_siem_failing_seconds", 70, "target", "1f0c"))
-    yield State("SIEM", "a target does not take its events", change, "the watch over SIEM targets")
+    for name, lag_ms, failing_ms in (
+        ("a target does not take its events", 75_000, 70_000),
+        ("a target gets its events late", 960_000, 0),
+    ):
+        seen = [Progress(_siem_target(refuses=failing_ms > 0), 4_200, lag_ms, failing_ms)]
+        change = _all(_warned(siem_told(seen)), lambda snapshot, seen=seen: replace(snapshot, gauges=siem_gauges(seen)))
+        yield State("SIEM", name, change, "the watch over SIEM targets")
     unsent = "notifications are not taken: mail has 3 waiting (connection refused); they are sent again"
     yield State("Notifications", "a channel does not take them", _warned(unsent), "the watch over notifications")
     change = _all(_warned(gone(0, 1)), _gauge("rppam_gateways", 0))

@@ -57,15 +57,6 @@ class SqlTargets:
         wanted = select(siem_targets).order_by(_T.name)
         return await self._database.read(lambda connection: [_target(row) for row in connection.execute(wanted)])
 
-    async def dated(self) -> tuple[list[Target], WallMs]:
-        """As :meth:`all`, and what time it is by the clock that their times are of, the database's."""
-
-        def work(connection: Connection) -> tuple[list[Target], WallMs]:
-            found = connection.execute(select(siem_targets).order_by(_T.name)).all()
-            return [_target(row) for row in found], WallMs(now_ms(connection))
-
-        return await self._database.read(work)
-
     async def get(self, ident: str) -> Target:
         """One target, without its secret. Raises :class:`TargetUnknown`."""
         return await self._database.read(lambda connection: _target(_row(connection, ident)))

@@ -7,10 +7,9 @@ from rppam.cluster.health.model import GaugeView
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
-from rppam.ledger.store import SqlLedger
 from rppam.siem.delivery import Delivery
 from rppam.siem.store import SqlTargets
-from rppam.siem.watch import lags, late
+from rppam.siem.watch import gauges, told
 
 WATCH_EVERY_S: Final = 10.0
 
@@ -26,15 +25,14 @@ def leader_tasks(base: ControlFoundation) -> list[Delivery]:
 
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
-    """Say in health which targets do not take their events."""
-    targets, ledger = _targets(base), SqlLedger(base.database)
+    """Say in health which targets do not take their events, or too slowly."""
+    targets = _targets(base)
     numbers: list[GaugeView] = []
 
     async def look() -> str:
-        newest = await ledger.newest()
-        found, now = await targets.dated()
-        numbers[:] = lags(found, 0 if newest is None else newest.size, now)
-        return late(found, now)
+        seen = await targets.progress()
+        numbers[:] = gauges(seen)
+        return told(seen)
 
     return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, look, lambda: tuple(numbers))]
 
