@@ -22,7 +22,12 @@ export interface Field {
   value?: unknown;
   hint?: string;
   optional?: boolean;
+  /** Of a number. */
+  min?: number;
+  /** Of a number; of a text its length. */
   max?: number;
+  /** Whether it is asked for, by what has been chosen so far. */
+  when?: (values: Values) => boolean;
 }
 
 /** What was typed, by the field's name; the server checks it. */
