@@ -55,19 +55,6 @@ def test_leef_has_tabs_between_its_facts_and_none_in_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "class_uid", "activity"),
-    [("login.fail", 3002, 1), ("user.delete", 3001, 6), ("role.grant", 3005, 1), ("setting.change", 6003, 99)],
-)
-def test_ocsf_names_class_activity_and_type(action: str, class_uid: int, activity: int) -> None:
-    read = json.loads(written({**EVENT, "action": action}, Format.OCSF))
-    assert (read["class_uid"], read["activity_id"]) == (class_uid, activity)
-    assert read["type_uid"] == class_uid * 100 + activity
-    assert read["status_id"] == 2
-    assert read["metadata"]["uid"] == "0190-1"
-    assert read["time"] == EVENT["time"]
-
-
-@pytest.mark.parametrize(
     ("kind", "format_", "url", "options", "has_secret", "field"),
     [
         (TargetKind.SYSLOG, Format.CEF, "udp://h:514", Options(), False, "url"),

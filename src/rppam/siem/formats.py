@@ -12,36 +12,12 @@ from rppam.http.times import iso_utc_ms
 from rppam.kernel.instant import WallMs
 from rppam.ledger.events import ACTIONS
 from rppam.siem.model import Format
+from rppam.siem.ocsf import ocsf
 
 _FAILED_SEVERITY: Final = 6
 _SEVERITY: Final = 3
 _VENDOR: Final = "Ravenphyre"
 _PRODUCT: Final = "RP-PAM"
-# OCSF: class and its category, by the noun of the action; what is not named is API activity of the application.
-_OCSF: Final[Mapping[str, tuple[int, int]]] = {
-    "login": (3002, 3),
-    "session": (3002, 3),
-    "mfa": (3002, 3),
-    "user": (3001, 3),
-    "lockout": (3001, 3),
-    "role": (3005, 3),
-}
-_OCSF_OTHER: Final = (6003, 6)
-_ACTIVITY: Final[Mapping[str, int]] = {
-    "session.open": 1,
-    "login.fail": 1,
-    "session.end": 2,
-    "session.end-all": 2,
-    "user.create": 1,
-    "user.enable": 2,
-    "user.password": 3,
-    "user.disable": 5,
-    "user.delete": 6,
-    "lockout.begin": 9,
-    "role.grant": 1,
-    "role.revoke": 2,
-}
-_OTHER_ACTIVITY: Final = 99
 
 
 def written(event: Mapping[str, Any], format_: Format) -> str:
@@ -119,34 +95,4 @@ def _leef_value(value: str) -> str:
 
 
 def _ocsf(event: Mapping[str, Any]) -> str:
-    noun = event["action"].partition(".")[0]
-    class_uid, category = _OCSF.get(noun, _OCSF_OTHER)
-    activity = _ACTIVITY.get(event["action"], _OTHER_ACTIVITY)
-    actor, target = event["actor"], event["object"]
-    is_success = event["outcome"] == "success"
-    user = {"uid": actor["id"], "name": actor["name"], "type": actor["kind"]}
-    subject = {"uid": target["id"], "name": target["name"]} if target["kind"] == "user" else user
-    document = {
-        "metadata": {
-            "version": "1.3.0",
-            "uid": event["id"],
-            "sequence": event["index"],
-            "event_code": event["action"],
-            "product": {"name": _PRODUCT, "vendor_name": _VENDOR, "version": __version__},
-        },
-        "category_uid": category,
-        "class_uid": class_uid,
-        "activity_id": activity,
-        "type_uid": class_uid * 100 + activity,
-        "severity_id": 1 if is_success else 3,
-        "status_id": 1 if is_success else 2,
-        "status_detail": event["reason"],
-        "time": event["time"],
-        "message": _meaning(event),
-        "actor": {"user": user, "session": {"uid": actor["session"]}},
-        "user": subject,
-        "src_endpoint": {"ip": actor["address"]},
-        "device": {"hostname": event["node"], "type_id": 1},
-        "unmapped": {"object": dict(target), "details": event["details"], "epoch": event["epoch"]},
-    }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(ocsf(event, _meaning(event)), ensure_ascii=False, separators=(",", ":"))
