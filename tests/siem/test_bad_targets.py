@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from rppam.db.database import Database
 from rppam.kernel.system_clock import SystemClock
 from rppam.siem import senders
 from rppam.siem.delivery import Delivery
-from rppam.siem.errors import DeliveryFailed
+from rppam.siem.errors import DeliveryFailed, TargetSlow
 from rppam.siem.model import Options, TargetKind
 from rppam.siem.senders import SentinelSender, SplunkSender, SyslogSender, WebhookSender
 from tests.siem.receivers import event, http, target
@@ -183,6 +185,100 @@ async def test_a_target_that_answers_slowly_is_named_and_tried_again(
             while asleep:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
     assert first_seen(taken)[:5] == list(range(5))
+
+
+async def test_a_target_that_is_too_slow_for_a_whole_batch_gets_smaller_ones(
+    database: Database,
+    leader: Delivery,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(senders, "TIMEOUT_S", 1)
+    taken: list[int] = []
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        found = [one["index"] for one in json.loads(body)]
+        await asyncio.sleep(0.04 * len(found))
+        taken.extend(found)
+        return 200, {}
+
+    async with http(handle) as url:
+        await grow(database, 60)
+        await targets_of(database).create(
+            target(TargetKind.WEBHOOK, url, options=Options(batch_size=60, flush_seconds=0))
+        )
+        leader.start(7)
+        await until(database, "id-1", 60)
+        await leader.stop()
+    assert first_seen(taken)[:60] == list(range(60))
+
+
+@asynccontextmanager
+async def lazy() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A receiver that reads nothing before it is told to, with as little room in its kernel as there may be."""
+    reads, over = asyncio.Event(), asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reads.wait()
+        with contextlib.suppress(OSError):
+            while await reader.read(1_000_000):
+                pass
+        writer.close()
+        over.set()
+
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    listener.bind(("127.0.0.1", 0))
+    server = await asyncio.start_server(take, sock=listener, limit=1_024)
+    try:
+        yield listener.getsockname()[1], reads
+    finally:
+        reads.set()
+        server.close()
+        async with asyncio.timeout(20):
+            await over.wait()
+
+
+def hung_up(port: int) -> bool:
+    """Whether none of our connections to it is open. Where the kernel tells; else it is believed."""
+    table = Path("/proc/self/net/tcp")
+    lines = table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else []
+    return not any(line.split()[2] == f"0100007F:{port:04X}" and line.split()[3] == "01" for line in lines)
+
+
+LARGE = [event(index, details={"text": "x" * 50_000}) for index in range(10)]
+
+
+async def test_a_syslog_target_that_reads_nothing_is_said_to_be_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "TIMEOUT_S", 0.5)
+
+    async def fill(sender: SyslogSender) -> None:
+        for _ in range(50):
+            await sender.send(LARGE)
+
+    async with lazy() as (port, _):
+        sender = SyslogSender(target(TargetKind.SYSLOG, f"tcp://127.0.0.1:{port}", None), SystemClock())
+        with pytest.raises(TargetSlow, match=r"it took nothing within 0\.5 s"):
+            await fill(sender)
+        await sender.close()
+        await asyncio.sleep(0.1)
+        assert hung_up(port), "or each try would leave a connection there"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked")
+async def test_what_still_lies_in_our_own_kernel_has_not_arrived_however_long_ago_it_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(senders, "UNPROVEN_S", 0)
+    async with lazy() as (port, reads):
+        sender = SyslogSender(target(TargetKind.SYSLOG, f"tcp://127.0.0.1:{port}", None), SystemClock())
+        assert (await sender.send(LARGE)).count == 10
+        await asyncio.sleep(0.3)
+        assert sender.proven() == -1, "the receiver's host has some of it, and not the end of a batch"
+        reads.set()
+        async with asyncio.timeout(20):
+            while sender.proven() != 9:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+        await sender.close()
 
 
 LIES: list[tuple[Any, object, str]] = [

@@ -37,7 +37,7 @@ def test_metrics_of_a_node_tell_how_much_waits_how_long_and_that_nothing_is_take
         found = numbers(node)
         return found if found.get("siem_failing_seconds", 0) > 0 else None
 
-    found = eventually(seen, within_s=40, what="the metrics name the target", say=lab.logs)
+    found = eventually(seen, within_s=90, what="the metrics name the target", say=lab.logs)
     assert found["siem_waiting_events"] >= 3
     assert found["siem_lag_seconds"] >= found["siem_failing_seconds"]
     shown = node.ask("/api/v1/siem/targets", token=lab.token).body["items"][0]

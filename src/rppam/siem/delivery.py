@@ -2,8 +2,9 @@
 
 Each target has a loop of its own, so one that is slow or away holds up no other. Events wait for others until there are
 ``batchSize`` of them or ``flushSeconds`` are over, and go in as many requests as their bytes ask for. A batch that was
-refused is sent again, after a pause that grows; the cursor moves behind what has arrived for certain, and the next
-leader goes on at the cursor. What had to be sent without its details is recorded when the cursor moves behind it.
+refused is sent again, after a pause that grows, and with fewer events where the target was too slow for so many; the
+cursor moves behind what has arrived for certain, and the next leader goes on at the cursor. What had to be sent without
+its details is recorded when the cursor moves behind it.
 """
 
 import asyncio
@@ -20,8 +21,8 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
 from rppam.ledger.model import Event
 from rppam.ledger.store import Query, SqlLedger
-from rppam.siem.bounds import Shortened
-from rppam.siem.errors import DeliveryFailed
+from rppam.siem.bounds import Shortened, Taken
+from rppam.siem.errors import DeliveryFailed, TargetSlow
 from rppam.siem.model import Target, TargetKind
 from rppam.siem.senders import Sender, sender_of
 from rppam.siem.store import SqlTargets
@@ -54,6 +55,8 @@ class Delivery(LoopTask):
         self._node, self._boot_id = node, boot_id
         self._due: dict[str, int] = {}
         """By target: events before this index have waited for others long enough."""
+        self._most: dict[str, int] = {}
+        """By target: events that it takes in the time that a request has, where those were fewer than a batch."""
 
     async def run(self, epoch: int) -> None:
         """One loop for each enabled target, begun anew when it was changed."""
@@ -113,8 +116,9 @@ class Delivery(LoopTask):
         position, options, reached = target.cursor, target.options, target.reached
         waited_s = 0.0
         while True:
-            batch = await self._ledger.events(Query(after=position - 1, limit=options.batch_size, placed=True))
-            is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
+            most = min(options.batch_size, self._most.get(target.id, options.batch_size))
+            batch = await self._ledger.events(Query(after=position - 1, limit=most, placed=True))
+            is_due = len(batch) >= most or waited_s >= options.flush_seconds
             if batch and (is_due or position < self._due.get(target.id, 0)):
                 last = batch[-1].index
                 assert last is not None  # only those with a place were asked for; pruned ones are left out
@@ -123,7 +127,7 @@ class Delivery(LoopTask):
                     reached = await self._reach(way.authority, target, last)
                 waiting = documents(batch)
                 while waiting:
-                    taken = await way.sender.send(waiting)
+                    taken = await self._take(way, waiting)
                     way.shortened.extend(taken.shortened)
                     position, waiting = waiting[taken.count - 1]["index"] + 1, waiting[taken.count :]
                     yield position
@@ -133,6 +137,21 @@ class Delivery(LoopTask):
             await asyncio.sleep(pause)
             waited_s = waited_s + pause if batch else 0.0
             yield position
+
+    async def _take(self, way: _Way, waiting: Sequence[dict[str, Any]]) -> Taken:
+        """Send them. After a target was too slow for so many, half as many are tried, and a few more each time that it
+        was not: each try that takes too long costs its whole time."""
+        ident = way.target.id
+        try:
+            taken = await way.sender.send(waiting)
+        except TargetSlow:
+            self._most[ident] = max(1, len(waiting) // 2)
+            raise
+        if ident in self._most:
+            self._most[ident] += max(1, self._most[ident] // 8)
+            if self._most[ident] >= way.target.options.batch_size:
+                del self._most[ident]
+        return taken
 
     async def _reach(self, authority: Authority, target: Target, last: int) -> int:
         """Note what is about to be sent, so that whoever sends it again marks it; never what does not exist yet."""

@@ -33,6 +33,10 @@ class DeliveryFailed(
     fix = "Look at 'detail' for what the target said; events wait and are sent in order once it takes them."
 
 
+class TargetSlow(DeliveryFailed):
+    """It did not take them in the time that a request has: fewer may do."""
+
+
 class EventRefused(DeliveryFailed, code="RPPAM-8111"):
     """The SIEM target finds an event too large even without its details."""
 

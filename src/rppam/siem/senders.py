@@ -1,8 +1,9 @@
 """How a batch goes to a target of each kind, and how it is known that it arrived.
 
 A webhook, Sentinel and Splunk answer; with Splunk's acknowledgement the answer comes once the indexer has it. Syslog
-has no answer at all (RFC 5424 over RFC 6587 or 5425): what was sent within the last :data:`UNPROVEN_S` on a connection
-counts as unproven, and is sent again after that connection is lost, marked as sent again.
+has no answer at all (RFC 5424 over RFC 6587 or 5425): what the receiver's host has acknowledged for less than
+:data:`UNPROVEN_S` counts as unproven, and is sent again after that connection is lost, marked as sent again. Only Linux
+tells what a host has acknowledged; elsewhere what was sent counts.
 
 A target that answers with 413 gets half as much, down to one event, and no more than that from then on.
 """
@@ -13,6 +14,7 @@ import hashlib
 import hmac
 import json
 import ssl
+import sys
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -29,9 +31,13 @@ from rppam.kernel.instant import US_PER_S, Instant, WallMs
 from rppam.kernel.network import connected
 from rppam.ledger.events import ACTIONS, Retention
 from rppam.siem.bounds import Event, Piece, Taken, bounds_of, fitting, halved, shortened, taken
-from rppam.siem.errors import DeliveryFailed, EventRefused
+from rppam.siem.errors import DeliveryFailed, EventRefused, TargetSlow
 from rppam.siem.formats import written
 from rppam.siem.model import Target, TargetKind, endpoint_of
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 TIMEOUT_S: Final = 15.0
 UNPROVEN_S: Final = 5
@@ -75,6 +81,14 @@ def sender_of(target: Target, clock: Clock) -> Sender:
 
 class _Sent(NamedTuple):
     place: int
+    end: int
+    """So many bytes were written with it, since the connection began."""
+
+
+class _Received(NamedTuple):
+    """By the receiver's host."""
+
+    place: int
     at: Instant
 
 
@@ -86,6 +100,8 @@ class SyslogSender:
         self._writer: asyncio.StreamWriter | None = None
         self._watching: asyncio.Task[None] | None = None
         self._sent: deque[_Sent] = deque()
+        self._received: deque[_Received] = deque()
+        self._written = 0
         self._proven = target.cursor - 1
         self._again_up_to = target.reached - 1
         """Events up to here may have been sent before, by this sender or by an earlier one, of any leader."""
@@ -102,19 +118,25 @@ class SyslogSender:
                     raise ConnectionResetError("the target has closed the connection")
         except (OSError, TimeoutError, ValueError) as error:
             await self._lose()
-            raise DeliveryFailed(_why(error)) from None
-        now = self._clock.now()
-        self._sent.extend(_Sent(one.event["index"], now) for one in pieces if one.event["index"] is not None)
+            kind = TargetSlow if isinstance(error, TimeoutError) else DeliveryFailed
+            raise kind(_why(error)) from None
+        for one in pieces:
+            self._written += len(one.data)
+            if one.event["index"] is not None:
+                self._sent.append(_Sent(one.event["index"], self._written))
         return taken(pieces)
 
     def proven(self) -> int | None:
         """See :class:`Sender`. Raises :class:`DeliveryFailed` where what was sent last went with its connection:
         nothing new may come for hours that would find that out."""
-        if self._sent and self._watching is not None and self._watching.done():
+        if (self._sent or self._received) and self._watching is not None and self._watching.done():
             raise DeliveryFailed("the target has closed the connection before what was sent last counts as arrived")
-        old = self._clock.now() - UNPROVEN_S * US_PER_S
-        while self._sent and self._sent[0].at <= old:
-            self._proven = self._sent.popleft().place
+        now = self._clock.now()
+        there = self._written - _on_the_way(self._writer) if self._writer is not None else 0
+        while self._sent and self._sent[0].end <= there:
+            self._received.append(_Received(self._sent.popleft().place, now))
+        while self._received and self._received[0].at <= now - UNPROVEN_S * US_PER_S:
+            self._proven = self._received.popleft().place
         return self._proven
 
     async def close(self) -> None:
@@ -135,17 +157,23 @@ class SyslogSender:
 
     async def _lose(self) -> None:
         writer, self._writer = self._writer, None
-        if self._sent:
-            self._again_up_to = max(self._again_up_to, self._sent[-1].place)
+        for one in (*self._sent, *self._received):
+            self._again_up_to = max(self._again_up_to, one.place)
         self._sent.clear()
+        self._received.clear()
+        self._written = 0
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
         if writer is not None:
             writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
+            try:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
+            except TimeoutError:
+                writer.transport.abort()  # or each try would leave a connection to a receiver that reads nothing
+            except OSError:
+                pass
 
     def _frame(self, event: Event) -> bytes:
         """RFC 5424, section 6; the message in UTF-8 with its mark, and before it its length in octets."""
@@ -232,7 +260,8 @@ class _HttpSender:
         try:
             return await ask("POST", url, body, headers=headers, timeout_s=TIMEOUT_S, trust=trust, nobody=nobody)
         except NoAnswerError as error:
-            raise DeliveryFailed(str(error)) from None
+            kind = TargetSlow if isinstance(error.__cause__, TimeoutError) else DeliveryFailed
+            raise kind(str(error)) from None
 
 
 class WebhookSender(_HttpSender):
@@ -276,7 +305,7 @@ class SplunkSender(_HttpSender):
                 while not await self._is_acknowledged(ack):  # noqa: ASYNC110 - the indexer is asked
                     await asyncio.sleep(ACK_EVERY_S)
         except TimeoutError:
-            raise DeliveryFailed(f"the indexer has not acknowledged it within {ACK_WITHIN_S:.0f} s") from None
+            raise TargetSlow(f"the indexer has not acknowledged it within {ACK_WITHIN_S:.0f} s") from None
 
     async def _is_acknowledged(self, ack: int) -> bool:
         body = json.dumps({"acks": [ack]}).encode()
@@ -340,6 +369,18 @@ def _list(pieces: Sequence[Piece]) -> bytes:
 def _trust(target: Target) -> Trust:
     ca = target.options.ca_path
     return Trust(Path(ca) if ca else None, verifies=target.options.verify_tls, hint=CERTIFICATE_HINT)
+
+
+def _on_the_way(writer: asyncio.StreamWriter) -> int:
+    """Bytes that the other host has not acknowledged, as far as this one tells. Encrypted ones are a few more."""
+    waiting = writer.transport.get_write_buffer_size()
+    if sys.platform == "linux":
+        try:
+            told = fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            return sys.maxsize  # it is closed, and nothing of it is certain any more
+        waiting += int.from_bytes(told, sys.byteorder)
+    return waiting
 
 
 async def _until_end(reader: asyncio.StreamReader) -> None:
