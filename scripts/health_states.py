@@ -274,7 +274,7 @@ def _features() -> Iterable[State]:
         ("a target gets its events late", 960_000, 0),
     ):
         seen = [Progress(_siem_target(refuses=failing_ms > 0), 4_200, lag_ms, failing_ms)]
-        change = _all(_warned(siem_told(seen)), lambda snapshot, seen=seen: replace(snapshot, gauges=siem_gauges(seen)))
+        change = _all(_warned(siem_told(seen)), _with(gauges=siem_gauges(seen)))
         yield State("SIEM", name, change, "the watch over SIEM targets")
     unsent = "notifications are not taken: mail has 3 waiting (connection refused); they are sent again"
     yield State("Notifications", "a channel does not take them", _warned(unsent), "the watch over notifications")

@@ -271,7 +271,7 @@ async def test_what_still_lies_in_our_own_kernel_has_not_arrived_however_long_ag
     monkeypatch.setattr(senders, "UNPROVEN_S", 0)
     async with lazy() as (port, reads):
         sender = SyslogSender(target(TargetKind.SYSLOG, f"tcp://127.0.0.1:{port}", None), SystemClock())
-        assert (await sender.send(LARGE)).count == 10
+        assert (await sender.send(LARGE)).events == 10
         await asyncio.sleep(0.3)
         assert sender.proven() == -1, "the receiver's host has some of it, and not the end of a batch"
         reads.set()
@@ -386,7 +386,7 @@ async def test_without_verification_any_certificate_will_do(
         with pytest.raises(DeliveryFailed, match=r"not believed .*; name its authority in options\.caPath"):
             await sender_of(target(kind, url, options=Options()), SystemClock()).send([event(0)])
         sender = sender_of(target(kind, url, options=Options(verify_tls=False)), SystemClock())
-        assert (await sender.send([event(0)])).count == 1
+        assert (await sender.send([event(0)])).events == 1
         await sender.close()
 
 

@@ -51,7 +51,8 @@ class Piece(NamedTuple):
 class Shortened(NamedTuple):
     """An event that was sent without its details."""
 
-    index: int
+    place: int
+    """Its index in the ledger."""
     id: str
     bytes: int
     """With them."""
@@ -60,8 +61,8 @@ class Shortened(NamedTuple):
 class Taken(NamedTuple):
     """What a target took of a batch."""
 
-    count: int
-    """So many events from its beginning."""
+    events: int
+    """So many from its beginning."""
     shortened: tuple[Shortened, ...] = ()
 
 

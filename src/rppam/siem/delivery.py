@@ -129,7 +129,7 @@ class Delivery(LoopTask):
                 while waiting:
                     taken = await self._take(way, waiting)
                     way.shortened.extend(taken.shortened)
-                    position, waiting = waiting[taken.count - 1]["index"] + 1, waiting[taken.count :]
+                    position, waiting = waiting[taken.events - 1]["index"] + 1, waiting[taken.events :]
                     yield position
                 waited_s = 0.0
                 continue
@@ -165,11 +165,11 @@ class Delivery(LoopTask):
         proven = way.sender.proven()
         certain = position if proven is None else proven + 1
         if certain > stored:
-            over = [one for one in way.shortened if one.index < certain]
+            over = [one for one in way.shortened if one.place < certain]
             await self._targets.delivered(way.authority, self._node, way.target.id, certain, over)
             for one in over:
                 said = "SIEM target %s got event %d (%s) without its details: it has %d bytes with them"
-                log.warning(said, way.target.name, one.index, one.id, one.bytes)
+                log.warning(said, way.target.name, one.place, one.id, one.bytes)
                 way.shortened.remove(one)
         return max(certain, stored)
 

@@ -157,8 +157,8 @@ class SyslogSender:
 
     async def _lose(self) -> None:
         writer, self._writer = self._writer, None
-        for one in (*self._sent, *self._received):
-            self._again_up_to = max(self._again_up_to, one.place)
+        places = [one.place for one in self._sent] + [one.place for one in self._received]
+        self._again_up_to = max([self._again_up_to, *places])
         self._sent.clear()
         self._received.clear()
         self._written = 0

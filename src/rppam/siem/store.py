@@ -138,7 +138,8 @@ class SqlTargets:
             if not connection.execute(moved).rowcount:
                 return
             for one in shortened:
-                record(connection, "siem.shorten", Entity("siem-target", ident), details=one._asdict())
+                details = {"index": one.place, "id": one.id, "bytes": one.bytes}
+                record(connection, "siem.shorten", Entity("siem-target", ident), details=details)
 
         await self._database.write(work)
 
