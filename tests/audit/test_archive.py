@@ -261,28 +261,28 @@ async def test_the_commands_archive_what_is_new_and_verify_says_what_was_archive
     made = rppam("archive", first, "--config", config, "--json")
     assert made.returncode == 0, made.stderr
     facts = json.loads(made.stdout)
-    assert (facts["first"], facts["events"]) == (0, 22)
+    assert (facts["first"], facts["events"]) == (0, 23)
     assert first.stat().st_mode & 0o077 == 0, "names are in it"
-    assert json.loads(rppam("verify", first, "--json").stdout)["events"] == 22
+    assert json.loads(rppam("verify", first, "--json").stdout)["events"] == 23
     again = rppam("archive", second, "--config", config)
-    assert (again.returncode, "nothing is new since event 22" in again.stderr) == (0, True)
+    assert (again.returncode, "nothing is new since event 23" in again.stderr) == (0, True)
     await node.act(5)
     refused = rppam("archive", first, "--config", config)
     assert refused.returncode == 1
     assert "exists already" in refused.stderr
-    gap = rppam("archive", second, "--config", config, "--from", "30")
-    assert "the last archive ends before event 22" in gap.stderr
+    gap = rppam("archive", second, "--config", config, "--from", "40")
+    assert "the last archive ends before event 23" in gap.stderr
     assert rppam("archive", second, "--config", config, "--without-names").returncode == 0
     part = rppam("verify", second)
-    assert "This part of the ledger, from event 22 on, is whole: 7 events" in part.stdout, part.stderr
+    assert "This part of the ledger, from event 23 on, is whole: 8 events" in part.stdout, part.stderr
     assert "words" not in second.read_text()
     listed = json.loads(rppam("archives", "--config", config, "--json").stdout)["items"]
-    assert [(one["first"], one["end"]) for one in listed] == [(0, 22), (22, 29)]
+    assert [(one["first"], one["end"]) for one in listed] == [(0, 23), (23, 31)]
     assert listed[0]["sha256"] == facts["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
 
     archives, days = SqlArchives(database), 0
     done = await archives.prune(LEADER, "node1", Retention.ADMINISTRATION, days, bare=False)
-    assert done.events == 25, "but for those of the ledger itself"
+    assert done.events == 25, "but for those of the ledger itself, and of another class"
     await node.act(0)
     whole = rppam("verify", "--config", config)
     assert "25 of the events are archived; their hashes are verified." in whole.stdout, whole.stderr

@@ -45,15 +45,15 @@ async def test_list_verify_and_export_tell_the_same_story(config: Path, tmp_path
     assert listed.returncode == 0, listed.stderr
     events = [json.loads(line) for line in listed.stdout.splitlines()]
     keys = {"id", "index", "time", "action", "actor", "object", "outcome", "reason", "node", "epoch"}
-    assert len(events) == 22
+    assert len(events) == 23
     assert all(keys <= set(event) for event in events)
     assert "user.create" in rppam("list", "--config", config, "--action", "user.", "--limit", "1").stdout
     whole = rppam("verify", "--config", config, "--json")
-    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"whole": True, "events": 22, "cosigned": {}})
-    assert "whole: 22 events" in rppam("verify", "--config", config).stdout
+    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"whole": True, "events": 23, "cosigned": {}})
+    assert "whole: 23 events" in rppam("verify", "--config", config).stdout
     bundle = tmp_path / "ledger.jsonl"
     assert rppam("export", "--config", config, "--bundle", bundle).returncode == 0
-    assert json.loads(rppam("verify", bundle, "--json").stdout) == {"whole": True, "events": 22, "cosigned": {}}
+    assert json.loads(rppam("verify", bundle, "--json").stdout) == {"whole": True, "events": 23, "cosigned": {}}
     exported = rppam("export", "--config", config, "--json")
     assert sorted(json.loads(line)["id"] for line in exported.stdout.splitlines()) == sorted(
         one["id"] for one in events
@@ -92,10 +92,10 @@ async def test_a_restored_ledger_is_taken_over_by_a_command_that_is_recorded(
         await watch.check()
     assert rppam("adopt", "--config", config).returncode == 2, "a reason is needed"
     taken = rppam("adopt", "--config", config, "--reason", "restored on purpose", "--json")
-    assert json.loads(taken.stdout)["size"] == 22, taken.stderr
+    assert json.loads(taken.stdout)["size"] == 23, taken.stderr
     assert await watch.check() == ""
     (event,) = await SqlLedger(database).events(Query("ledger.adopt"))
-    assert event.document()["details"] | {"node": ""} == {"seen": 99, "adopted": 22, "node": ""}
+    assert event.document()["details"] | {"node": ""} == {"seen": 99, "adopted": 23, "node": ""}
     assert event.document()["reason"] == "restored on purpose"
 
 
@@ -133,11 +133,11 @@ async def test_cosignatures_are_verified_with_the_ledger_and_with_a_bundle(
     config: Path, database: Database, watched: Node, tmp_path: Path
 ) -> None:
     await watched.watch.check()
-    expected = {"whole": True, "events": 22, "cosigned": {"rppam/test/node1": 22}}
+    expected = {"whole": True, "events": 23, "cosigned": {"rppam/test/node1": 23}}
     assert json.loads(rppam("verify", "--config", config, "--json").stdout) == expected
     bundle = tmp_path / "ledger.jsonl"
     assert rppam("export", "--config", config, "--bundle", bundle).returncode == 0
-    assert "The first 22 are cosigned by rppam/test/node1." in rppam("verify", bundle).stdout
+    assert "The first 23 are cosigned by rppam/test/node1." in rppam("verify", bundle).stdout
     (row,) = await watched.cosigners.all()
     forged = bundle.read_text().replace(row.line.split()[2], row.line.split()[2][:-8] + "AAAAAAA=")
     bundle.write_text(forged)

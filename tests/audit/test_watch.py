@@ -70,7 +70,14 @@ async def test_the_leader_makes_a_key_says_that_it_leads_and_integrates(node: No
     assert await node.watch.check() == ""
     await node.act(3)
     actions = [event.body["action"] for event in await SqlLedger(node.database).events(Query())]
-    assert sorted(actions) == ["leader.elect", "ledger.found", "user.create", "user.create", "user.create"]
+    assert sorted(actions) == [
+        "checkpoint.context",
+        "leader.elect",
+        "ledger.found",
+        "user.create",
+        "user.create",
+        "user.create",
+    ]
     assert await node.watch.check() == ""
     await node.act(1)
     await node.act(1, epoch=8)
@@ -79,7 +86,7 @@ async def test_the_leader_makes_a_key_says_that_it_leads_and_integrates(node: No
     assert await node.watch.check() == ""
     seen = node.file.read()
     assert seen is not None
-    assert seen.checkpoint.size == 9, "one of them is that this node cosigned"
+    assert seen.checkpoint.size == 11, "one of them is that this node cosigned"
     sealed = await node.database.read(lambda connection: connection.execute(audit_keys.select()).one())
     assert len(sealed.sealed) > 60
     with pytest.raises(FencedError):
@@ -91,8 +98,8 @@ async def test_a_database_that_was_put_back_is_noticed(node: Node) -> None:
     await node.watch.check()
     await node.act(5)
     await node.watch.check()
-    await run(node.database, "DELETE FROM audit_checkpoints WHERE size > 302")
-    with pytest.raises(LedgerRolledBack, match="of which 308 were seen signed"):
+    await run(node.database, "DELETE FROM audit_checkpoints WHERE size > 303")
+    with pytest.raises(LedgerRolledBack, match="of which 309 were seen signed"):
         await node.watch.check()
     await run(node.database, "DELETE FROM audit_checkpoints")
     with pytest.raises(LedgerRolledBack, match="is empty"):
@@ -125,7 +132,7 @@ async def test_a_fork_that_is_longer_is_noticed(
     await node.database.write(wiped)
     restarted = Node(await open_database(url), tmp_path)
     await restarted.act(50)
-    with pytest.raises(LedgerRolledBack, match="its first 7 events"):
+    with pytest.raises(LedgerRolledBack, match="its first 8 events"):
         await node.watch.check()
 
 
@@ -133,12 +140,12 @@ async def test_another_key_is_not_believed_and_a_note_that_says_otherwise_is_bro
     await node.act(5)
     await node.watch.check()
     await node.act(5)
-    note = update(audit_checkpoints).where(audit_checkpoints.c.size == 13).values(size=14)
+    note = update(audit_checkpoints).where(audit_checkpoints.c.size == 14).values(size=15)
     await node.database.write(lambda connection: connection.execute(note).close())
     with pytest.raises(LedgerBroken):
         await node.watch.check()
     await node.database.write(lambda connection: connection.execute(delete(audit_keys)).close())
-    await run(node.database, "UPDATE audit_checkpoints SET size = 13 WHERE size = 14")
+    await run(node.database, "UPDATE audit_checkpoints SET size = 14 WHERE size = 15")
     stranger = Integrator(node.database, keys_of(node.database), "node1", "boot-a")
     await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
     await stranger.work(7)

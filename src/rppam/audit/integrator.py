@@ -1,4 +1,4 @@
-"""The leader's part: records that it leads, and puts committed events into the signed tree.
+"""The leader's part: records that it leads, puts committed events into the signed tree, and tells there how far it is.
 
 It goes on while events wait, so that a burst is worked off at once. A ledger that is broken stays as it is: the
 integration stops and is logged; what is recorded meanwhile waits.
@@ -13,6 +13,7 @@ from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
 from rppam.db.fence import require_leadership
 from rppam.ledger.checkpoint import Signer
+from rppam.ledger.leading import Leading
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import BATCH, SqlLedger
@@ -29,6 +30,7 @@ class Integrator:
         self._announced = 0
         """The epoch of which it is recorded that this node leads."""
         self._signer: Signer | None = None
+        self.leading: Final = Leading(node, keys.origin)
 
     async def work(self, epoch: int) -> None:
         """One round. Raises a ``LedgerError``, a ``DatabaseError``, or that a newer leader has written."""
@@ -37,8 +39,10 @@ class Integrator:
             self._signer = await self._keys.signer(authority, self._node)
             await self._database.write(lambda connection: self._announce(connection, authority))
             self._announced = epoch
+            self.leading.begin()
         assert self._signer is not None  # of the round that announced
-        while await self._ledger.integrate(authority, self._node, self._keys.origin, self._signer) == BATCH:
+        place = self._node, self._keys.origin, self._signer
+        while await self._ledger.integrate(authority, *place, self.leading) == BATCH:
             pass
 
     def _announce(self, connection: Connection, authority: Authority) -> None:

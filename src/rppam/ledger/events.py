@@ -102,6 +102,13 @@ ACTIONS: Final = Catalogue(
         Action("leader.elect", "node", "A node became the leader", _C, "its epoch"),
         Action("ledger.found", "ledger", "The ledger began, or got a new signing key", _C, "the public key"),
         Action("ledger.cosigner", "ledger", "A member cosigned with a key that it did not have before", _C, "the key"),
+        Action(
+            "checkpoint.context",
+            "ledger",
+            "The leader told how far the ledger had come",
+            _C,
+            "the leader, and of each writer with new events the number and hash of its last one",
+        ),
         Action("ledger.adopt", "ledger", "A restored ledger was taken over by an administrator", _C, "size and root"),
     )
 )

@@ -13,7 +13,7 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, event, insert
 
@@ -38,6 +38,19 @@ _CLOCK_HOLDS_US: Final = 1_000_000
 _Known = tuple[Retention, int, str]
 """What a word is remembered by: the class of the events that it stands in, the day, and the word. So words of one class
 age apart from those of others, and none is young because of an event of today."""
+
+
+class Chain(NamedTuple):
+    """How far a writer has come that is no connection: whoever keeps it gives it to :func:`record_placed`."""
+
+    writer: str
+    next: int = 0
+    previous: str = FIRST
+
+
+def new_chain() -> Chain:
+    """The chain of a new writer."""
+    return Chain(str(uuid.uuid4()))
 
 
 class _Writer:
@@ -118,6 +131,29 @@ def record(
     writer.next += 1
     writer.previous = digest
     return str(body["id"])
+
+
+def record_placed(
+    connection: Connection, chain: Chain, leaf: int, action: str, target: Entity, epoch: int, details: Mapping[str, Any]
+) -> Chain:
+    """Write one event at once, at its place ``leaf`` in the tree; ``chain`` with it at its end.
+
+    For whoever appends to the tree in this transaction. Where that is undone, ``chain`` is not to be gone on with: what
+    became of a commit may not be known.
+    """
+    held = connection.info.get(_WRITER)
+    writer = _begin(connection)
+    try:
+        writer.id, writer.next, writer.previous = chain
+        record(connection, action, target, epoch=epoch, details=details)
+    finally:
+        connection.info[_WRITER] = held
+        if held is None:
+            del connection.info[_WRITER]
+    for row in writer.fresh.values():
+        connection.execute(_INSERT_WORD, row)
+    connection.execute(_INSERT, writer.events[0] | {"leaf": leaf})
+    return Chain(writer.id, writer.next, writer.previous)
 
 
 def unwritten(connection: Connection) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -19,8 +19,10 @@ from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import Checkpoint, Signer, signed
 from rppam.ledger.errors import EventUnknown, LedgerBroken
+from rppam.ledger.leading import ACTION, Leading, untold_heads
 from rppam.ledger.merkle import Frontier, Hashes, consistency_proof, inclusion_proof
-from rppam.ledger.model import FIRST, Event, Remains, refs_of
+from rppam.ledger.model import FIRST, Entity, Event, Remains, refs_of
+from rppam.ledger.record import Chain, record_placed
 from rppam.ledger.tables import (
     audit_archived,
     audit_checkpoints,
@@ -85,32 +87,46 @@ class SqlLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def integrate(self, authority: Authority, node: str, origin: str, signer: Signer) -> int:
-        """Put events that wait into the tree and sign it; how many there were.
+    async def integrate(
+        self, authority: Authority, node: str, origin: str, signer: Signer, leading: Leading | None = None
+    ) -> int:
+        """Put events that wait into the tree, with what ``leading`` has to tell of it, and sign it; how many waited.
 
         Raises :class:`~rppam.http.errors.FencedError` where a newer leader has written, :class:`LedgerBroken`, a
         ``DatabaseError``.
         """
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> tuple[int, Chain | None]:
             newest = _newest(connection)
             tree = newest.frontier if newest else Frontier()
             waiting = connection.execute(_WAITING).all()
-            if not waiting:
-                return 0
+            size, told = tree.size, None
             _append(connection, tree, waiting)
+            if leading is not None and leading.is_due(batch=bool(waiting)):
+                told = _tell(connection, tree, size, leading, authority.epoch)
+            if tree.size == size:
+                return 0, None
             # Last, so that leadership's own use of the fence waits for no batch. Two leaders at once take the same
             # places: the later one meets those of the earlier one, or the fence.
             require_leadership(connection, authority.epoch, node, authority.boot_id)
             note = signed(Checkpoint(origin, tree.size, tree.root()), signer)
             row = {"size": tree.size, "frontier": tree.pack(), "epoch": authority.epoch, "node": node, "note": note}
             connection.execute(insert(audit_checkpoints).values(**row, made_at=NowMs()))
-            return len(waiting)
+            return len(waiting), told
 
         # Looked at first: an idle cluster writes nothing.
-        if not await self._database.read(lambda connection: connection.execute(_WAITING.limit(1)).first()):
+        is_due = leading is not None and leading.is_due(batch=False)
+        if not is_due and not await self._database.read(lambda one: one.execute(_WAITING.limit(1)).first()):
             return 0
-        return await self._database.write(work)
+        try:
+            count, told = await self._database.write(work)
+        except BaseException:
+            if leading is not None:
+                leading.lost()
+            raise
+        if leading is not None:
+            leading.placed(count, told)
+        return count
 
     async def events(self, query: Query) -> list[Event]:
         """Events in the order of the tree, at the end those that wait for their place; or the newest first."""
@@ -267,18 +283,42 @@ def _first_flaw(waiting: Sequence[Row[Any]], last: dict[str, tuple[int, str]]) -
 
 
 def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> None:
-    writers = audit_writers.c
+    if not waiting:
+        return
     last = _last_of(connection, waiting)
     if flaw := _first_flaw(waiting, last):
         raise LedgerBroken(flaw)
     places, nodes = [], []
     for row in waiting:
         places.append({"row": row.seq, "place": tree.size})
-        nodes += [
-            {"level": level, "position": position, "hash": one}
-            for level, position, one in tree.append(bytes.fromhex(row.hash))
-        ]
+        nodes += _grown(tree, row.hash)
     connection.execute(_PLACE, places)
+    _keep(connection, nodes, last)
+
+
+def _tell(connection: Connection, tree: Frontier, size: int, leading: Leading, epoch: int) -> Chain | None:
+    """Append how far the writers have come since it was told last; ``None`` where none of them has."""
+    told, nodes, target = leading.chain, [], Entity("ledger", leading.origin)
+    for heads in untold_heads(connection, size):
+        facts = {"leader": leading.node, "heads": heads}
+        told = record_placed(connection, told, tree.size, ACTION, target, epoch, facts)
+        nodes += _grown(tree, told.previous)
+    if told is leading.chain:
+        return None
+    _keep(connection, nodes, {told.writer: (told.next - 1, told.previous)})
+    return told
+
+
+def _grown(tree: Frontier, digest: str) -> list[dict[str, Any]]:
+    """Append a leaf; the rows of what is complete now."""
+    return [
+        {"level": level, "position": position, "hash": one}
+        for level, position, one in tree.append(bytes.fromhex(digest))
+    ]
+
+
+def _keep(connection: Connection, nodes: Sequence[dict[str, Any]], last: dict[str, tuple[int, str]]) -> None:
+    writers = audit_writers.c
     if nodes:
         connection.execute(insert(audit_nodes), nodes)
     heads = insert_into(connection, audit_writers)
