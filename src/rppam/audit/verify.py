@@ -18,6 +18,7 @@ from rppam.ledger.checkpoint import (
     read_checkpoint,
     verifier_of,
 )
+from rppam.ledger.leading import ACTION as CONTEXT
 from rppam.ledger.merkle import Frontier
 from rppam.ledger.model import FIRST, Event, Remains
 
@@ -57,8 +58,9 @@ class Verification:
     seen: Checkpoint | None = None
     """What this host has seen signed, if anything."""
     tree: Frontier = field(default_factory=Frontier)
-    epoch: int = 0
-    """The highest epoch of an election so far."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """The epoch of the last election, and of the last ``checkpoint.context``. Neither falls; one may be ahead of the
+    other, as an election waits for its place behind what was recorded before it."""
     archived: int = 0
     """Of how many events there is only the hash."""
     batches: int | None = None
@@ -175,10 +177,44 @@ class Verification:
         if action == "ledger.prune":
             self._tell(place, body)
         if action == "leader.elect" and isinstance(epoch, int):
-            leader = self._leaders.setdefault(epoch, node)
-            if leader != node:
-                raise Tampered(place, f"{leader} and {node} were both elected in epoch {epoch}")
-            self.epoch = max(self.epoch, epoch)
+            self._lead(place, action, epoch, node)
+        if action == CONTEXT:
+            self._tell_context(place, body)
+
+    def _lead(self, place: str, action: str, epoch: int, node: str) -> None:
+        """A node led in an epoch: no other did, and none of a later one before it."""
+        leader = self._leaders.setdefault(epoch, node)
+        if leader != node:
+            raise Tampered(place, f"{leader} and {node} were both elected in epoch {epoch}")
+        before = self.epochs.get(action, 0)
+        if epoch < before:
+            raise Tampered(place, f"the epoch falls from {before} to {epoch}: a leader of the past has written it")
+        self.epochs[action] = epoch
+
+    def _tell_context(self, place: str, body: Mapping[str, Any]) -> None:
+        try:
+            leader, epoch = str(body["details"]["leader"]), int(body["epoch"])
+            heads = [(str(writer), int(number), str(digest)) for writer, number, digest in body["details"]["heads"]]
+        except (KeyError, TypeError, ValueError):
+            raise Tampered(place, "it does not say who leads and how far the writers had come") from None
+        self._lead(place, CONTEXT, epoch, leader)
+        for writer, number, digest in heads:
+            last = self._last.get(writer)
+            if last is None and self.is_part:
+                self._last[writer] = number, digest
+            elif last is None or last[0] < number:
+                found = "there is none" if last is None else f"there are those up to {last[0]}"
+                raise Tampered(
+                    place,
+                    f"it says that the writer {writer} had come to its event {number}, and before it {found}: the rest "
+                    "was cut off",
+                )
+            elif last != (number, digest):
+                raise Tampered(
+                    place,
+                    f"it says that the writer {writer} had come to its event {number}, and before it there is another "
+                    f"last one, {last[0]}",
+                )
 
     def _tell(self, place: str, body: Mapping[str, Any]) -> None:
         try:
