@@ -32,6 +32,9 @@ class Leader:
         self.leading = Leading("node1", ORIGIN, lambda: self.time_us)
 
     async def integrate(self) -> int:
+        if self.leading.note is None:
+            newest = await self.ledger.newest()
+            self.leading.note = "" if newest is None else newest.note
         return await self.ledger.integrate(LEADER, "node1", ORIGIN, SIGNER, self.leading)
 
     async def act(self, count: int = 1) -> None:

@@ -38,9 +38,9 @@ class Node:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
-        self.integrator = Integrator(database, keys_of(database), "node1", "boot-a")
         self.cosigner = Cosigner(folder, "rppam/test/node1", SystemClock())
         self.file = self.cosigner.file
+        self.integrator = Integrator(database, keys_of(database), "node1", "boot-a", self.file)
         self.cosigners = SqlCosigners(database)
         self.watch = LedgerWatch(SqlLedger(database), keys_of(database), self.cosigner, self.cosigners)
 
@@ -127,10 +127,12 @@ async def test_a_fork_that_is_longer_is_noticed(
 
     await node.database.write(acts_twice)
     await node.database.write(wiped_but_for_the_last)
+    stranger = Integrator(node.database, keys_of(node.database), "node1", "boot-a")
     with pytest.raises(LedgerBroken, match="expected event 0 of its writer"):
-        await node.integrator.work(7)
+        await stranger.work(7)
     await node.database.write(wiped)
-    restarted = Node(await open_database(url), tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    restarted = Node(await open_database(url), tmp_path / "elsewhere")
     await restarted.act(50)
     with pytest.raises(LedgerRolledBack, match="its first 8 events"):
         await node.watch.check()

@@ -225,7 +225,8 @@ def export(
 def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     """Have this host's node believe the ledger that is in the database now, after it was restored on purpose.
 
-    Each node remembers for itself what it has seen: run it on every node's host. It is recorded.
+    Each node remembers for itself what it has seen: run it on every node's host. It is recorded. The leader signs
+    nothing new until its own node has adopted it.
     """
     from getpass import getuser
 
@@ -251,10 +252,11 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
         keys = SigningKeys(reading.database, data_keys_of(settings, reading.database), origin)
         file = SeenFile(settings.node.data_dir / SEEN_FILE)
         seen = reading.ask(adopted(reading.ledger, keys, file, recorded))
+    size = 0 if seen is None else seen.checkpoint.size
     if as_json:
-        click.echo(json.dumps({"size": seen.checkpoint.size, "node": settings.node.node_name}))
+        click.echo(json.dumps({"size": size, "node": settings.node.node_name}))
     else:
-        click.echo(f"{settings.node.node_name} believes the ledger of {seen.checkpoint.size} events from now on.")
+        click.echo(f"{settings.node.node_name} believes the ledger of {size} events from now on.")
     return Exit.DONE
 
 

@@ -168,7 +168,7 @@ class Verification:
     def _follow(self, place: str, body: Mapping[str, Any], digest: str) -> None:
         try:
             writer, number, previous = str(body["writer"]), int(body["number"]), str(body["previous"])
-            action, epoch, node = str(body["action"]), body["epoch"], str(body["node"])
+            action, epoch, target = str(body["action"]), body["epoch"], str(body["object"]["id"])
         except (KeyError, TypeError, ValueError):
             raise Tampered(place, "its text is no event") from None
         before = self._next(place, writer, number, digest)
@@ -177,7 +177,7 @@ class Verification:
         if action == "ledger.prune":
             self._tell(place, body)
         if action == "leader.elect" and isinstance(epoch, int):
-            self._lead(place, action, epoch, node)
+            self._lead(place, action, epoch, target)
         if action == CONTEXT:
             self._tell_context(place, body)
 

@@ -11,7 +11,7 @@ from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.keys import SigningKeys
 from rppam.cluster.health.model import GaugeView
 from rppam.ledger.checkpoint import CheckpointRefused, read_checkpoint, verifier_of
-from rppam.ledger.cosigner import Cosigner, Offer, Seen, SeenFile
+from rppam.ledger.cosigner import Cosigner, Offer, Seen, SeenFile, doubted
 from rppam.ledger.errors import EventUnknown, LedgerBroken, LedgerRolledBack, LedgerUnwatched
 from rppam.ledger.store import Signed, SqlLedger
 
@@ -22,25 +22,57 @@ COSIGNED_MS: Final = 60_000
 """A member whose last cosignature is older, and not of the newest checkpoint, is missing."""
 
 
-async def adopted(ledger: SqlLedger, keys: SigningKeys, file: SeenFile, record: Callable[..., Awaitable[None]]) -> Seen:
+async def adopted(
+    ledger: SqlLedger, keys: SigningKeys, file: SeenFile, record: Callable[..., Awaitable[None]]
+) -> Seen | None:
     """Take the ledger that is in the database for the one that this node has seen, and record that.
 
-    Raises :class:`LedgerBroken` where it is not signed by its own key, a ``DatabaseError``, OSError.
+    ``None``: it is an empty one. Raises :class:`LedgerBroken` where it is not signed by its own key,
+    :class:`EventUnknown` where it is empty and this node has seen none, a ``DatabaseError``, :class:`LedgerUnwatched`.
     """
     newest, verifier = await ledger.newest(), await keys.verifier()
-    if newest is None or verifier is None:
-        raise EventUnknown("the ledger has no signed checkpoint yet: there is nothing to take over")
     try:
-        before = await asyncio.to_thread(file.read)
+        before, is_known = await asyncio.to_thread(file.read), True
     except LedgerUnwatched:
-        before = None
+        before, is_known = None, False
+    size = before.checkpoint.size if before else 0
+    if newest is None:
+        if before is None and is_known:
+            raise EventUnknown("the ledger has no signed checkpoint yet: there is nothing to take over")
+        await record(size, 0)
+        await asyncio.to_thread(file.forget)
+        return None
+    if verifier is None:
+        raise LedgerBroken(_NO_KEY)
     try:
         seen = Seen(verifier.text(), read_checkpoint(newest.note, verifier))
     except CheckpointRefused as error:
         raise LedgerBroken(f"the checkpoint of {newest.size} events: {error}") from None
-    await record(before.checkpoint.size if before else 0, seen.checkpoint.size)
+    await record(size, seen.checkpoint.size)
     await asyncio.to_thread(file.write, seen)
     return seen
+
+
+async def require_followed(ledger: SqlLedger, keys: SigningKeys, seen: Seen, newest: Signed | None) -> None:
+    """Let a ledger pass that follows from what was ``seen``, and goes on to be signed by the key of that.
+
+    Raises :class:`LedgerRolledBack`, :class:`LedgerBroken` where the tree is not what is signed, a ``DatabaseError``.
+    """
+    size = seen.checkpoint.size
+    if newest is None:
+        raise LedgerRolledBack(f"the ledger is empty; this node has seen {size} events of it signed")
+    proof = await ledger.consistency(size, newest.size) if size <= newest.size else []
+    checkpoint, why = doubted(seen, Offer(seen.key, newest.note, size, tuple(proof)))
+    if checkpoint is None:
+        raise LedgerRolledBack(f"the ledger is not the one that this node has seen: {why}")
+    if checkpoint.size != newest.size or checkpoint.root != newest.frontier.root():
+        raise LedgerBroken(f"the checkpoint of {newest.size} events is not the one that its note signs")
+    verifier = await keys.verifier()
+    if verifier is None or verifier.text() != seen.key:
+        raise LedgerRolledBack("the signing key in the database is not the one that this node has seen")
+
+
+_NO_KEY: Final = "there are checkpoints, and no key that has signed them"
 
 
 class LedgerWatch:
@@ -98,7 +130,7 @@ class LedgerWatch:
     async def _key(self) -> str:
         verifier = await self._keys.verifier()
         if verifier is None:
-            raise LedgerBroken("there are checkpoints, and no key that has signed them")
+            raise LedgerBroken(_NO_KEY)
         return verifier.text()
 
     async def _late(self, newest: Signed | None) -> str:

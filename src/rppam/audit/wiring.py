@@ -15,7 +15,7 @@ from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.ledger.acts import Recorder
 from rppam.ledger.checkpoint import origin_of
-from rppam.ledger.cosigner import Cosigner
+from rppam.ledger.cosigner import SEEN_FILE, Cosigner, SeenFile
 from rppam.ledger.store import SqlLedger
 from rppam.settings.store import SqlSettingsStore
 
@@ -35,7 +35,8 @@ def wire(base: Foundation, services: Services) -> None:
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Put events into the tree, and ask the witnesses to cosign it."""
     keys = _keys(base)
-    integrator = Integrator(base.database, keys, base.node, base.boot_id)
+    seen = SeenFile(base.config.node.data_dir / SEEN_FILE)
+    integrator = Integrator(base.database, keys, base.node, base.boot_id, seen)
     settings = SqlSettingsStore(base.database)
     ageing = Ageing(SqlRetention(base.database), settings)
     pruning = Pruning(SqlArchives(base.database), settings, base.node, base.boot_id)

@@ -92,6 +92,13 @@ class SeenFile:
         except OSError as error:
             raise LedgerUnwatched(f"{self.path} cannot be written: {error.strerror}") from None
 
+    def forget(self) -> None:
+        """Remember nothing. Raises :class:`LedgerUnwatched`."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise LedgerUnwatched(f"{self.path} cannot be removed: {error.strerror}") from None
+
 
 class Cosigner:
     """See the module. One for each member."""
@@ -110,20 +117,9 @@ class Cosigner:
     def judge(self, offer: Offer) -> Judged:
         """Cosign, or say why not. Blocks for as long as a disk takes. Raises :class:`LedgerUnwatched`."""
         seen = self.file.read()
-        size = 0 if seen is None else seen.checkpoint.size
-        try:
-            checkpoint = read_checkpoint(offer.note, verifier_of(offer.key if seen is None else seen.key))
-        except CheckpointRefused as error:
-            return Judged(size, why=f"the checkpoint is not signed by the key that was seen first: {error}")
-        if seen is not None and checkpoint != seen.checkpoint:
-            if checkpoint.origin != seen.checkpoint.origin:
-                return Judged(size, why=f"expected the ledger {seen.checkpoint.origin}, found {checkpoint.origin}")
-            if checkpoint.size < size:
-                return Judged(size, why=f"it has {checkpoint.size} events, of which {size} were seen signed")
-            if offer.since != size:
-                return Judged(size)
-            if not is_consistent(size, seen.checkpoint.root, checkpoint.size, checkpoint.root, offer.proof):
-                return Judged(size, why=f"its first {size} events are not those that were seen signed")
+        checkpoint, why = doubted(seen, offer)
+        if checkpoint is None:
+            return Judged(0 if seen is None else seen.checkpoint.size, why=why)
         signer = self._own()
         if seen is None or checkpoint != seen.checkpoint:
             self.file.write(Seen(offer.key if seen is None else seen.key, checkpoint))
@@ -145,6 +141,29 @@ class Cosigner:
         raw = Ed25519PrivateKey.generate().private_bytes_raw()
         _put(self._path, base64.b64encode(raw))
         return raw
+
+
+def doubted(seen: Seen | None, offer: Offer) -> tuple[Checkpoint | None, str]:
+    """The checkpoint of an offer that follows from what was ``seen``; else nothing, and why it does not.
+
+    Neither: the proof only begins elsewhere.
+    """
+    try:
+        checkpoint = read_checkpoint(offer.note, verifier_of(offer.key if seen is None else seen.key))
+    except CheckpointRefused as error:
+        return None, f"the checkpoint is not signed by the key that was seen first: {error}"
+    if seen is None or checkpoint == seen.checkpoint:
+        return checkpoint, ""
+    origin, size, root = seen.checkpoint
+    if checkpoint.origin != origin:
+        return None, f"expected the ledger {origin}, found {checkpoint.origin}"
+    if checkpoint.size < size:
+        return None, f"it has {checkpoint.size} events, of which {size} were seen signed"
+    if offer.since != size:
+        return None, ""
+    if not is_consistent(size, root, checkpoint.size, checkpoint.root, offer.proof):
+        return None, f"its first {size} events are not those that were seen signed"
+    return checkpoint, ""
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -36,20 +36,28 @@ class Leading:
         self._now_us = now_us
         self.chain = new_chain()
         """Of the events that this leader tells of itself."""
+        self.note: str | None = None
+        """Of the newest checkpoint, which this leader has signed itself or held against what it has seen; empty: there
+        is none. ``None``: it has not looked yet, and signs nothing."""
         self._owes = False
         """Something got its place, and no event has told of it yet."""
         self._not_before_us = 0
 
     def begin(self) -> None:
         """A leadership begins."""
+        self.note = None
         self._not_before_us = 0
 
     def is_due(self, *, batch: bool) -> bool:
         """Return whether to tell now; ``batch``: something gets its place now."""
         return (batch or self._owes) and self._now_us() >= self._not_before_us
 
-    def placed(self, count: int, chain: Chain | None) -> None:
-        """So many events got their place, and what was told with them goes up to ``chain``; ``None``: nothing was."""
+    def placed(self, count: int, chain: Chain | None, note: str | None) -> None:
+        """So many events got their place, and what was told with them goes up to ``chain``; ``None``: nothing was.
+
+        ``note``: of the newest checkpoint now; ``None``: it was another one than expected, so nothing was done.
+        """
+        self.note = note
         if chain is not None:
             self.chain, self._owes = chain, False
             self._not_before_us = self._now_us() + EVERY_US
@@ -60,7 +68,7 @@ class Leading:
 
     def lost(self) -> None:
         """A transaction failed, or nobody knows. What it told may be there or not: a new writer goes on."""
-        self.chain = new_chain()
+        self.chain, self.note = new_chain(), None
 
 
 def untold_heads(connection: Connection, size: int) -> Iterator[Sequence[Head]]:

@@ -92,12 +92,16 @@ class SqlLedger:
     ) -> int:
         """Put events that wait into the tree, with what ``leading`` has to tell of it, and sign it; how many waited.
 
+        Nothing is done where the newest checkpoint is not the one that ``leading`` knows.
         Raises :class:`~rppam.http.errors.FencedError` where a newer leader has written, :class:`LedgerBroken`, a
         ``DatabaseError``.
         """
 
-        def work(connection: Connection) -> tuple[int, Chain | None]:
+        def work(connection: Connection) -> tuple[int, Chain | None, str | None]:
             newest = _newest(connection)
+            before = newest.note if newest else ""
+            if leading is not None and leading.note != before:
+                return 0, None, None
             tree = newest.frontier if newest else Frontier()
             waiting = connection.execute(_WAITING).all()
             size, told = tree.size, None
@@ -105,27 +109,27 @@ class SqlLedger:
             if leading is not None and leading.is_due(batch=bool(waiting)):
                 told = _tell(connection, tree, size, leading, authority.epoch)
             if tree.size == size:
-                return 0, None
+                return 0, None, before
             # Last, so that leadership's own use of the fence waits for no batch. Two leaders at once take the same
             # places: the later one meets those of the earlier one, or the fence.
             require_leadership(connection, authority.epoch, node, authority.boot_id)
             note = signed(Checkpoint(origin, tree.size, tree.root()), signer)
             row = {"size": tree.size, "frontier": tree.pack(), "epoch": authority.epoch, "node": node, "note": note}
             connection.execute(insert(audit_checkpoints).values(**row, made_at=NowMs()))
-            return len(waiting), told
+            return len(waiting), told, note
 
         # Looked at first: an idle cluster writes nothing.
         is_due = leading is not None and leading.is_due(batch=False)
         if not is_due and not await self._database.read(lambda one: one.execute(_WAITING.limit(1)).first()):
             return 0
         try:
-            count, told = await self._database.write(work)
+            count, told, note = await self._database.write(work)
         except BaseException:
             if leading is not None:
                 leading.lost()
             raise
         if leading is not None:
-            leading.placed(count, told)
+            leading.placed(count, told, note)
         return count
 
     async def events(self, query: Query) -> list[Event]:
