@@ -245,6 +245,8 @@ def _stores() -> Iterable[State]:
     yield State("Ledger", "what was seen of it cannot be kept", _warned(kept), "cannot be written")
     doubted = "RPPAM-8002: the ledger is not the one that was seen by pam-3 (it has 7 events; pam-3 has seen 9)"
     yield State("Ledger", "another node does not believe it", _warned(doubted), "the ledger")
+    anew = "within the last day these members had lost what they had seen of the ledger, and began anew: pam-3"
+    yield State("Ledger", "a member began anew", _warned(anew), "began anew")
     yield from _features()
 
 

@@ -66,6 +66,7 @@ MESSAGES = (
     CheckpointOffer(ONE, "rppam/cluster-001+0f0f0f0f+AQ==", "rppam/cluster-001\n9\nAA==\n\n", 5, ("0f" * 32,)),
     CheckpointAnswer(ONE, 9, "rppam/cluster-001/witness1+0f0f0f0f+BA==", "\u2014 rppam/cluster-001/witness1 AA==\n"),
     CheckpointAnswer(ONE, 9, "rppam/cluster-001/witness1+0f0f0f0f+BA==", why="its first 9 events are not those"),
+    CheckpointAnswer(ONE, 9, "", "\u2014 AA==\n", "", TWO, "put back on purpose", "root", 12),
 )  # fmt: skip
 GREETINGS = (
     Greeting(Purpose.LINK, "cluster-001", "node1", ONE, TWO, "10.0.0.1:5201", "https://10.0.0.1:7101"),
@@ -91,6 +92,11 @@ def test_what_the_member_link_said_is_read() -> None:
     greetings, rest = LINK.read_bytes().splitlines()[:2], LINK.read_bytes().splitlines()[3:]
     assert tuple(map(decode_greeting, greetings)) == GREETINGS
     assert tuple(map(decode, rest)) == MESSAGES
+
+
+def test_a_cosignature_of_the_release_before_is_read() -> None:
+    said = b'{"type":"checkpoint-answer","number":"%s","size":9,"key":"k","line":"l","why":""}' % ONE.encode()
+    assert decode(said) == CheckpointAnswer(ONE, 9, "k", "l")
 
 
 def test_a_heartbeat_is_what_it_was() -> None:

@@ -220,13 +220,15 @@ def export(
 
 @command.command(context_settings=_HELP, epilog='Example: rppam audit adopt --reason "restored the backup of 2 March"')
 @click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--witness", is_flag=True, help="This host has a witness: also if the config's name says so.")
 @click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
+def adopt(*, reason: str, witness: bool, config: Path | None, as_json: bool) -> int:
     """Have this host's node believe the ledger that is in the database now, after it was restored on purpose.
 
     Each node remembers for itself what it has seen: run it on every node's host. It is recorded. The leader signs
-    nothing new until its own node has adopted it.
+    nothing new until its own node has adopted it. A witness has no database: there it has the witness believe the next
+    checkpoint that a leader shows it within the hour, signed by the same key; that leader records it.
     """
     from getpass import getuser
 
@@ -234,12 +236,17 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     from rppam.audit.reading import Reading
     from rppam.audit.watch import adopted
     from rppam.cluster.link.data_keys import data_keys_of
+    from rppam.config.places import WITNESS_CONFIG, config_path
     from rppam.kernel.actor import Actor, ActorKind, acting
     from rppam.ledger.checkpoint import origin_of
     from rppam.ledger.cosigner import SEEN_FILE, SeenFile
     from rppam.ledger.model import Entity
     from rppam.ledger.record import record
 
+    if not reason.strip():
+        raise click.BadParameter("expected why, found nothing", param_hint="--reason")
+    if witness or config_path(config).name == WITNESS_CONFIG:
+        return _adopt_as_witness(config, reason, as_json=as_json)
     with Reading(config) as reading, acting(Actor(ActorKind.HOST, name=getuser())):
         settings, origin = reading.settings, origin_of(reading.settings.cluster.cluster_id)
 
@@ -257,6 +264,29 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
         click.echo(json.dumps({"size": size, "node": settings.node.node_name}))
     else:
         click.echo(f"{settings.node.node_name} believes the ledger of {size} events from now on.")
+    return Exit.DONE
+
+
+def _adopt_as_witness(config: Path | None, reason: str, *, as_json: bool) -> int:
+    from getpass import getuser
+
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path, default_places, witness_places
+    from rppam.config.rules import witness_problems
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.ledger.cosigner import SEEN_FILE, SeenFile, adopt_next
+
+    path = config_path(config, witness_places(default_places()))
+    settings = load_settings(path, check_built=witness_problems)
+    file = SeenFile(settings.node.data_dir / SEEN_FILE)
+    seen = adopt_next(file, reason, getuser(), SystemClock().wall_ms())
+    if as_json:
+        click.echo(json.dumps({"seen": seen.checkpoint.size, "node": settings.node.node_name}))
+    else:
+        click.echo(
+            f"{settings.node.node_name} has seen {seen.checkpoint.size} events, and believes the next checkpoint that "
+            "a leader shows it within the hour."
+        )
     return Exit.DONE
 
 

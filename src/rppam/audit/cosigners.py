@@ -4,6 +4,7 @@ Decides whose cosignature is kept: one that verifies under the key that its memb
 recorded in the ledger itself. A witness that does not believe the ledger is named in every node's health.
 """
 
+import json
 import logging
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -13,26 +14,28 @@ from rppam.audit.keys import SigningKeys
 from rppam.cluster.link.codec import CheckpointAnswer, CheckpointOffer
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, insert_into
+from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import CheckpointRefused, cosigned_at, verifier_of
-from rppam.ledger.cosigner import Judged
+from rppam.ledger.cosigner import Adoption, Judged
 from rppam.ledger.errors import LedgerRolledBack
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import Signed, SqlLedger
-from rppam.ledger.tables import audit_cosigners
+from rppam.ledger.tables import DAY_MS, audit_cosigners, audit_events
 
 log: Final = logging.getLogger("rppam.audit")
 
 EVERY_S: Final = 2.0
+RESET_TOLD_MS: Final = DAY_MS
+"""For so long health names a member that began anew."""
 _C: Final = audit_cosigners.c
+_E: Final = audit_events.c
 _REMEDY: Final = (
-    "If the database was restored on purpose, take it over with 'rppam audit adopt' on every node's host, and delete "
-    "ledger.json in the data directory of each witness that is named. If not, somebody has replaced it: keep it for an "
-    "investigation."
+    "If the database was restored on purpose, take it over with 'rppam audit adopt' on the host of every node and of each "
+    "witness that is named. If not, somebody has replaced it: keep it for an investigation."
 )
-"""A witness has no command to adopt with: it has no database."""
 
 
 class Cosigned(NamedTuple):
@@ -72,8 +75,9 @@ class SqlCosigners:
 
         def work(connection: Connection) -> None:
             known = connection.execute(select(_C.key).where(_C.name == name)).scalar_one_or_none()
-            if known != key:
-                record(connection, "ledger.cosigner", Entity("ledger", name), details={"key": key})
+            is_told = bool(judged.line and judged.life)
+            recorded = _life_of(connection, name) if is_told else judged.life
+            _record(connection, name, key if known != key else "", recorded, judged)
             facts: dict[str, Any] = {"key": key, "why": judged.why, "at": NowMs()}
             if judged.line:
                 facts |= {"size": judged.size, "line": judged.line}
@@ -92,12 +96,25 @@ class SqlCosigners:
             )
 
     async def refusals(self) -> str:
-        """A warning that names who does not believe the ledger, or nothing."""
+        """A warning that names who does not believe the ledger, or who began anew, or nothing."""
         told = [f"{one.name.rpartition('/')[2]} ({one.why})" for one in await self.all() if one.why]
         if not told:
-            return ""
+            return await self._resets()
         code = LedgerRolledBack.row.code
         return f"{code}: the ledger is not the one that was seen by {', '.join(told)}. {_REMEDY}"
+
+    async def _resets(self) -> str:
+        wanted = select(_E.object_id, _E.body).where(_E.action == "ledger.reset", _E.time > NowMs() - RESET_TOLD_MS)
+        rows = await self._database.read(lambda connection: connection.execute(wanted.order_by(_E.seq)).all())
+        # The newest of each.
+        found = {row.object_id.rpartition("/")[2]: json.loads(row.body)["details"]["seen"] for row in rows}
+        if not found:
+            return ""
+        told = ", ".join(f"{name} (it had cosigned {seen} events)" for name, seen in sorted(found.items()))
+        return (
+            f"within the last day these members had lost what they had seen of the ledger, and began anew: {told}; "
+            "find out who emptied their data directory, and let 'rppam audit verify' read the ledger"
+        )
 
 
 class Witnesses(Protocol):
@@ -145,7 +162,8 @@ class WitnessCosignatures:
             answer = await self._offer(witness, newest, key, answer.size)
         if answer is None or not (answer.line or answer.why):
             return
-        judged = Judged(answer.size, answer.line, answer.why)
+        adoption = Adoption(answer.adopted, answer.by, answer.before) if answer.adopted else None
+        judged = Judged(answer.size, answer.line, answer.why, answer.life, adoption)
         if judged.line:
             try:
                 verifier = verifier_of(answer.key)
@@ -164,6 +182,32 @@ class WitnessCosignatures:
         hashes = tuple(one.hex() for one in proof)
         offer = CheckpointOffer(self._entropy.nonce(), key, newest.note, since, hashes)
         return await self._link.offer_checkpoint(witness, offer)
+
+
+def _record(connection: Connection, name: str, key: str, recorded: str, judged: Judged) -> None:
+    """Record what is new of a member: its ``key``, if it has one that it did not have before, and its life."""
+    target, is_new = Entity("ledger", name), judged.life != recorded
+    life = {"life": judged.life} if judged.life else {}
+    if key or (is_new and not recorded):
+        record(connection, "ledger.cosigner", target, details=({"key": key} if key else {}) | life)
+    if is_new and judged.adoption is not None:
+        reason, by, before, _ = judged.adoption
+        facts = {"seen": before, "adopted": judged.size, "node": name.rpartition("/")[2]} | life
+        who = Actor(ActorKind.HOST, name=by)
+        record(connection, "ledger.adopt", target, reason=reason, details=facts, actor=who)
+    elif is_new and recorded:
+        had = connection.execute(select(_C.size).where(_C.name == name)).scalar_one_or_none()
+        record(connection, "ledger.reset", target, details={"seen": int(had or 0), "begins": judged.size} | life)
+
+
+def _life_of(connection: Connection, name: str) -> str:
+    """Of what a member remembers, as it was recorded last."""
+    known = _E.action.in_(("ledger.cosigner", "ledger.adopt", "ledger.reset"))
+    wanted = select(_E.body).where(_E.object_id == name, known).order_by(_E.seq.desc())
+    for body in connection.execute(wanted).scalars():
+        if life := json.loads(body)["details"].get("life"):
+            return str(life)
+    return ""
 
 
 def _cosigned(row: Row[Any]) -> Cosigned:

@@ -45,7 +45,8 @@ async def adopted(
     if verifier is None:
         raise LedgerBroken(_NO_KEY)
     try:
-        seen = Seen(verifier.text(), read_checkpoint(newest.note, verifier))
+        life = before.life if before else ""
+        seen = Seen(verifier.text(), read_checkpoint(newest.note, verifier), life)
     except CheckpointRefused as error:
         raise LedgerBroken(f"the checkpoint of {newest.size} events: {error}") from None
     await record(size, seen.checkpoint.size)

@@ -4,15 +4,21 @@ Decides what a member believes of the ledger. It keeps origin, key, size and roo
 its own, and takes a newer one only with a valid signature of that key and a proof that the tree only grew. So a
 database that was put back, replaced or signed by another key is noticed by each member that still has its file, a
 witness among them, which has no database. The file is on disk before the signature is given. What it does not promise:
-to notice what nobody had seen signed; the first key that a member is shown is the one it believes.
+to notice what nobody had seen signed; the first key that a member is shown is the one it believes. So a file has a
+``life``, by which others see that it is a new one.
+
+A member without a database takes a restored ledger over by word of its own host alone (:class:`Adoption`): what the
+leader could sign, whoever forges the ledger could sign as well.
 """
 
 import base64
 import json
 import os
+import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -28,12 +34,25 @@ from rppam.ledger.checkpoint import (
     read_checkpoint,
     verifier_of,
 )
-from rppam.ledger.errors import LedgerUnwatched
+from rppam.ledger.errors import EventUnknown, LedgerUnwatched
 from rppam.ledger.merkle import is_consistent
 
 SEEN_FILE: Final = "ledger.json"
 KEY_FILE: Final = "cosigner.key"
+ADOPT_WITHIN_MS: Final = 60 * 60 * 1000
+"""An order to adopt that no leader has followed by then is void."""
 _KEY_BYTES: Final = 32
+
+
+class Adoption(NamedTuple):
+    """That an administrator of this host has the member believe another ledger that the same key signs."""
+
+    reason: str
+    by: str
+    before: int = 0
+    """How many events it had seen of the one before."""
+    until: int = 0
+    """Until when, in milliseconds since 1970, the next checkpoint is believed; 0: that was done."""
 
 
 class Seen(NamedTuple):
@@ -41,6 +60,10 @@ class Seen(NamedTuple):
 
     key: str
     checkpoint: Checkpoint
+    life: str = ""
+    """Of the file: another one when it began anew, or adopted another ledger; empty: made by an earlier release."""
+    adoption: Adoption | None = None
+    """The last one of this life, or one that waits for the next checkpoint."""
 
 
 class Offer(NamedTuple):
@@ -64,6 +87,9 @@ class Judged(NamedTuple):
     """The cosignature, a line of the note; empty: there is none."""
     why: str = ""
     """Why the ledger is not the one it has seen; empty where only the proof began elsewhere than at ``size``."""
+    life: str = ""
+    adoption: Adoption | None = None
+    """As in :class:`Seen`."""
 
 
 class SeenFile:
@@ -77,7 +103,9 @@ class SeenFile:
         try:
             found = json.loads(self.path.read_text("utf-8"))
             root = base64.b64decode(found["root"], validate=True)
-            return Seen(found["key"], Checkpoint(found["origin"], int(found["size"]), root))
+            adoption = _adoption(found.get("adoption"))
+            checkpoint = Checkpoint(found["origin"], int(found["size"]), root)
+            return Seen(found["key"], checkpoint, found.get("life", ""), adoption)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -87,6 +115,7 @@ class SeenFile:
         """Remember ``seen``. Raises :class:`LedgerUnwatched`."""
         origin, size, root = seen.checkpoint
         facts = {"origin": origin, "key": seen.key, "size": size, "root": base64.b64encode(root).decode()}
+        facts |= {"life": seen.life, "adoption": seen.adoption and seen.adoption._asdict()}
         try:
             _put(self.path, json.dumps(facts).encode())
         except OSError as error:
@@ -98,6 +127,12 @@ class SeenFile:
             self.path.unlink(missing_ok=True)
         except OSError as error:
             raise LedgerUnwatched(f"{self.path} cannot be removed: {error.strerror}") from None
+
+
+def _adoption(found: Mapping[str, Any] | None) -> Adoption | None:
+    if found is None:
+        return None
+    return Adoption(str(found["reason"]), str(found["by"]), int(found["before"]), int(found["until"]))
 
 
 class Cosigner:
@@ -116,15 +151,27 @@ class Cosigner:
 
     def judge(self, offer: Offer) -> Judged:
         """Cosign, or say why not. Blocks for as long as a disk takes. Raises :class:`LedgerUnwatched`."""
-        seen = self.file.read()
-        checkpoint, why = doubted(seen, offer)
+        seen, now_ms = self.file.read(), self._clock.wall_ms()
+        adoption = seen.adoption if seen is not None else None
+        is_open = adoption is not None and adoption.until > now_ms
+        checkpoint, why = taken_over(seen, offer) if is_open and seen is not None else doubted(seen, offer)
         if checkpoint is None:
             return Judged(0 if seen is None else seen.checkpoint.size, why=why)
         signer = self._own()
-        if seen is None or checkpoint != seen.checkpoint:
-            self.file.write(Seen(offer.key if seen is None else seen.key, checkpoint))
+        if seen is None:
+            now = Seen(offer.key, checkpoint, secrets.token_hex(8))
+        elif adoption is not None and is_open:
+            done = adoption._replace(before=seen.checkpoint.size, until=0)
+            now = Seen(seen.key, checkpoint, secrets.token_hex(8), done)
+        else:
+            # A file of an earlier release gets its life now.
+            now = seen._replace(checkpoint=checkpoint, life=seen.life or secrets.token_hex(8))
+        if now != seen:
+            self.file.write(now)
         _, body = parse_checkpoint(offer.note)
-        return Judged(checkpoint.size, cosignature(body, signer, self._clock.wall_ms() // 1000))
+        line = cosignature(body, signer, now_ms // 1000)
+        done_with = None if now.adoption is not None and now.adoption.until else now.adoption
+        return Judged(checkpoint.size, line, life=now.life, adoption=done_with)
 
     def _own(self) -> Signer:
         if self._signer is None:
@@ -164,6 +211,29 @@ def doubted(seen: Seen | None, offer: Offer) -> tuple[Checkpoint | None, str]:
     if not is_consistent(size, root, checkpoint.size, checkpoint.root, offer.proof):
         return None, f"its first {size} events are not those that were seen signed"
     return checkpoint, ""
+
+
+def taken_over(seen: Seen, offer: Offer) -> tuple[Checkpoint | None, str]:
+    """The checkpoint of an offer, whatever was ``seen`` of that ledger, if the same key signs it; else why not."""
+    try:
+        checkpoint = read_checkpoint(offer.note, verifier_of(seen.key))
+    except CheckpointRefused as error:
+        return None, f"the checkpoint to adopt is not signed by the key that was seen first: {error}"
+    if checkpoint.origin != seen.checkpoint.origin:
+        return None, f"expected the ledger {seen.checkpoint.origin}, found {checkpoint.origin}"
+    return checkpoint, ""
+
+
+def adopt_next(file: SeenFile, reason: str, by: str, now_ms: int) -> Seen:
+    """Have a member without a database believe the next checkpoint; what it has seen until now.
+
+    Raises :class:`LedgerUnwatched`, and :class:`~rppam.ledger.errors.EventUnknown` where it has seen nothing.
+    """
+    seen = file.read()
+    if seen is None:
+        raise EventUnknown("this host has seen no ledger yet: it believes the first one that it is shown")
+    file.write(seen._replace(adoption=Adoption(reason, by, seen.checkpoint.size, now_ms + ADOPT_WITHIN_MS)))
+    return seen
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -101,7 +101,13 @@ ACTIONS: Final = Catalogue(
         Action("leader.transfer", "node", "Leadership was to go to another node", _C),
         Action("leader.elect", "node", "A node became the leader", _C, "its epoch"),
         Action("ledger.found", "ledger", "The ledger began, or got a new signing key", _C, "the public key"),
-        Action("ledger.cosigner", "ledger", "A member cosigned with a key that it did not have before", _C, "the key"),
+        Action(
+            "ledger.cosigner",
+            "ledger",
+            "A member cosigned for the first time, or with a key that it did not have before",
+            _C,
+            "the key",
+        ),
         Action(
             "checkpoint.context",
             "ledger",
@@ -109,7 +115,20 @@ ACTIONS: Final = Catalogue(
             _C,
             "the leader, and of each writer with new events the number and hash of its last one",
         ),
-        Action("ledger.adopt", "ledger", "A restored ledger was taken over by an administrator", _C, "size and root"),
+        Action(
+            "ledger.adopt",
+            "ledger",
+            "A restored ledger was taken over by an administrator",
+            _C,
+            "of which host, how many events it had seen and how many there are",
+        ),
+        Action(
+            "ledger.reset",
+            "ledger",
+            "A member had forgotten what it had seen of the ledger, and began anew",
+            _C,
+            "how many events it had cosigned, and where it begins",
+        ),
     )
 )
 

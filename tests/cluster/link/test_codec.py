@@ -78,7 +78,7 @@ messages = st.one_of(
     st.builds(Order, hex16, hex16, tags, jsons), st.builds(OrderAnswer, hex16, tags, jsons),
     st.builds(OrderRefused, hex16, st.sampled_from(OrderRefusal)),
     st.builds(CheckpointOffer, hex16, texts, texts, numbers, st.lists(tags, max_size=4).map(tuple)),
-    st.builds(CheckpointAnswer, hex16, numbers, texts, texts, texts),
+    st.builds(CheckpointAnswer, hex16, numbers, texts, texts, texts, hex16, texts, hex16, numbers),
 )  # fmt: skip
 greetings = st.builds(
     Greeting, st.sampled_from(Purpose), names, names, hex16, hex16,

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from rppam.cluster.link.codec import CheckpointAnswer, CheckpointOffer
 from rppam.cluster.link.connection import MemberConnection
 from rppam.ledger.cosigner import Cosigner, Judged, Offer
@@ -18,6 +20,7 @@ _log: Final = logging.getLogger("rppam.members")
 
 WAIT_S: Final = 3.0
 WHY_MAX: Final = 600
+BY_MAX: Final = 64
 
 Answer = Callable[[CheckpointOffer], Awaitable[CheckpointAnswer]]
 """Judges an offer. It raises nothing."""
@@ -38,7 +41,11 @@ def answering(cosigner: Cosigner) -> Answer:
         if judged.why and judged.why != said:
             _log.error("The ledger is not cosigned: %s", judged.why)
         said = judged.why
-        return CheckpointAnswer(offer.number, judged.size, key, judged.line, judged.why[:WHY_MAX])
+        said_of_it = CheckpointAnswer(offer.number, judged.size, key, judged.line, judged.why[:WHY_MAX], judged.life)
+        if judged.adoption is None:
+            return said_of_it
+        reason, by, before, _ = judged.adoption
+        return msgspec.structs.replace(said_of_it, adopted=reason[:WHY_MAX], by=by[:BY_MAX], before=before)
 
     return answer
 

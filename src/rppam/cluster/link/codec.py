@@ -202,6 +202,14 @@ class CheckpointAnswer(_Word, frozen=True, tag="checkpoint-answer"):
     """The cosignature as a line of the note; empty: declined."""
     why: Annotated[str, Meta(max_length=600)] = ""
     """A sentence where the ledger is not the one that it has seen; empty where only the proof began elsewhere."""
+    life: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{16})?\Z")] = ""
+    """Of what it remembers: a new one when it began anew, or adopted another ledger; empty: an older release's."""
+    adopted: Annotated[str, Meta(max_length=600)] = ""
+    """Why an administrator of its host had it adopt the ledger in this life; empty: none had."""
+    by: Annotated[str, Meta(max_length=64)] = ""
+    """Who that was."""
+    before: Number = 0
+    """How many events it had seen of the ledger before."""
 
 
 class _Claimed(_Word, frozen=True):
