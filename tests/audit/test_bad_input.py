@@ -1,6 +1,7 @@
 """What may go wrong around the ledger, and what is said then. Changed, removed, inserted and reordered rows:
-tests/audit/test_verify.py; a leader of the past: tests/ledger/test_record.py; a forked or restored ledger:
-tests/audit/test_watch.py and test_cosigners.py."""
+tests/audit/test_verify.py; a leader of the past: tests/ledger/test_record.py and tests/audit/test_verify_context.py; a
+forked or restored ledger: tests/audit/test_watch.py, test_leader_doubts.py and test_cosigners.py; a witness that adopts
+one: test_adoption.py."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, event, func, select, text
 from rppam.audit.retention_store import SqlRetention
 from rppam.audit.verify import Verification, verified
 from rppam.db.database import Database
-from rppam.db.errors import DatabaseError
+from rppam.db.errors import DatabaseError, DatabaseValueRefused
 from rppam.kernel.instant import WallMs
 from rppam.kernel.system_clock import SystemClock
 from rppam.ledger import record as ledger_record
@@ -57,9 +58,9 @@ async def test_of_two_writers_with_one_identity_the_second_is_refused_with_its_a
 
     monkeypatch.setattr(ledger_record._Writer, "__init__", twin)
     await database.write(act)
-    with pytest.raises(Exception, match=r"(?i)unique|refused|duplicate") as caught:
+    why = r"UNIQUE constraint failed: audit_events\.writer|duplicate key value violates .* \"uq_audit_events_writer\""
+    with pytest.raises(DatabaseValueRefused, match=rf"^the database cannot hold a value that it was given \(({why})"):
         await SqlRetention(other).hold("mallory", "case 42", "carol")
-    assert not isinstance(caught.value, AssertionError)
     assert await SqlRetention(other).holds() == [], "no event, no act"
     await SqlRetention(other).hold("mallory", "case 42", "carol")
     assert await judged(database) == 2, "it goes on as a new writer"

@@ -62,14 +62,16 @@ async def test_list_verify_and_export_tell_the_same_story(config: Path, tmp_path
 
 
 async def test_tampering_ends_with_1_and_names_the_place(config: Path, database: Database, tmp_path: Path) -> None:
+    (event,) = await SqlLedger(database).events(Query(object="id-3"))
     change = text("UPDATE audit_events SET body = REPLACE(body, 'id-3', 'id-4') WHERE object_id = 'id-3'")
     await database.write(lambda connection: connection.execute(change).close())
     judged = rppam("verify", "--config", config, "--json")
     assert judged.returncode == 1, judged.stderr
     found = json.loads(judged.stdout)
     assert found["whole"] is False
-    assert found["place"].startswith("event ")
-    assert "tampered with, at event" in rppam("verify", "--config", config).stderr
+    assert found["place"] == f"event {event.index}", "itself, and not the one that follows it"
+    said = f"The ledger was tampered with, at event {event.index}: its text is not the one that was hashed.\n"
+    assert rppam("verify", "--config", config).stderr == said
 
 
 async def test_what_this_host_has_seen_counts(config: Path, database: Database, watched: Node) -> None:

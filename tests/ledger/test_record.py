@@ -125,17 +125,26 @@ async def test_a_leader_of_the_past_signs_nothing(database: Database) -> None:
     await act(database, "anna")
     await integrated(database)
     await act(database, "bert")
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError, match=r"^node2 led at epoch 6, but a newer leader has written since$"):
         await SqlLedger(database).integrate(Authority(6, "boot-old"), "node2", ORIGIN, SIGNER)
     assert [event.index for event in await SqlLedger(database).events(Query())] == [0, None]
+
+
+BERT = "object_id = 'id-bert'"
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("UPDATE audit_events SET body = REPLACE(body, 'id-bert', 'id-eva') WHERE object_id = 'id-bert'", "its text"),
-        ("UPDATE audit_events SET number = 99 WHERE object_id = 'id-bert'", "do not agree"),
-        ("DELETE FROM audit_events WHERE object_id = 'id-anna'", "expected event 0"),
+        (
+            "UPDATE audit_events SET body = REPLACE(body, 'id-bert', 'id-eva') WHERE object_id = 'id-bert'",
+            "its text is not the one that was hashed$",
+        ),
+        (
+            "UPDATE audit_events SET number = 99 WHERE object_id = 'id-bert'",
+            "the columns beside its text do not agree with it$",
+        ),
+        ("DELETE FROM audit_events WHERE object_id = 'id-anna'", "expected event 0 of its writer, found 1$"),
     ],
 )
 async def test_what_was_changed_before_it_was_integrated_stops_the_integration(

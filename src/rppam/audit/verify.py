@@ -2,7 +2,8 @@
 
 Decides whether what was handed in is what was recorded; the first place that is not is named. It reads events in the
 order of the tree, so it needs little memory. It trusts the key that it is given and nothing else: not the hashes beside
-the events, and not the subtrees that the database keeps.
+the events, and not the subtrees that the database keeps. What stands beside them only helps to name the very event that
+was changed, and not the one that follows it.
 """
 
 import hashlib
@@ -71,6 +72,9 @@ class Verification:
     _told: dict[int, tuple[int, str]] = field(default_factory=dict)
     """What ``ledger.prune`` says of each batch: how many, and the digest."""
     _last: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Of each writer its last event: the number, and the hash."""
+    _where: dict[str, str] = field(default_factory=dict)
+    """The place of that."""
     _leaders: dict[int, str] = field(default_factory=dict)
 
     def begin(self) -> None:
@@ -89,7 +93,7 @@ class Verification:
         if event.remains is not None:
             self._leave(f"event {index}", event.remains, digest)
         else:
-            self._follow(f"event {index}", event.body, digest.hex())
+            self._follow(f"event {index}", event, digest.hex())
         for _ in self.tree.append(digest):
             pass
         note = self.notes.get(self.tree.size)
@@ -102,7 +106,7 @@ class Verification:
 
     def wait(self, event: Event) -> None:
         """An event that has no place in the tree yet: it follows its writer's last one. Raises :class:`Tampered`."""
-        self._follow(f"event {event.body.get('id')}, which waits for its place", event.body, event.hash.hex())
+        self._follow("", event, event.hash.hex())
 
     def end(self) -> None:
         """All events were added. Raises :class:`Tampered` where some are missing that were signed."""
@@ -154,26 +158,43 @@ class Verification:
             if not self.is_part and (self.batches is None or number <= self.batches):
                 raise Tampered(f"batch {number} of pruned events", "it was pruned, and is here with its texts")
 
-    def _next(self, place: str, writer: str, number: int, digest: str) -> str | None:
-        """The writer's next event; the hash of the one before it, ``None`` where that is not known."""
-        last = self._last.get(writer)
-        self._last[writer] = (number, digest)
+    def _next(self, place: str, writer: str, number: int, digest: str) -> tuple[str, str] | None:
+        """The writer's next event; hash and place of the one before it, ``None`` where that is not known."""
+        last, where = self._last.get(writer), self._where.get(writer, "")
+        self._last[writer], self._where[writer] = (number, digest), place
         if last is None and self.is_part:
             return None
         expected, before = (0, FIRST) if last is None else (last[0] + 1, last[1])
+        if number < expected:
+            raise Tampered(
+                place,
+                f"it is a second event {number} of the writer {writer}, of which {expected} comes next: two writers "
+                "had one identity, or it was copied or moved",
+            )
         if number != expected:
-            raise Tampered(place, f"expected event {expected} of its writer {writer}, found {number}")
-        return before
+            raise Tampered(
+                place, f"expected event {expected} of its writer {writer}, found {number}: some were removed or moved"
+            )
+        return before, where
 
-    def _follow(self, place: str, body: Mapping[str, Any], digest: str) -> None:
+    def _follow(self, place: str, event: Event, digest: str) -> None:
         try:
+            body = event.body
+            place = place or f"event {body['id']}, which waits for its place"
             writer, number, previous = str(body["writer"]), int(body["number"]), str(body["previous"])
             action, epoch, target = str(body["action"]), body["epoch"], str(body["object"]["id"])
         except (KeyError, TypeError, ValueError):
-            raise Tampered(place, "its text is no event") from None
+            raise Tampered(place or "an event that waits for its place", "its text is no event") from None
+        if event.noted and event.noted != digest:
+            raise Tampered(place, "its text is not the one that was hashed")
         before = self._next(place, writer, number, digest)
-        if before is not None and previous != before:
-            raise Tampered(place, f"it does not follow from event {number - 1} of its writer {writer}")
+        if before is not None and previous != before[0]:
+            if not before[1]:
+                raise Tampered(place, f"it does not begin the chain of its writer {writer}")
+            raise Tampered(
+                f"{before[1]} or {place}",
+                f"the latter does not follow from event {number - 1} of its writer {writer}: one of them was changed",
+            )
         if action == "ledger.prune":
             self._tell(place, body)
         if action == "leader.elect" and isinstance(epoch, int):
@@ -201,7 +222,7 @@ class Verification:
         for writer, number, digest in heads:
             last = self._last.get(writer)
             if last is None and self.is_part:
-                self._last[writer] = number, digest
+                self._last[writer], self._where[writer] = (number, digest), place
             elif last is None or last[0] < number:
                 found = "there is none" if last is None else f"there are those up to {last[0]}"
                 raise Tampered(

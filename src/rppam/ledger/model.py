@@ -66,6 +66,8 @@ class Event:
     words: Mapping[str, str]
     """What the commitments stand for, as far as it was not erased: by ref."""
     remains: Remains | None = None
+    noted: str = ""
+    """The hash that stands beside the text in the database; empty: none does, as in a bundle."""
 
     @property
     def body(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class SqlLedger:
 
         def work(connection: Connection) -> list[Event]:
             where, read = _conditions(query), _bare if query.bare else _with_words
-            events = select(_E.body, _E.leaf).where(*where).limit(query.limit)
+            events = select(_E.body, _E.leaf, _E.hash).where(*where).limit(query.limit)
             if query.newest:
                 return read(connection, connection.execute(events.order_by(_E.seq.desc())).all())
             after = -1 if query.after is None else query.after
@@ -386,7 +386,7 @@ def _refs(word: str) -> Select[tuple[str]]:
 
 
 def _bare(_: Connection, rows: Sequence[Row[Any, Any]]) -> list[Event]:
-    return [Event(row.body, row.leaf, {}) for row in rows]
+    return [Event(row.body, row.leaf, {}, noted=row.hash) for row in rows]
 
 
 def _with_words(connection: Connection, rows: Sequence[Row[Any, Any]]) -> list[Event]:
@@ -395,4 +395,4 @@ def _with_words(connection: Connection, rows: Sequence[Row[Any, Any]]) -> list[E
         refs |= refs_of(json.loads(row.body))
     wanted = select(audit_words.c.ref, audit_words.c.word).where(audit_words.c.ref.in_(refs))
     words = {row.ref: row.word for row in connection.execute(wanted)} if refs else {}
-    return [Event(row.body, row.leaf, words) for row in rows]
+    return [Event(row.body, row.leaf, words, noted=row.hash) for row in rows]
