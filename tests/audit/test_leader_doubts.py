@@ -84,11 +84,12 @@ async def test_a_leader_does_not_sign_a_ledger_that_was_put_back_until_it_is_ado
     await restore(first.database, saved)
     before = await size(first)
     node = await started()
-    for epoch in (8, 8, 9):
-        with pytest.raises(LedgerRolledBack) as caught:
-            await node.act(1, epoch)
     said = f"signs nothing until it is adopted: .* it has {before} events, of which {seen} were seen signed"
-    assert caught.match(f"^this node leads, and {said}")
+    for epoch in (8, 8):
+        with pytest.raises(LedgerRolledBack, match=f"^this node leads, and {said}"):
+            await node.act(1, epoch)
+    with pytest.raises(LedgerRolledBack) as caught:
+        await node.act(1, 9)
     (told,) = findings_of([caught.value])
     assert (told.code, "rppam audit adopt" in told.advice) == ("RD-631", True)
     waiting = [one.body["action"] for one in await SqlLedger(node.database).events(Query(after=before - 1))]
