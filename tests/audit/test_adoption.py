@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rppam.ledger.cosigner import ADOPT_WITHIN_MS, Seen
+from rppam.ledger.cosigner import ADOPT_WITHIN_MS, Seen, adopt_next
 from rppam.ledger.store import Query, SqlLedger
 from tests.audit.test_command import rppam
 from tests.audit.test_cosigners import EPOCH, Cluster
@@ -117,6 +117,20 @@ async def test_an_order_that_no_leader_followed_within_the_hour_is_void(cluster:
     cluster.cosigns().file.write(seen._replace(adoption=late))
     await cluster.leader().work(EPOCH)
     assert f"of which {before} were seen signed" in await cluster.node.cosigners.refusals()
+    assert await told(cluster, "ledger.adopt") == []
+
+
+async def test_a_void_order_is_forgotten_with_the_next_checkpoint_that_follows(cluster: Cluster) -> None:
+    cosigner = cluster.cosigns()
+    await cluster.node.act(3)
+    await cluster.asks.work(EPOCH)
+    life = seen_by(cluster).life
+    adopt_next(cosigner.file, WHY, "root", 0)
+    assert seen_by(cluster).adoption is not None
+    await cluster.node.act(3)
+    await cluster.asks.work(EPOCH)
+    seen = seen_by(cluster)
+    assert (seen.life, seen.adoption) == (life, None)
     assert await told(cluster, "ledger.adopt") == []
 
 

@@ -164,14 +164,14 @@ class Cosigner:
             done = adoption._replace(before=seen.checkpoint.size, until=0)
             now = Seen(seen.key, checkpoint, secrets.token_hex(8), done)
         else:
-            # A file of an earlier release gets its life now.
-            now = seen._replace(checkpoint=checkpoint, life=seen.life or secrets.token_hex(8))
+            # An order that is void is forgotten, and a file of an earlier release gets its life now.
+            kept = None if adoption is not None and adoption.until else adoption
+            now = Seen(seen.key, checkpoint, seen.life or secrets.token_hex(8), kept)
         if now != seen:
             self.file.write(now)
         _, body = parse_checkpoint(offer.note)
         line = cosignature(body, signer, now_ms // 1000)
-        done_with = None if now.adoption is not None and now.adoption.until else now.adoption
-        return Judged(checkpoint.size, line, life=now.life, adoption=done_with)
+        return Judged(checkpoint.size, line, life=now.life, adoption=now.adoption)
 
     def _own(self) -> Signer:
         if self._signer is None:
