@@ -121,6 +121,25 @@ async def test_a_new_leadership_tells_at_once_and_of_what_the_one_before_has_not
     assert first.body["writer"] != parts[0].body["writer"], "each leader has a chain of its own"
 
 
+async def test_however_long_nobody_told_anything_no_more_than_so_many_events_are_looked_at(
+    leader: Leader, url: str, open_database: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT_MAX", 3)
+    await leader.act()
+    await leader.integrate()
+    for _ in range(2):
+        other = Leader(await open_database(url))
+        await other.act(3)
+        await SqlLedger(leader.database).integrate(LEADER, "node1", ORIGIN, SIGNER)
+    leader = Leader(leader.database)
+    await leader.act()
+    await leader.integrate()
+    heads = (await leader.told())[-1].body["details"]["heads"]
+    events = await leader.ledger.events(Query(after=4, placed=True))
+    assert [one.index for one in events] == [5, 6, 7, 8, 9]
+    assert {writer for writer, _, _ in heads} == {one.body["writer"] for one in events[:-1]}
+
+
 async def test_more_than_a_batch_is_told_of_once(leader: Leader) -> None:
     await leader.act(2 * BATCH + 1)
     while await leader.integrate() == BATCH:

@@ -20,6 +20,9 @@ ACTION: Final = "checkpoint.context"
 EVERY_US: Final = 10_000_000
 HEADS_MAX: Final = 64
 """So many writers are told of in one event; where there are more it is followed by another."""
+LOOKED_AT_MAX: Final = 50_000
+"""So many events before a batch are looked at: a leader of an earlier release may have told nothing for years, and the
+transaction must not take longer than the database is given."""
 _E, _W = audit_events.c, audit_writers.c
 
 Head = tuple[str, int, str]
@@ -78,7 +81,7 @@ def untold_heads(connection: Connection, size: int) -> Iterator[Sequence[Head]]:
     """
     last = select(_E.leaf).where(_E.action == ACTION, _E.leaf.is_not(None)).order_by(_E.seq.desc()).limit(1)
     told = connection.execute(last).scalar_one_or_none()
-    since = size if told is None else told + 1
+    since = size if told is None else max(told + 1, size - LOOKED_AT_MAX)
     active = select(_E.writer).where(_E.leaf >= since, _E.action != ACTION)
     heads = select(_W.writer, _W.number, _W.hash).where(_W.writer.in_(active)).order_by(_W.writer)
     found = [(row.writer, row.number, row.hash) for row in connection.execute(heads)]
