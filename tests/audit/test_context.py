@@ -172,6 +172,14 @@ async def test_what_was_told_in_a_transaction_that_failed_never_was(leader: Lead
     assert second["number"] == 0
 
 
+async def test_one_that_waits_for_its_place_was_written_by_no_leader_and_is_not_signed(leader: Leader) -> None:
+    facts = {"leader": "node1", "heads": [["somebody", 7, "00"]]}
+    await leader.database.write(lambda one: record(one, ACTION, Entity("ledger"), epoch=7, details=facts))
+    with pytest.raises(LedgerBroken, match="an event of this kind never waits for its place, so no leader has written"):
+        await leader.integrate()
+    assert await leader.sizes() == []
+
+
 async def test_a_node_that_leads_tells_of_itself(database: Database, tmp_path: Path) -> None:
     node = Node(database, tmp_path)
     await node.act(3)

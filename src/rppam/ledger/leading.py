@@ -66,7 +66,7 @@ class Leading:
             self._not_before_us = self._now_us() + EVERY_US
         elif count:
             self._owes = True
-        elif self.is_due(batch=False):
+        elif note is not None and self.is_due(batch=False):
             self._owes = False  # there was nothing to tell
 
     def lost(self) -> None:

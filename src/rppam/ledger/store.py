@@ -267,6 +267,8 @@ def flaw_of(row: Row[Any], last: tuple[int, str] | None) -> str:
         return f"expected event {number} of its writer, found {row.number}"
     if body["previous"] != previous:
         return "it does not follow from the event before it"
+    if body["action"] == ACTION:
+        return "an event of this kind never waits for its place, so no leader has written it"
     return ""
 
 
