@@ -33,8 +33,8 @@ RESET_TOLD_MS: Final = DAY_MS
 _C: Final = audit_cosigners.c
 _E: Final = audit_events.c
 _REMEDY: Final = (
-    "If the database was restored on purpose, take it over with 'rppam audit adopt' on the host of every node and of each "
-    "witness that is named. If not, somebody has replaced it: keep it for an investigation."
+    "If the database was restored on purpose, take it over with 'rppam audit adopt' on the host of every node and of "
+    "each witness that is named. If not, somebody has replaced it: keep it for an investigation."
 )
 
 
