@@ -16,7 +16,6 @@ from typing import Self
 
 import pytest
 
-from rppam.ledger.cosigner import SEEN_FILE
 from tests.audit.ledger_nodes import CHECKPOINTS, EVENTS, WITNESS, Nodes, running, seconds_until
 from tests.faults.clock import SteppedClock
 from tests.support import prefork
@@ -260,9 +259,11 @@ def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(n
     for node in lab.nodes:
         believes = partial(nodes.has_found, node, "RD-631", is_there=False)
         eventually(believes, within_s=NAMED_S, what=f"{node.name} believes it", say=lab.logs)
-        doubts = partial(nodes.has_warned, node, WITNESS, "RPPAM-8002", "delete ledger.json")
+        doubts = partial(nodes.has_warned, node, WITNESS, "RPPAM-8002", "of each witness that is named")
         eventually(doubts, within_s=NAMED_S, what="the witness is named still", say=lab.logs)
-    (nodes.witness.file.parent / SEEN_FILE).unlink()
+    reason = ("--reason", "restored last night's copy")
+    adopted = prefork.run("audit", "adopt", "--config", nodes.witness.file, *reason)
+    assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     for node in lab.nodes:
         is_whole = partial(nodes.has_warned, node, "RPPAM-8002", is_there=False)
         eventually(is_whole, within_s=2 * NAMED_S, what="nobody doubts it", say=lab.logs)
@@ -278,7 +279,7 @@ def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(n
         found = json.loads(verified.stdout)
         assert {name.rpartition("/")[2] for name in found["cosigned"]} == {*(one.name for one in lab.nodes), WITNESS}
     told = nodes.asked(leader, f"{EVENTS}?action=ledger.adopt")["events"]
-    assert sorted(one["details"]["node"] for one in told) == sorted(one.name for one in lab.nodes)
+    assert sorted(one["details"]["node"] for one in told) == sorted([*(one.name for one in lab.nodes), WITNESS])
     assert {one["reason"] for one in told} == {"restored last night's copy"}
     assert nodes.asked(leader, f"{EVENTS}?action=user.create&object=gerda-0")["events"] == []
     nodes.act(lab.nodes[0], "hanna")

@@ -210,7 +210,7 @@ async def test_a_bundle_is_verified_where_there_is_nothing_but_the_bundle(
     environment = {"PATH": os.environ["PATH"], "RPPAM_CONFIG": str(config), "HOME": str(empty)}
     done = cold("verify", "ledger.jsonl", "--key", verifier.text(), "--json", folder=empty, environment=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"whole": True, "events": 22, "cosigned": {"rppam/test/node1": 22}}
+    assert json.loads(done.stdout) == {"whole": True, "events": 23, "cosigned": {"rppam/test/node1": 23}}
     assert [one.name for one in empty.iterdir()] == ["ledger.jsonl"], "it leaves nothing behind"
 
 

@@ -35,7 +35,7 @@ async def cosigned(config: Path, database: Database, watched: Node, tmp_path: Pa
     await watched.act(3)
     await watched.watch.check()
     found = await watched.cosigners.all()
-    assert [(one.name, one.size) for one in found] == [(NAMES[0], 27), (NAMES[1], 22)]
+    assert [(one.name, one.size) for one in found] == [(NAMES[0], 29), (NAMES[1], 23)]
     return found
 
 
@@ -58,14 +58,14 @@ async def test_those_that_are_trusted_have_to_have_cosigned_and_no_others_count(
     first, second = (one.key for one in cosigned)
     for what in ((bundle,), ("--config", config)):
         for keys, expected in (
-            ((), {NAMES[0]: 27, NAMES[1]: 22}),
-            ((second,), {NAMES[1]: 22}),
-            ((first, second), {NAMES[0]: 27, NAMES[1]: 22}),
+            ((), {NAMES[0]: 29, NAMES[1]: 23}),
+            ((second,), {NAMES[1]: 23}),
+            ((first, second), {NAMES[0]: 29, NAMES[1]: 23}),
         ):
             judged = rppam("verify", *what, *trusting(*keys), "--json")
             assert (judged.returncode, json.loads(judged.stdout)["cosigned"]) == (0, expected), judged.stderr
     said = rppam("verify", bundle, *trusting(second)).stdout
-    assert "The first 22 are cosigned by rppam/test/node2, whose key is trusted." in said
+    assert "The first 23 are cosigned by rppam/test/node2, whose key is trusted." in said
     assert "node1" not in said
 
 
@@ -92,9 +92,9 @@ async def test_a_bundle_that_was_cosigned_with_other_keys_is_told_from_one_of_th
     first, second = (one.key for one in cosigned)
     rewrite(bundle, lambda told: told.append(forged))
     judged = rppam("verify", bundle, "--json")
-    assert json.loads(judged.stdout)["cosigned"] == {NAMES[0]: 27, NAMES[1]: newest.size}, "nothing in the bundle tells"
+    assert json.loads(judged.stdout)["cosigned"] == {NAMES[0]: 29, NAMES[1]: newest.size}, "nothing in the bundle tells"
     judged = rppam("verify", bundle, *trusting(first, second), "--json")
-    assert json.loads(judged.stdout)["cosigned"] == {NAMES[0]: 27, NAMES[1]: 22}, (
+    assert json.loads(judged.stdout)["cosigned"] == {NAMES[0]: 29, NAMES[1]: 23}, (
         "what the forger signed is not counted"
     )
     rewrite(bundle, lambda told: told.pop(1))
