@@ -50,12 +50,15 @@ class Integrator:
             await self._database.write(lambda connection: self._announce(connection, authority))
             self._announced = epoch
             self.leading.begin()
-        if self.leading.note is None:
-            await self._look(authority)
-        assert self._signer is not None  # of the round that looked
-        place = self._node, self._keys.origin, self._signer
-        while await self._ledger.integrate(authority, *place, self.leading) == BATCH:
-            pass
+        for _ in range(2):  # where the newest checkpoint was not its own, it looks again and goes on
+            if self.leading.note is None:
+                await self._look(authority)
+            assert self._signer is not None  # of the round that looked
+            place = self._node, self._keys.origin, self._signer
+            while await self._ledger.integrate(authority, *place, self.leading) == BATCH:
+                pass
+            if self.leading.note is not None:
+                return
 
     def _announce(self, connection: Connection, authority: Authority) -> None:
         require_leadership(connection, authority.epoch, self._node, authority.boot_id)
