@@ -41,7 +41,7 @@ def cosigned(lab: Lab, least: int) -> bool:
 
 def change(leader: LabNode, lab: Lab, number: int) -> None:
     """An act, at the leader."""
-    value = {"perAddress": 100 + number, "perUser": 100}
+    value = {"perAddress": 1_000_000 - number, "perUser": 1_000_000}
     path = "/api/v1/settings/security/limits"
     answer = leader.ask(path, token=lab.token, method="PUT", send=value, timeout_s=10)
     assert answer.status == 200, answer
