@@ -33,8 +33,16 @@ class DeliveryFailed(
     fix = "Look at 'detail' for what the target said; events wait and are sent in order once it takes them."
 
 
-class TargetSlow(DeliveryFailed):
-    """It did not take them in the time that a request has: fewer may do."""
+class TargetSlow(DeliveryFailed, code="RPPAM-8112"):
+    """The SIEM target did not take what was sent in the time that a request has."""
+
+    fix = "Fewer events are sent with the next try by itself; if it stays so, look at the load of the receiver."
+
+
+class BatchRefused(DeliveryFailed, code="RPPAM-8113"):
+    """The SIEM target takes less at one time than was sent to it (413)."""
+
+    fix = "Half of it is tried by itself; set `batchBytes` of the target to what it takes, and no try is lost."
 
 
 class EventRefused(DeliveryFailed, code="RPPAM-8111"):

@@ -31,7 +31,7 @@ from rppam.kernel.instant import US_PER_S, Instant, WallMs
 from rppam.kernel.network import connected
 from rppam.ledger.events import ACTIONS, Retention
 from rppam.siem.bounds import Event, Piece, Taken, bounds_of, fitting, halved, shortened, taken
-from rppam.siem.errors import DeliveryFailed, EventRefused, TargetSlow
+from rppam.siem.errors import BatchRefused, DeliveryFailed, EventRefused, TargetSlow
 from rppam.siem.formats import written
 from rppam.siem.model import Target, TargetKind, endpoint_of
 
@@ -191,10 +191,6 @@ class SyslogSender:
         return b"%d %b" % (len(message), message)
 
 
-class _TooLarge(DeliveryFailed):
-    """The target takes less than that at one time."""
-
-
 class _HttpSender:
     """What the targets that answer have in common."""
 
@@ -210,7 +206,7 @@ class _HttpSender:
         while True:
             try:
                 await self._deliver(pieces)
-            except _TooLarge:
+            except BatchRefused:
                 pieces = self._fewer(pieces)
             else:
                 return taken(pieces)
@@ -245,10 +241,10 @@ class _HttpSender:
         return [shortened(one, self._written)]
 
     async def _post_events(self, url: str, body: bytes, headers: Mapping[str, str]) -> object:
-        """As :meth:`_post`. Raises also :class:`_TooLarge`."""
+        """As :meth:`_post`. Raises also :class:`BatchRefused`."""
         answer = await self._ask(url, body, headers)
         if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            raise _TooLarge(f"it answered with the status 413 to {len(body)} bytes")
+            raise BatchRefused(f"it answered with the status 413 to {len(body)} bytes")
         return _body(answer)
 
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> object:
@@ -333,7 +329,7 @@ class SentinelSender(_HttpSender):
             await self._sign_in()
         try:
             await self._post_events(self._url, _list(pieces), {"Authorization": f"Bearer {self._token}"})
-        except _TooLarge:
+        except BatchRefused:
             raise
         except DeliveryFailed:
             self._until = Instant(0)  # a token that was taken back is not kept
