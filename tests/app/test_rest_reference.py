@@ -15,6 +15,7 @@ from rppam.recordings.model import Facts
 from rppam.recordings.service import Recordings
 from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
+from tests.support.unnamed import names_nobody, plant
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +78,7 @@ async def test_the_served_document_is_the_generated_one(served: Served) -> None:
 
 async def test_every_documented_operation_answers_as_documented(open_vault: Served) -> None:
     served = open_vault
-    await served.database.start()
+    await plant(served)
     made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
@@ -148,6 +149,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
         seen += 1
     assert seen >= 10
     assert silent == WITHOUT_EVENT.keys() | NOTHING_TO_DO, "no act without its event"
+    await names_nobody(served)
 
 
 async def _access(served: Served) -> str:

@@ -39,6 +39,7 @@ from tests.siem import test_api as siem
 from tests.support.authenticator import code
 from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
+from tests.support.unnamed import names_nobody, plant
 from tests.vault import test_checkouts as checkouts
 from tests.vault.people import ENTRIES, host, person
 
@@ -242,9 +243,11 @@ def watch(served: Served) -> set[str]:
 async def test_what_is_not_in_the_walk_writes_its_event_too(open_vault: Served, served: Served, name: str) -> None:
     scenario, routes = SCENARIOS[name]
     used = open_vault if name in {"checkouts", "rotation", "release"} else served
+    await plant(used)
     acted = watch(used)
     await scenario(used)
     assert set(routes) <= acted
+    await names_nobody(used)
 
 
 def test_every_route_that_changes_something_is_asked_or_excepted() -> None:

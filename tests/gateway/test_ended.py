@@ -218,7 +218,7 @@ async def test_a_kill_ends_a_shell_that_takes_nothing(place: Place) -> None:
         await until_recorded(place, "access.end")
     await until(lambda: place.target.held == [], 3)
     (end,) = await recorded(place, "access.end")
-    assert end["details"]["why"] == "ended by admin: lunch"
+    assert end["details"]["why"] == "ended by an administrator: lunch"
 
 
 async def test_a_live_session_is_not_closed_before_its_shell_has_ended(

@@ -12,6 +12,7 @@ from rppam.access.accounts.tables import users
 from rppam.gateway.tables import access_sessions
 from rppam.ledger.tables import audit_events
 from tests.gateway.places import Place
+from tests.support.unnamed import names_nobody
 
 pytestmark = [pytest.mark.integration]
 SESSIONS = "/api/v1/access/sessions"
@@ -59,9 +60,11 @@ async def test_a_session_is_listed_and_killed_with_a_reason(place: Place) -> Non
     (kill,) = await recorded(place, "access.kill")
     assert kill["reason"] == "lunch"
     (end,) = await recorded(place, "access.end")
-    assert end["details"]["why"] == "ended by admin: lunch"
+    assert end["details"]["why"] == "ended by an administrator: lunch"
+    assert end["committed"] == ["by"]
     (start,) = await recorded(place, "access.start")
     assert start["object"]["id"] == one["id"] == start["actor"]["session"]
+    await names_nobody(place.served)
 
 
 async def test_bytes_and_channels_are_counted(place: Place) -> None:

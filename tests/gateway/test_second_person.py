@@ -15,6 +15,7 @@ from tests.gateway.test_kept import sessions, terminal, until_recorded
 from tests.gateway.test_recorded import listed
 from tests.gateway.test_register import recorded
 from tests.gateway.test_user_keys import signed_in
+from tests.support.unnamed import names_nobody
 
 place = test_recorded.place
 pytestmark = [pytest.mark.integration]
@@ -70,6 +71,7 @@ async def test_a_command_waits_for_somebody_else_who_watches(place: Place) -> No
     assert "watches this session" in ended.err
     (begun,) = await recorded(place, "access.second")
     assert begun["details"]["watcher"] == "id-ursula"
+    await names_nobody(place.served)
     assert len(await recorded(place, "recording.watch")) == 3
 
 

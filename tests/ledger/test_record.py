@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
+from rppam.audit.retention_store import SqlRetention
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
 from rppam.db.tables import cluster_settings
@@ -15,7 +16,7 @@ from rppam.kernel.actor import Actor, ActorKind, acting
 from rppam.ledger.checkpoint import read_checkpoint
 from rppam.ledger.errors import EventUnknown, LedgerBroken
 from rppam.ledger.merkle import root_from_inclusion
-from rppam.ledger.model import Entity, Outcome, commitment
+from rppam.ledger.model import Entity, Outcome, Word, commitment
 from rppam.ledger.record import record
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_checkpoints, audit_events, audit_words
@@ -208,3 +209,25 @@ async def test_a_frontier_that_was_changed_is_named(database: Database) -> None:
     await database.write(lambda connection: connection.execute(change).close())
     with pytest.raises(LedgerBroken, match="checkpoint 1"):
         await integrated(database)
+
+
+async def test_words_among_the_details_are_committed_to_told_and_forgotten(database: Database) -> None:
+    def work(connection: Connection) -> None:
+        facts = {"holder": Word("bert"), "names": [Word("anna's key"), Word("bert")], "why": "bert's own", "count": 2}
+        record(connection, "checkout.end", Entity("secret", "id-1"), details=facts | {"none": Word("")})
+
+    await database.write(work)
+    await act(database, "anna")
+    ledger = SqlLedger(database)
+    event, plain = await ledger.events(Query())
+    assert event.body["committed"] == ["holder", "names", "none"]
+    assert "committed" not in plain.body, "as it was before there were any"
+    assert '"bert"' not in event.text
+    assert "anna" not in event.text
+    told = {"holder": "bert", "names": ["anna's key", "bert"], "why": "bert's own", "count": 2, "none": ""}
+    assert event.document()["details"] == told
+    assert event.body["details"]["holder"] == event.body["details"]["names"][1]
+    await SqlRetention(database).erase("bert", "asked for it")
+    forgotten = (await ledger.events(Query()))[0]
+    assert forgotten.text == event.text
+    assert forgotten.document()["details"] == told | {"holder": "", "names": ["anna's key", ""]}

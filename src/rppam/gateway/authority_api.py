@@ -120,7 +120,7 @@ async def issue_certificate(body: CertificateRequest, caller: Caller, services: 
     most = services.get(Foundation).hot.current(CERTIFICATES).user_minutes
     minutes = min(body.minutes or most, most)
     made = await services.get(Authority).for_user(f"{read.type} {read.key}", caller.subject, minutes)
-    facts = {"serial": made.serial, "keyId": made.key_id, "key": read.fingerprint, "minutes": minutes}
+    facts = {"serial": made.serial, "key": read.fingerprint, "minutes": minutes}
     target = Entity("user", caller.user_id, caller.subject)
     await services.get(SqlAccess).note("certificate.user", target, current_actor(), facts)
     return CertificateShape(

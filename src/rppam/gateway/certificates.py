@@ -88,6 +88,10 @@ class Certified(NamedTuple):
     """Where it was made for a session: of a key that nobody else has."""
 
 
+_NAMES: Final = "it names "
+_NOT_FOR: Final = "it is not for the address "
+
+
 class Shown(NamedTuple):
     """A certificate that somebody shows."""
 
@@ -207,14 +211,21 @@ def problem(one: Shown, user: str, trust: Trust, client: str, now_s: int) -> str
     wanted = OWN_PREFIX + user if is_own else user
     if wanted not in one.principals:
         return (
-            f"it names {printable(', '.join(one.principals), WORD_CHARS) or 'nobody'}, and not "
+            f"{_NAMES}{printable(', '.join(one.principals), WORD_CHARS) or 'nobody'}, and not "
             f"{printable(wanted, WORD_CHARS)}"
         )
     if trust.revoked & {str(one.serial), one.key_id, one.fingerprint}:
         return "it is revoked"
     if one.sources and not _is_from(client, one.sources):
-        return f"it is not for the address {client}"
+        return f"{_NOT_FOR}{client}"
     return ""
+
+
+def unnamed(why: str) -> str:
+    """What :func:`problem` has found, for the ledger, which names nobody in what it signs."""
+    if why.startswith(_NAMES):
+        return "it names others"
+    return "it is not for the address that it came from" if why.startswith(_NOT_FOR) else why
 
 
 def _is_from(client: str, sources: Collection[str]) -> bool:

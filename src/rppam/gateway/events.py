@@ -7,7 +7,7 @@ from rppam.ledger.events import Action, Retention
 _A, _M = Retention.ACCESS, Retention.ADMINISTRATION
 
 ACTIONS: Final = (
-    Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, second factor"),
+    Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, factor, name of a certificate"),
     Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
     Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
     Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit and who says so"),
@@ -17,7 +17,13 @@ ACTIONS: Final = (
     Action("access.second", "access-session", "A session began, as somebody watches it", _A, "who watches"),
     Action("access.detach", "access-session", "A session lost its user or its gateway, and is kept", _A, "why, bytes"),
     Action("access.reattach", "access-session", "A kept session goes on", _A, "node, how often, how long it was kept"),
-    Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration, who says so"),
+    Action(
+        "access.end",
+        "access-session",
+        "A session with a target ended",
+        _A,
+        "why, who ordered it, bytes, duration",
+    ),
     Action("access.kill", "access-session", "Somebody ordered a session to end", _A),
     Action(
         "hostkey.mismatch", "resource", "A target showed another host key than the pinned one", _M, "what was shown"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, case, exists, func, insert, or_, select,
 from rppam.access.accounts.tables import users
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
-from rppam.gateway.model import LOOK_MS, LOST_MS, WHY_CHARS, About, NewAccess
+from rppam.gateway.model import LOOK_MS, LOST_MS, ORDERED, WHY_CHARS, About, NewAccess
 from rppam.gateway.store import about_of, check_room, columns_of
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
@@ -171,7 +171,7 @@ class SqlHeld(SqlStore):
 
 def _why_due(row: Any) -> str:
     if row.ordered:
-        return "ended by an administrator while nobody was attached"
+        return f"{ORDERED} while nobody was attached"
     return "nobody came back to it" if row.late else "the user may not go on"
 
 

@@ -22,6 +22,7 @@ from rppam.gateway.model import (
     FILE_ACTIONS,
     LATE_MS,
     LOST_MS,
+    ORDERED,
     WHY_CHARS,
     About,
     Access,
@@ -34,7 +35,7 @@ from rppam.gateway.model import (
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
-from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.model import Entity, Outcome, Word
 from rppam.ledger.record import record
 from rppam.ledger.tables import audit_events
 from rppam.vault.model import Checkout
@@ -97,11 +98,14 @@ class SqlAccess(SqlStore):
         row = connection.execute(select(access_sessions).where(_A.id == ident).with_for_update()).one_or_none()
         if row is None or not row.active or generation not in {None, row.generation}:
             return False
-        now = now_ms(connection)
+        now, by, shown = now_ms(connection), "", why
+        if why.startswith(ORDERED):
+            by, said = _ordered_by(connection, ident), why.removeprefix(ORDERED)
+            shown = f"ended by {by}{said}" if by and said[:1] in {"", ":"} else why
         connection.execute(
             update(access_sessions)
             .where(_A.id == ident)
-            .values(active=False, ended=now, seen=now, why=why[:WHY_CHARS], bytes_up=up, bytes_down=down)
+            .values(active=False, ended=now, seen=now, why=shown[:WHY_CHARS], bytes_up=up, bytes_down=down)
         )
         connection.execute(
             update(session_orders).where((_O.session == ident) & _O.done_at.is_(None)).values(done_at=now)
@@ -111,6 +115,8 @@ class SqlAccess(SqlStore):
         }  # fmt: skip
         if claimed:
             facts["claimedBy"] = "target"
+        if by:
+            facts["by"] = Word(by)
         record(connection, "access.end", _entity(ident, row.target), details=facts, actor=actor)
         return True
 
@@ -215,7 +221,7 @@ class SqlAccess(SqlStore):
                 facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down}
                 record(connection, "access.detach", _entity(row.id, row.target), details=facts)
             elif closed.rowcount:
-                facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down, "user": row.user_name}
+                facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down, "user": Word(row.user_name)}
                 record(connection, "access.end", _entity(row.id, row.target), details=facts)
         return len(lost)
 
@@ -270,6 +276,11 @@ def _told(connection: Connection, live: Mapping[str, Alive]) -> Tick:
         frozenset(row.id for row in rows if not row.active),
         frozenset(row.id for row in rows if row.active and row.generation != live[row.id].generation),
     )
+
+
+def _ordered_by(connection: Connection, ident: str) -> str:
+    wanted = select(_O.by_name).where((_O.session == ident) & (_O.kind == "kill")).order_by(_O.at).limit(1)
+    return connection.execute(wanted).scalar_one_or_none() or ""
 
 
 def _given_back(connection: Connection, ids: Sequence[str]) -> dict[str, str]:

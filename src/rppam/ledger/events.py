@@ -89,7 +89,7 @@ ACTIONS: Final = Catalogue(
         Action("mfa.renew", "user", "Backup codes were made anew", _M),
         Action("mfa.spend", "user", "A backup code was used up", _A),
         Action("lockout.begin", "lockout", "Wrong guesses locked a user or an address", _A, "level, until when"),
-        Action("lockout.end", "lockout", "A lockout was ended before its time", _M),
+        Action("lockout.end", "lockout", "A lockout was ended before its time", _M, "until when it would have been"),
         Action("setting.change", "setting", "A setting changed", _M, "revision, the value before and after"),
         Action("note.write", "note", "The operator's note was written", _M, "the text"),
         Action("member.join", "node", "A node became a member", _C),

@@ -2,7 +2,8 @@
 
 The text is canonical JSON (RFC 8785 as far as our values go: sorted names, no blanks, integers and strings alone). What
 is personal is in it only as a salted commitment, ``ref``; the words stand in a table beside it. So they can be erased,
-and every proof goes on to hold. Pure.
+and every proof goes on to hold. Among the details that is what is marked as a :class:`Word`; the body names these under
+``committed``, which a body without any does not have. Pure.
 """
 
 import base64
@@ -33,6 +34,15 @@ class Entity(NamedTuple):
     kind: str
     id: str = ""
     name: str = ""
+
+
+class Word(str):
+    """What tells of a person, such as a name, as the value of a detail: the event has a commitment to it alone.
+
+    A list of details may consist of them. Erasing forgets it by the whole word, so it should be nothing but that.
+    """
+
+    __slots__ = ()
 
 
 class Link(NamedTuple):
@@ -86,6 +96,9 @@ class Event:
         actor, target = dict(body["actor"]), dict(body["object"])
         for part, name in ((actor, "name"), (actor, "address"), (target, "name")):
             part[name] = self.words.get(part[name], "") if part.get(name) else ""
+        details = dict(body["details"])
+        for name in body.get("committed", ()):
+            details[name] = self._said(details[name])
         return {
             "id": body["id"],
             "index": self.index,
@@ -98,8 +111,13 @@ class Event:
             "node": body["node"],
             "epoch": body["epoch"],
             "request": body["request"],
-            "details": body["details"],
+            "details": details,
         }
+
+    def _said(self, committed: str | list[str]) -> str | list[str]:
+        if isinstance(committed, list):
+            return [self.words.get(one, "") for one in committed]
+        return self.words.get(committed, "")
 
 
 def canonical(body: Mapping[str, Any]) -> str:
@@ -115,7 +133,11 @@ def commitment(salt: bytes, word: str) -> str:
 
 def refs_of(body: Mapping[str, Any]) -> set[str]:
     """The commitments in an event's body."""
-    return {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]} - {""}
+    found = {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]}
+    for name in body.get("committed", ()):
+        committed = body["details"][name]
+        found |= set(committed) if isinstance(committed, list) else {committed}
+    return found - {""}
 
 
 def _refused(value: object) -> object:

@@ -22,7 +22,7 @@ from rppam.kernel.actor import Actor, current_actor
 from rppam.kernel.system_clock import host_us
 from rppam.ledger.events import ACTIONS, Retention
 from rppam.ledger.merkle import leaf_hash
-from rppam.ledger.model import FIRST, VERSION, Entity, Outcome, canonical, commitment
+from rppam.ledger.model import FIRST, VERSION, Entity, Outcome, Word, canonical, commitment
 from rppam.ledger.tables import DAY_MS, audit_events, audit_words
 
 _WRITER: Final = "rppam_ledger_writer"
@@ -104,12 +104,14 @@ def record(
     why is ``reason``, or what they said.
 
     ``target`` is what it was done to (its kind defaults to the action's). Raises LookupError for an action that the
-    catalogue does not have, ValueError for details with a float or bytes in them.
+    catalogue does not have, ValueError for details with a float or bytes in them. A detail that tells of a person is a
+    :class:`~rppam.ledger.model.Word`, or a list of them.
     """
     target = target or Entity(ACTIONS[action].object)
     who = actor or current_actor()
     writer: _Writer = connection.info.get(_WRITER) or _begin(connection)
     time_ms = writer.now_ms(connection)
+    kept = ACTIONS[action].retention, time_ms
     body = {
         "v": VERSION,
         "id": _uuid7(time_ms),
@@ -122,8 +124,8 @@ def record(
         "action": action,
         "outcome": outcome,
         "reason": (reason or who.reason)[:REASON_CHARS],
-        "details": dict(details or {}),
-        **_who(writer, who, target, (ACTIONS[action].retention, time_ms)),
+        **_what(writer, details or {}, kept),
+        **_who(writer, who, target, kept),
     }
     text = canonical(body)
     digest = leaf_hash(text.encode()).hex()
@@ -181,6 +183,20 @@ def _who(writer: _Writer, actor: Actor, target: Entity, kept: tuple[Retention, i
         "object": {"kind": target.kind, "id": target.id, "name": _committed(writer, target.name, *kept)},
         "request": actor.request,
     }
+
+
+def _what(writer: _Writer, details: Mapping[str, Any], kept: tuple[Retention, int]) -> dict[str, Any]:
+    """The details, with commitments in place of words, and which these are."""
+    found, committed = dict(details), []
+    for name, value in details.items():
+        if isinstance(value, Word):
+            found[name] = _committed(writer, value, *kept)
+        elif isinstance(value, list) and value and all(isinstance(one, Word) for one in value):
+            found[name] = [_committed(writer, one, *kept) for one in value]
+        else:
+            continue
+        committed.append(name)
+    return {"details": found, "committed": committed} if committed else {"details": found}
 
 
 def _row(body: Mapping[str, Any], text: str, digest: str) -> dict[str, Any]:

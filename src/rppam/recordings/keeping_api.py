@@ -16,6 +16,7 @@ from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
+from rppam.ledger.model import Word
 from rppam.recordings.api import RECORDINGS, RecordingId, RecordingShape, RecordingsOf, shape_of
 from rppam.recordings.ending import SqlEnding
 from rppam.recordings.model import Facts, Recording
@@ -72,7 +73,7 @@ async def search(body: Wanted, caller: Caller, services: Here) -> StreamingRespo
     `problem` names a recording that could not be read; the last one has `over`. Without it, the answer is not whole.
     """
     user_id = None if allows(caller, Action.READ, RecordingsOf(None)) else caller.user_id or "-"
-    facts = {"session": body.session, "user": body.user, "target": body.target}
+    facts = {"session": body.session, "user": Word(body.user), "target": body.target}
     await services.get(SqlRecordings).note("recording.search", "", facts)
     return StreamingResponse(_found(body, user_id, services), media_type=LINES)
 

@@ -16,7 +16,7 @@ from rppam.access.accounts.tables import users
 from rppam.db.engine import NowMs, insert_into, now_ms, rows_changed
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Word
 from rppam.ledger.record import record
 from rppam.vault.errors import CheckedOut, CheckoutUnknown, EntryBlocked, EntryUnknown
 from rppam.vault.model import Checkout, Entry, EntryState, Holder
@@ -142,7 +142,12 @@ def end_checkout(connection: Connection, checkout: Checkout, entry: Entry | None
         return False
     _after_use(connection, checkout, entry)
     target = Entity("secret", checkout.entry_id, checkout.entry_name) if entry is None else entity_of(entry)
-    record(connection, "checkout.end", target, details=_facts(checkout) | {"why": why, "holder": checkout.holder.name})
+    record(
+        connection,
+        "checkout.end",
+        target,
+        details=_facts(checkout) | {"why": why, "holder": Word(checkout.holder.name)},
+    )
     return True
 
 

@@ -78,6 +78,7 @@ class CheckedOut(VaultError, code="RPPAM-8411", retry=Retry.SLOWLY, status=409):
 
     def __init__(self, text: str, held_by: str, until: str | None, position: int | None = None) -> None:
         super().__init__(text)
+        self.held_by = held_by
         self._members = {"heldBy": held_by, "until": until, "position": position}
 
     def members(self) -> Mapping[str, object]:

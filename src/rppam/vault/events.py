@@ -19,7 +19,7 @@ ACTIONS: Final = (
     Action("secret.use", "secret", "A secret was used without showing it", _A, "version, purpose, check-out, grant"),
     Action("secret.release", "secret", "An entry that waited for a change was released without one", _M),
     Action("checkout.begin", "secret", "An entry was checked out", _A, "id, generation, until when, grant"),
-    Action("checkout.end", "secret", "A check-out ended", _A, "id, generation, why"),
+    Action("checkout.end", "secret", "A check-out ended", _A, "id, generation, why, whose it was"),
     Action("vault.kek-create", "vault-key", "The vault has a new key", _M, "fingerprint of what wraps it"),
     Action("vault.kek-retire", "vault-key", "A key of the vault wraps nothing any more and is gone", _M),
     Action(

@@ -9,7 +9,8 @@ A process that has a foundation of either kind makes one by :func:`rppam.vault.w
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,7 +20,7 @@ from rppam.db.engine import now_ms
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.model import Entity, Outcome, Word
 from rppam.ledger.record import record
 from rppam.vault.checkout_store import (
     all_of,
@@ -30,7 +31,7 @@ from rppam.vault.checkout_store import (
     standing_in,
     taken,
 )
-from rppam.vault.errors import EntryUnknown, FolderUnknown, RightLacking
+from rppam.vault.errors import CheckedOut, EntryUnknown, FolderUnknown, RightLacking
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
     Checkout,
@@ -396,9 +397,10 @@ class Vault:
         except EntryUnknown:
             raise
         except RppamError as error:
-            said = f"{error.row.code}: {error}"
-            target = Entity("secret", ident)
-            await self.database.write(
-                lambda connection: record(connection, action, target, outcome=Outcome.FAILURE, reason=said)
-            )
+            said, target = f"{error.row.code}: {error}", Entity("secret", ident)
+            facts: dict[str, Any] = {}
+            if isinstance(error, CheckedOut):  # who that is, no signed text says
+                said, facts = f"{error.row.code}: somebody else has it", {"holder": Word(error.held_by)}
+            refused = partial(record, action=action, target=target, outcome=Outcome.FAILURE, reason=said, details=facts)
+            await self.database.write(refused)
             raise

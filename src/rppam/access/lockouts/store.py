@@ -62,7 +62,7 @@ class SqlLockouts(SqlStore):
         locked = _lockout(connection.execute(change).one(), now)
         connection.execute(delete(lockouts).where(lockouts.c.until < now - KEPT_MS))
         facts = {"kind": suspect.kind.value, "level": level, "until": times["until"]}
-        record(connection, "lockout.begin", Entity("lockout", suspect.subject, shown), details=facts)
+        record(connection, "lockout.begin", _entity(connection, suspect.kind, shown), details=facts)
         return locked
 
     @writes
@@ -74,7 +74,9 @@ class SqlLockouts(SqlStore):
         connection.execute(update(lockouts).where(mine).values(until=now, since=now, level=0))
         change = Change(CacheKey(Kind.UNLOCK, subject), now)
         record_change(connection, change.key, change.revision)
-        record(connection, "lockout.end", Entity("lockout", subject, row.shown if row is not None else ""))
+        target = Entity("lockout") if row is None else _entity(connection, row.kind, row.shown)
+        facts = {} if row is None else {"kind": row.kind, "until": row.until}
+        record(connection, "lockout.end", target, details=facts)
         return _lockout(row, now) if row is not None and row.until > now else None, change
 
     @reads
@@ -116,6 +118,16 @@ def _shown(connection: Connection, suspect: Suspect) -> str:
         return suspect.shown
     known = connection.execute(select(users.c.name).where(users.c.name == suspect.shown)).scalar_one_or_none()
     return known or ""
+
+
+def _entity(connection: Connection, kind: str, shown: str) -> Entity:
+    """Who is locked, by the id of the account. The hash that a lockout is found by is none for the ledger: whoever
+    guesses the name or the address knows it. Of a name without an account nothing is said; ``until`` tells which one
+    ends where one began."""
+    ident = None
+    if kind == LockKind.USER and shown:
+        ident = connection.execute(select(users.c.id).where(users.c.name == shown)).scalar_one_or_none()
+    return Entity("lockout", ident or "", shown)
 
 
 def _lockout(row: Row[Any], now: int) -> Lockout:

@@ -14,7 +14,7 @@ from rppam.access.passkeys.tables import webauthn_challenges, webauthn_credentia
 from rppam.db.engine import NowMs, rows_changed
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Word
 from rppam.ledger.record import record
 
 _P: Final = webauthn_credentials.c
@@ -95,7 +95,7 @@ class SqlPasskeys(SqlStore):
                 connection.execute(insert(webauthn_credentials).values(**row))
         except IntegrityError:
             raise PasskeyTaken("this passkey was added before") from None
-        facts = {"name": passkey.name, "site": passkey.rp_id}
+        facts = {"name": Word(passkey.name), "site": passkey.rp_id}
         record(connection, "passkey.add", Entity("user", user.id, user.name), details=facts)
         return _passkey(connection.execute(select(webauthn_credentials).where(_P.id == passkey.id)).one())
 
@@ -115,14 +115,14 @@ class SqlPasskeys(SqlStore):
         if row is None:
             raise PasskeyUnknown("the account has no such passkey")
         user = present_row(connection, user_id)
-        record(connection, "passkey.remove", Entity("user", user_id, user.name), details={"name": row.name})
+        record(connection, "passkey.remove", Entity("user", user_id, user.name), details={"name": Word(row.name)})
 
     @writes
     def reset(self, connection: Connection, user_id: str) -> Account:
         """Take all of an account away, end its sessions, and forget what it was asked. Raises ``UserUnknown``."""
         user = locked_row(connection, user_id)
         gone = delete(webauthn_credentials).where(_P.user_id == user_id).returning(_P.name)
-        names = sorted(row.name for row in connection.execute(gone))
+        names = [Word(name) for name in sorted(connection.execute(gone).scalars())]
         connection.execute(delete(webauthn_challenges).where(_Q.user_id == user_id))
         record(connection, "passkey.reset", Entity("user", user_id, user.name), details={"names": names})
         return raise_user(connection, user_id, ends_sessions=True)

@@ -31,6 +31,7 @@ ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 
 sessions = APIRouter(tags=["sessions"])
 SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+_ORDERED: Final = "ended over REST"
 _ENDS: Final = "a session has nothing that anybody changes"
 _OTHERS: Final = "Somebody else's sessions"
 _HIDDEN: Final = "No live session of this id, or somebody else's"
@@ -215,7 +216,7 @@ async def one(session_id: SessionId, caller: Caller, services: Here) -> SessionS
 async def end(session_id: SessionId, caller: Caller, services: Here) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
     check(caller, Action.END, await services.get(Sessions).find(session_id), _unknown())
-    if not await services.get(Sessions).end(session_id, f"ended by {caller.subject}"[:64]):
+    if not await services.get(Sessions).end(session_id, _ORDERED):
         raise _unknown()
     return Response(status_code=204)
 
@@ -236,10 +237,9 @@ async def end_many(
     if everybody == (user_id is not None):
         raise InvalidRequestError([FieldFlaw("query", "either userId or all=true is needed", "missing")])
     check(caller, Action.END, SessionsOf(user_id))
-    why = f"ended by {caller.subject}"[:64]
     if user_id is None:
-        return SessionsEnded(ended=await services.get(Sessions).end_all(why))
-    ended = await services.get(Sessions).end_user(user_id, why)
+        return SessionsEnded(ended=await services.get(Sessions).end_all(_ORDERED))
+    ended = await services.get(Sessions).end_user(user_id, _ORDERED)
     if ended is None:
         raise NotFoundError("no account has this id; GET /api/v1/users lists them")
     return SessionsEnded(ended=ended)

@@ -50,7 +50,7 @@ from rppam.db.errors import DatabaseUnknown
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.actor import ActorKind, current_actor
 from rppam.kernel.instant import WallMs
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Word
 from rppam.ledger.record import record
 
 KEPT_MS: Final = 24 * 3600_000
@@ -67,7 +67,7 @@ class SqlSessions(SqlStore):
         if stored is None:
             raise DatabaseUnknown("a session that was just written cannot be read")
         if made is not None:
-            facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": new.agent}
+            facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": Word(new.agent)}
             kind = ActorKind.HOST if new.user_id is None else ActorKind.USER
             actor = current_actor()._replace(kind=kind, id=new.user_id or "", name=new.subject, session=new.id)
             record(connection, "session.open", Entity("session", new.id, new.subject), details=facts, actor=actor)

@@ -6,18 +6,20 @@ a user is told by nothing here.
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 import asyncssh
 
 from rppam.access.accounts.errors import NameInvalid
 from rppam.access.accounts.model import Account, normalise_name
+from rppam.gateway.certificates import unnamed
 from rppam.gateway.errors import CertificateInvalid, CertificateRefused
 from rppam.gateway.names import Wanted
 from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.kernel.actor import Actor, ActorKind
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Word
 
 log: Final = logging.getLogger("rppam.gateway")
 HOW: Final = "certificate"
@@ -25,8 +27,9 @@ HOW: Final = "certificate"
 
 async def certified(
     gate: Gate, conn: asyncssh.SSHServerConnection, wanted: Wanted, line: bytes, client: str
-) -> tuple[Account, str] | None:
-    """The account that a certificate names, and how it would log in; ``None``, and the user is told why: none.
+) -> tuple[Account, Mapping[str, str]] | None:
+    """The account that a certificate names, and how it would log in, for the ledger; ``None``, and the user is told
+    why: none.
 
     Raises ``DatabaseError``.
     """
@@ -39,14 +42,14 @@ async def certified(
             return None
         if not why:
             account = await gate.login.named(name)
-            return None if account is None else (account, f"{HOW} {shown.serial} {shown.key_id}"[:200])
+            return None if account is None else (account, {"how": f"{HOW} {shown.serial}", "keyId": Word(shown.key_id)})
         refusal = CertificateRefused(f"the certificate {shown.key_id[:60]!r} is not taken: {why}")
         _say(conn, refusal)
         if is_trusted:
             actor = Actor(ActorKind.ANONYMOUS, address=client)
             facts = {"kind": HOW, "serial": shown.serial, "authority": shown.authority, "code": refusal.row.code}
             target = Entity("access-session", "", wanted.target[:128])
-            await gate.store.note("access.refuse", target, actor, facts, why[:300])
+            await gate.store.note("access.refuse", target, actor, facts, unnamed(why)[:300])
     return None
 
 

@@ -17,7 +17,7 @@ from rppam.db.errors import DatabaseError
 from rppam.gateway.authority import Authority
 from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, problem, shown
 from rppam.gateway.errors import HostKeyChanged, RouteUnknown
-from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
+from rppam.gateway.model import ORDERED, ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
 from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
 from rppam.gateway.ssh.holding import Holding
@@ -162,7 +162,8 @@ class Gate:
         for order in tick.orders:
             if (one := self._live.get(order.session)) is not None:
                 reason = f": {order.reason}" if order.reason else ""
-                one.kill(f"ended by {order.by}{reason}", f"this session was ended by {order.by}{reason}")
+                said = f"this session was ended by {order.by}{reason}"
+                one.kill(f"{ORDERED}{reason}", said)
         for ident, why in tick.gone.items():
             if (one := self._live.get(ident)) is not None:
                 one.kill(why, f"this session is ended: {why}")

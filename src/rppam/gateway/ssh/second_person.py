@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rppam.gateway.errors import RouteUnknown, SecondPersonNeeded
 from rppam.gateway.ports import Route, Tape
 from rppam.gateway.ssh.gate import Gate
+from rppam.ledger.model import Word
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.live import LiveAccess
@@ -65,5 +66,5 @@ async def _awaited(
         if asyncio.get_running_loop().time() > until:
             raise SecondPersonNeeded(f"nobody came to watch this session within {WAIT_S / 60:g} minutes")
         await asyncio.sleep(_LOOK_S)
-    await access.note("access.second", {"watcher": ident, "name": name})
+    await access.note("access.second", {"watcher": ident, "name": Word(name)})
     say(f"{name} watches this session")

@@ -7,6 +7,7 @@ after its log-in. Guesses and key probes are counted; after :data:`TRIES_MAX` th
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncssh
@@ -46,6 +47,8 @@ TRIES_MAX: Final = 6
 PROBES_MAX: Final = 20
 """Keys that are shown, each once to ask and once signed; an agent may hold several."""
 _PASSWORD, _CODE = "Password: ", "Code: "
+_PASSWORD_FACTS: Final[Mapping[str, str]] = {"how": "password"}
+"""How somebody logged in, for the ledger."""
 _SUBSYSTEM_CHARS: Final = 64
 _RETRY_S: Final = 1.0
 
@@ -62,9 +65,9 @@ class GatewayServer(forwards.Forwarding):
         self._account: Account | None = None
         self._pending: Secret | None = None
         """The password was right; this stands for the code that has to follow."""
-        self._candidate: tuple[Account, str] | None = None
+        self._candidate: tuple[Account, Mapping[str, str]] | None = None
         """Whose key or certificate was shown last, and which of the two; it may be anybody who shows it."""
-        self._how = "password"
+        self._how = _PASSWORD_FACTS
         self._tries = self._probes = 0
         self._has_mfa = False
         self._lock = asyncio.Lock()
@@ -105,7 +108,7 @@ class GatewayServer(forwards.Forwarding):
     async def begin_auth(self, username: str) -> bool:
         # A client may name another user after a first factor: nothing that was proved for the one before counts.
         self._account = self._pending = self._candidate = None
-        self._how, self._has_mfa = "password", False
+        self._how, self._has_mfa = _PASSWORD_FACTS, False
         if self.gate.draining:
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
@@ -135,7 +138,7 @@ class GatewayServer(forwards.Forwarding):
         words = key.export_public_key().decode().split()
         with contextlib.suppress(DatabaseError):
             found = await self.gate.login.by_key(self._wanted.user, words[0], words[1])
-            self._candidate = (found, "key") if found else None
+            self._candidate = (found, {"how": "key"}) if found else None
         return self._candidate is not None
 
     async def certificate_shown(self, line: bytes) -> bool:
@@ -170,7 +173,7 @@ class GatewayServer(forwards.Forwarding):
     def auth_completed(self) -> None:
         if (account := self._account) is not None:
             target = Entity("user", account.id, account.name)
-            facts = {"how": self._how, "secondFactor": self._has_mfa}
+            facts = {**self._how, "secondFactor": self._has_mfa}
             work = self.gate.store.note("access.login", target, self._actor(""), facts)
             task = asyncio.get_running_loop().create_task(_quietly(work))
             self._closing.add(task)
@@ -218,7 +221,7 @@ class GatewayServer(forwards.Forwarding):
         used = await self.gate.login.once(self._wanted, token, self._client)
         if used is None:
             return None
-        self._wanted, self._how, self._has_mfa = used.wanted, "token", used.mfa
+        self._wanted, self._how, self._has_mfa = used.wanted, {"how": "token"}, used.mfa
         return used.found
 
     def _taken(self, found: Account | SecondStep) -> bool:
