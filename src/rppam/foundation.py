@@ -63,6 +63,8 @@ class ControlFoundation(NamedTuple):
     """Where ``config`` was read, for commands that are started; ``None`` where the node is a single process."""
     link_orders: dict[str, LinkOrder] | None = None
     """What slices answer other nodes over the link, by the name of the order: they add theirs."""
+    members: Callable[[], frozenset[str]] = frozenset
+    """The members by the list that is in force; empty while it changes, and where members do not vote."""
 
     @property
     def node(self) -> str:

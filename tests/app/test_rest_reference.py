@@ -13,9 +13,10 @@ from rppam.ledger.tables import audit_events
 from rppam.licence.model import Licence, Tier
 from rppam.recordings.model import Facts
 from rppam.recordings.service import Recordings
+from tests.audit.actions import WALKED
 from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
-from tests.support.unnamed import names_nobody, plant
+from tests.support.unnamed import acts, names_nobody, plant
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +150,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
         seen += 1
     assert seen >= 10
     assert silent == WITHOUT_EVENT.keys() | NOTHING_TO_DO, "no act without its event"
+    assert await acts(served.database) >= WALKED
     await names_nobody(served)
 
 

@@ -39,6 +39,7 @@ from tests.ledger.keys import LEADER, ORIGIN, SIGNER
 from tests.siem.receivers import target
 from tests.siem.test_delivery import targets_of
 from tests.support import prefork
+from tests.support.unnamed import acts
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 rppam = partial(prefork.run, "audit")
@@ -148,6 +149,7 @@ async def test_only_what_a_file_and_every_target_has_is_pruned_and_the_log_says_
     assert (await prune(database, bare=False)).events == 0
     archives = SqlArchives(database)
     await archives.add(0, 20, "00" * 32, "/backup/ledger", "root")
+    assert "ledger.archive" in await acts(database)
     late = await prune(database, bare=False)
     assert late.events == 10
     assert "no file has those from 20 on" in late.is_late

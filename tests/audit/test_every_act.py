@@ -30,6 +30,7 @@ from tests.access.mfa import test_api as mfa
 from tests.access.passkeys import test_api as passkeys
 from tests.app import test_rest_reference as reference
 from tests.audit import test_retention
+from tests.audit.actions import ELSEWHERE, IN_SCENARIOS, NOT_RECORDED, ON_HOSTS, WALKED
 from tests.failover_test import test_api as failover
 from tests.gateway import test_recording_retention
 from tests.requests import test_api as requests
@@ -39,7 +40,7 @@ from tests.siem import test_api as siem
 from tests.support.authenticator import code
 from tests.support.documents import described
 from tests.support.served import PASSWORD, Served
-from tests.support.unnamed import names_nobody, plant
+from tests.support.unnamed import acts, names_nobody, plant
 from tests.vault import test_checkouts as checkouts
 from tests.vault.people import ENTRIES, host, person
 
@@ -120,6 +121,13 @@ async def _authority(served: Served) -> None:
     assert (await admin.delete(f"{AUTHORITY}/1")).status_code < 300
 
 
+async def _resumed(served: Served) -> None:
+    for on in (True, False):
+        paused = await host(served).put("/api/v1/admin/cluster/pause", paused=on)
+        kept = await host(served).put("/api/v1/admin/nodes/node1/maintenance", maintenance=on)
+        assert (paused.status_code, kept.status_code) == (200, 200), (paused.text, kept.text)
+
+
 async def _channel_tested(served: Served) -> None:
     hook = {"name": "c", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s"}
     made = await host(served).made("/api/v1/notifications/channels", **hook)
@@ -194,6 +202,7 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
             siem.test_a_target_is_made_tested_changed_and_removed,
             ("POST /api/v1/siem/targets/{targetId}/test",),
         ),
+        "orders that are taken back": (_resumed, ("PUT /api/v1/admin/cluster/pause",)),
         "channels": (_channel_tested, ("POST /api/v1/notifications/channels/{channelId}/test",)),
         "failover tests that are asked for": (
             failover.test_what_somebody_asked_for_is_begun_once_and_tells_how_far_it_is,
@@ -247,6 +256,7 @@ async def test_what_is_not_in_the_walk_writes_its_event_too(open_vault: Served, 
     acted = watch(used)
     await scenario(used)
     assert set(routes) <= acted
+    assert IN_SCENARIOS.get(name, set()) <= await acts(used.database)
     await names_nobody(used)
 
 
@@ -258,6 +268,16 @@ def test_every_route_that_changes_something_is_asked_or_excepted() -> None:
     assert known - walked - set(asked) - WITHOUT_EVENT.keys() == set(), "an act that no test has an event of"
     assert (set(asked) | WITHOUT_EVENT.keys()) - known == set(), "no such routes"
     assert set(asked) & WITHOUT_EVENT.keys() == set()
+
+
+def test_every_action_of_the_catalogue_is_recorded_by_a_test_or_excepted() -> None:
+    for action, file in ELSEWHERE.items():
+        assert f'"{action}"' in Path("tests", file).read_text(), f"{file} has nothing of {action}"
+    assert IN_SCENARIOS.keys() <= SCENARIOS.keys()
+    recorded = {*WALKED, *ON_HOSTS, *ELSEWHERE}.union(*IN_SCENARIOS.values())
+    assert recorded & NOT_RECORDED.keys() == set()
+    assert ACTIONS.keys() - recorded - NOT_RECORDED.keys() == set(), "an action that nothing records"
+    assert (recorded | NOT_RECORDED.keys()) - ACTIONS.keys() == set(), "no such actions"
 
 
 @pytest.mark.server
@@ -470,6 +490,7 @@ def test_commands_of_a_host_write_their_events(sqlite_url: str, tmp_path: Path) 
     asked += ["token keys rotate", "token keys retire", "cluster key begin", "database contract"]
     found = {json.loads(line)["action"] for line in said("audit list", config, "--json").splitlines()}
     assert {COMMANDS[words] for words in asked} - found == set()
+    assert found >= ON_HOSTS
 
 
 def test_every_command_records_what_it_does_or_is_excepted() -> None:

@@ -214,3 +214,13 @@ async def test_what_the_target_refuses_and_what_is_cut_off(place: Place, monkeyp
     assert [(one["what"], one["complete"]) for one in found] == [("remove", False), ("transfer", False)]
     assert found[1]["sha256"] == hashlib.sha256(b"half of it").hexdigest()
     assert len(await recorded(place, "file.transfer")) == 1
+    assert len(await recorded(place, "file.change")) == 1
+
+
+async def test_what_is_no_sftp_is_recorded_as_not_told_any_further(place: Place) -> None:
+    async with place.client(password=PASSWORD) as client:
+        process = await client.create_process(subsystem="sftp", encoding=None)
+        process.stdin.write(b"\xff" * 8)
+        await until_recorded(place, "file.untold")
+    (event,) = await recorded(place, "file.untold")
+    assert event["details"]["why"]

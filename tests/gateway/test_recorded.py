@@ -108,10 +108,12 @@ async def test_what_was_typed_into_a_terminal_is_not_in_it_and_what_was_shown_is
     assert b'"r", "100x30"' in cast
 
 
-async def test_a_changed_or_missing_chunk_is_found(place: Place) -> None:
+async def test_a_changed_or_missing_chunk_is_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rppam.recordings.recorder.TELL_BYTES", 100_000)
     await place.ssh("head -c 3000000 /dev/zero")
     (one,) = await listed(place)
     assert one["chunks"] > 1
+    assert await recorded(place, "recording.head")
     mine = recording_chunks.c.recording == one["id"]
     last = delete(recording_chunks).where(mine & (recording_chunks.c.seq == one["chunks"]))
     await place.served.database.write(lambda connection: connection.execute(last))
@@ -214,3 +216,15 @@ async def test_a_session_is_watched_as_it_goes_on_from_its_beginning(place: Plac
         assert await asyncio.wait_for(watcher.wait(), 10) == 0
     (watched,) = await recorded(place, "recording.watch")
     assert watched["object"]["id"] == one["id"]
+
+
+async def test_the_rest_of_a_recording_that_nobody_ends_is_recorded_as_lost(place: Place) -> None:
+    await place.ssh("echo said")
+    (one,) = await listed(place)
+    live = update(recordings).values(state="live", changed=0)
+    await place.served.database.write(lambda connection: connection.execute(live).close())
+    store = place.served.services.get(SqlRecordings)
+    assert await store.sweep([one["session"]]) == 1
+    assert await store.sweep([one["session"]]) == 0
+    (event,) = await recorded(place, "recording.lose")
+    assert (event["object"]["id"], event["reason"]) == (one["id"], "it was heard of no more")

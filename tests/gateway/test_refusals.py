@@ -12,6 +12,7 @@ from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import Credential
 from rppam.kernel.secret import Secret
 from tests.gateway.places import HOST, Place
+from tests.gateway.test_register import recorded
 from tests.support.ports import free_port
 from tests.support.served import PASSWORD
 
@@ -171,3 +172,13 @@ async def test_a_silent_client_is_cut(place: Place, monkeypatch: pytest.MonkeyPa
     finally:
         for _, writer in readers:
             writer.close()
+
+
+async def test_another_host_key_than_the_pinned_one_is_refused_and_recorded(place: Place) -> None:
+    assert (await place.ssh("true")).code == 0
+    (pinned,) = place.hosts.pins["id-web1"]
+    other = f"{pinned.public[:-8]}AAAAAAAA"
+    place.hosts.pins["id-web1"] = [pinned._replace(public=other, fingerprint="SHA256:another")]
+    one_line((await place.ssh("true")).err, "RPPAM-8615")
+    (event,) = await recorded(place, "hostkey.mismatch")
+    assert (event["outcome"], event["object"]["id"]) == ("failure", "id-web1")

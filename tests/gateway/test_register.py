@@ -64,6 +64,7 @@ async def test_a_session_is_listed_and_killed_with_a_reason(place: Place) -> Non
     assert end["committed"] == ["by"]
     (start,) = await recorded(place, "access.start")
     assert start["object"]["id"] == one["id"] == start["actor"]["session"]
+    assert len(await recorded(place, "hostkey.make")) == 1
     await names_nobody(place.served)
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from rppam.rotation.asking import Hands
 from rppam.rotation.requests import Answer, Request
 from rppam.rotation.runner import Runner
 from rppam.vault.service import Vault
+from rppam.vault.tables import vault_entries
 from tests.gateway.places import Sshd, sshd
 from tests.support.postgres import Server
 from tests.support.served import Served
@@ -140,6 +142,7 @@ async def test_after_use_an_account_changes_its_own_password(
     assert (await admin.check_out(entry)).status_code == 201
     [event] = await actions(open_vault, "rotation.done")
     assert event["details"]["version"] == 2
+    assert len(await actions(open_vault, "rotation.begin")) == 1
 
 
 @pytest.mark.parametrize("point", ["before", "after", "unheard"])
@@ -230,9 +233,19 @@ async def test_a_target_that_is_away_is_tried_again_later(open_vault: Served) ->
     found = await state(admin, entry)
     assert (found["phase"], found["attempts"]) == ("waiting", 1)
     assert "cannot be reached" in found["problem"]
-    assert (await admin.check_out(entry)).status_code == 201, "it was not touched, so it can be had"
+    [failed] = await actions(open_vault, "rotation.fail")
+    assert (failed["outcome"], failed["reason"]) == ("failure", "the target did not say which secret it takes")
+    held = await admin.check_out(entry)
+    assert held.status_code == 201, "it was not touched, so it can be had"
     refused = await admin.post(f"{ENTRIES}/{entry['id']}/rotate")
     assert refused.json()["code"] == "RPPAM-8433"
+    assert (await admin.post(f"{CHECKOUTS}/{held.json()['id']}/checkin")).status_code == 204
+    nowhere = update(vault_entries).values(account_id=None)
+    await open_vault.database.write(lambda connection: connection.execute(nowhere).close())
+    await soon(open_vault)
+    await runner(open_vault).work()
+    [given_up] = await actions(open_vault, "rotation.end")
+    assert given_up["reason"] == "its entry belongs to no target any more"
 
 
 async def test_a_role_of_postgresql_changes_its_own_password_and_the_server_never_logs_it(

@@ -7,6 +7,7 @@ import httpx
 from sqlalchemy import select
 
 from rppam.access.accounts.tables import users
+from rppam.db.database import Database
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_events
 from tests.support.served import Served
@@ -23,6 +24,12 @@ async def plant(served: Served) -> None:
     served.http = httpx.AsyncClient(
         base_url=served.url, timeout=10, trust_env=False, transport=transport, headers=headers
     )
+
+
+async def acts(database: Database) -> set[str]:
+    """The actions that were recorded."""
+    wanted = select(audit_events.c.action).distinct()
+    return set(await database.read(lambda connection: connection.execute(wanted).scalars().all()))
 
 
 async def names_nobody(served: Served) -> None:

@@ -19,6 +19,7 @@ from rppam.vault.model import Entry, EntryType
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import add_version, create_entry, create_folder, entry_in, open_version
 from rppam.vault.tables import vault_deks, vault_fields, vault_keks, vault_versions
+from tests.support.unnamed import acts
 
 pytestmark = pytest.mark.server
 CANARY = "canary-secret-4711"
@@ -193,6 +194,7 @@ async def test_readers_go_on_while_keys_change_and_the_work_may_be_broken_off(da
     standing = (await keys.status()).standing
     assert [(row.version, row.state, row.deks) for row in standing.keks] == [(2, "active", 31), (1, "retired", 0)]
     assert await opened(database, ring(master), new[0]) == "new"
+    assert "vault.kek-retire" in await acts(database)
 
 
 async def test_the_master_key_changes_while_all_nodes_know_both(database: Database) -> None:
@@ -206,6 +208,7 @@ async def test_the_master_key_changes_while_all_nodes_know_both(database: Databa
         assert await opened(database, keyring, entry) == "one"
     with pytest.raises(MasterKeyDiffers):
         await opened(database, ring(old), entry)
+    assert "vault.mek-change" in await acts(database)
 
 
 async def test_what_lacks_its_key_says_so_and_the_rest_goes_on(database: Database) -> None:

@@ -164,7 +164,7 @@ def deciding_of(
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     link = members.link if members else None
-    control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {})
+    control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {}, _settled(core))
     beside = Beside(control, worker_databases, lambda: view.permitted_until())  # noqa: PLW0108 - view is made below
     driver = Driver(
         core,
@@ -225,6 +225,16 @@ def _probes(
         gauges=beside.gauges,
         acknowledge=beside.acknowledging.judge,
     )
+
+
+def _settled(core: NodeCore) -> Callable[[], frozenset[str]]:
+    """What tells the members by the list that is in force; nothing while it changes."""
+
+    def members() -> frozenset[str]:
+        membership = core.status().known_membership
+        return frozenset() if membership is None or membership.old is not None else frozenset(membership.members)
+
+    return members
 
 
 def _problems(orders: OperatorStateKeeper, address: AddressTask | None) -> Iterable[str]:

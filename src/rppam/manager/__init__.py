@@ -9,6 +9,7 @@ SLICE = Slice(
     public=("cluster_events", "forwarding", "on_host", "schemas", "status_screen"),
     actions="events:ACTIONS",
     wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
     routes=("health_api:cluster", "api:orders", "cluster_events:events", "settings_api:settings"),
     commands={
         "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),

@@ -122,6 +122,7 @@ class SqlRecordings(SqlStore):
             connection.execute(update(recordings).where(_R.id == row.id).values(state=State.LOST.value, how="lost"))
             facts = {"chunks": row.chunks, "head": row.head, "bytes": row.bytes, "exit": "lost"}
             record(connection, "recording.end", entity(row.id), details=facts)
+            record(connection, "recording.lose", entity(row.id), reason="it was heard of no more")
         return len(rows)
 
     @reads

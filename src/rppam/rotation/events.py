@@ -11,8 +11,8 @@ ACTIONS: Final = (
     Action("rotation.order", "secret", "A change of a secret on its target was ordered", _M, "why"),
     Action("rotation.begin", "secret", "A target is about to be given another secret", _M, "target, version, attempt"),
     Action("rotation.done", "secret", "A target takes the new secret", _M, "target, version, attempts"),
+    Action("rotation.end", "secret", "A rotation was given up", _M, "why"),
     Action(
         "rotation.fail", "secret", "A target was not given another secret", _M, "target, phase, attempt, what it said"
     ),
-    Action("rotation.end", "secret", "A rotation was given up", _M, "why"),
 )

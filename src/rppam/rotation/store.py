@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select,
 from rppam.db.engine import NowMs, insert_into, now_ms, rows_changed
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.ledger.model import Outcome
+from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
 from rppam.rotation.errors import NotRotatable, RotationLost, RotationUnderWay
 from rppam.rotation.machine import OPEN, Phase, Run, Settle
@@ -188,7 +188,7 @@ def _claimed(connection: Connection, row: Row[Any], generation: int) -> Claimed 
     joined = wanted.join(resources, _A.resource_id == _T.id).where(_E.id == row.entry_id)
     found = connection.execute(joined).one_or_none()
     if found is None:
-        end(connection, row.id, generation, Phase.CANCELLED, "its entry belongs to no target any more")
+        _end(connection, row.id, row.entry_id, generation, "its entry belongs to no target any more")
         return None
     entry, rules = entry_of(found), rules_in(connection, row.entry_id)
     known = (entry.version,) if row.staged is None else (entry.version, row.staged)
@@ -260,23 +260,12 @@ def settle(connection: Connection, claimed: Claimed, run: Run, step: Settle, sai
     record(connection, "rotation.fail", entity_of(entry), outcome=Outcome.FAILURE, reason=step.why, details=facts)
 
 
-def end(connection: Connection, ident: str, generation: int, phase: Phase, why: str) -> None:
+def _end(connection: Connection, ident: str, entry_id: str, generation: int, why: str) -> None:
     """Give a rotation up."""
     mine = (_O.id == ident) & (_O.generation == generation) & _O.ended_at.is_(None)
-    values = {"phase": phase.value, "problem": why, "lease_until": 0, "changed_at": NowMs(), "ended_at": NowMs()}
-    connection.execute(update(rotations).where(mine).values(**values))
-
-
-def cancel_in(connection: Connection, entry: Entry, why: str) -> bool:
-    """Give up the rotation of an entry, which is locked, where nobody works on it; whether there was one."""
-    there = connection.execute(select(rotations).where(_O.entry_id == entry.id, _O.ended_at.is_(None))).one_or_none()
-    if there is None:
-        return False
-    if there.lease_until > now_ms(connection):
-        raise RotationUnderWay(f"it is being changed at this moment ({there.phase})")
-    end(connection, there.id, there.generation, Phase.CANCELLED, why)
-    record(connection, "rotation.end", entity_of(entry), reason=why)
-    return True
+    ended = {"phase": Phase.CANCELLED.value, "lease_until": 0, "changed_at": NowMs(), "ended_at": NowMs()}
+    connection.execute(update(rotations).where(mine).values(problem=why, **ended))
+    record(connection, "rotation.end", Entity("secret", entry_id), reason=why)
 
 
 def _held(connection: Connection, claimed: Claimed) -> Entry:
