@@ -1,8 +1,8 @@
-"""What a command did on this host, recorded in the ledger afterwards.
+"""What a command does on this host, recorded in the ledger: afterwards, or before.
 
-Such an act changes files or Redis, and must be possible while the database is away: where it cannot be recorded, a line
-on stderr says so and the command succeeds all the same. It does not promise the one transaction that acts on the
-database have.
+Such an act changes files or Redis. Most must be possible while the database is away: where they cannot be recorded
+afterwards, a line on stderr says so and the command succeeds all the same. One that can wait is recorded before it is
+done, and not done where that fails. Neither promises the one transaction that acts on the database have.
 """
 
 import asyncio
@@ -16,12 +16,26 @@ if TYPE_CHECKING:
     from rppam.ledger.acts import Act
 
 
-def record_on_host(settings: "Settings", act: "Act") -> None:
-    """Record ``act`` in the name of who runs the command."""
+def record_on_host(settings: "Settings", act: "Act") -> bool:
+    """Record ``act`` in the name of who runs the command; where that fails say so. Whether it stands."""
+    from rppam.kernel.errors import RppamError
+
+    try:
+        record_before(settings, act)
+    except (RppamError, OSError) as error:
+        click.echo(f"{act.action} is not recorded in the ledger: {error}", err=True)
+        return False
+    return True
+
+
+def record_before(settings: "Settings", act: "Act") -> None:
+    """As :func:`record_on_host`, and raises what keeps it from being recorded: RppamError or OSError.
+
+    A database that is still to be made has no ledger, and keeps from nothing.
+    """
     from rppam.db.database import Database
     from rppam.db.url import is_not_made, parse_database_url
     from rppam.kernel.actor import Actor, ActorKind, acting
-    from rppam.kernel.errors import RppamError
     from rppam.ledger.record import record
 
     url = parse_database_url(settings.database.url, None)
@@ -37,8 +51,5 @@ def record_on_host(settings: "Settings", act: "Act") -> None:
         finally:
             await database.stop()
 
-    try:
-        with acting(Actor(ActorKind.HOST, name=getuser())):
-            asyncio.run(run())
-    except (RppamError, OSError) as error:
-        click.echo(f"{act.action} is not recorded in the ledger: {error}", err=True)
+    with acting(Actor(ActorKind.HOST, name=getuser())):
+        asyncio.run(run())

@@ -42,6 +42,12 @@ class DatabaseRefused(DatabaseError, code="RPPAM-2905", retry=Retry.SLOWLY, exit
     """Which finding of health it is, such as RD-623; empty when it is none of them."""
 
 
+class NotRecorded(DatabaseRefused, code="RPPAM-2908", retry=Retry.SLOWLY, exit=Exit.ERRORS):
+    """What was asked for cannot be recorded in the ledger, so it was not done."""
+
+    fix = "Read the reason in the message: the database takes no event (permissions, disk full, tables damaged)."
+
+
 class SchemaNewer(DatabaseError, code="RPPAM-2906", exit=Exit.CONFIGURATION):
     """The database belongs to a newer release of RP-PAM than this one."""
 

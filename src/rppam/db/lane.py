@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from rppam.db.engine import WRITES, break_off
-from rppam.db.errors import DatabaseBusy, DatabaseUnreachable
+from rppam.db.errors import DatabaseBusy, DatabaseUnreachable, NotRecorded
 from rppam.db.refusal import translate
 from rppam.kernel.errors import RppamError
 
@@ -207,7 +207,7 @@ class Lane:
                 error = translate(error, begun=begun, writes=job.writes)
                 _throw_away(held)
                 held = None
-            elif job.given_up:
+            elif job.given_up or isinstance(error, NotRecorded):  # whose transaction broke as it was to be committed
                 _throw_away(held)
                 held = None
             self._done(job)

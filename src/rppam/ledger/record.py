@@ -16,8 +16,11 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, event, insert
+from sqlalchemy.exc import DBAPIError
 
 from rppam.db.engine import NODE_OPTION, now_ms
+from rppam.db.errors import DatabaseRefused, DatabaseValueRefused, NotRecorded
+from rppam.db.refusal import first_line, translate
 from rppam.kernel.actor import Actor, current_actor
 from rppam.kernel.system_clock import host_us
 from rppam.ledger.events import ACTIONS, Retention
@@ -254,13 +257,26 @@ def _commits(connection: Connection) -> None:
     connection.info.pop(_MARKS, None)
     if writer is None or not writer.events:
         return
-    for statement, rows in ((_INSERT_WORD, list(writer.fresh.values())), (_INSERT, writer.events)):
-        if rows:
-            connection.execute(statement, rows if len(rows) > 1 else rows[0])
+    try:
+        for statement, rows in ((_INSERT_WORD, list(writer.fresh.values())), (_INSERT, writer.events)):
+            if rows:
+                connection.execute(statement, rows if len(rows) > 1 else rows[0])
+    except DBAPIError as error:
+        raise _why_not(error) from error
     writer.known.update((word, row["ref"]) for word, row in writer.fresh.items())
     while len(writer.known) > _WORDS_KNOWN:
         writer.known.popitem(last=False)
     writer.settled, writer.events, writer.fresh = writer.previous, [], {}
+
+
+def _why_not(error: DBAPIError) -> BaseException:
+    """Nothing of the transaction stands where the database takes no event; whoever asked is not blamed for that."""
+    why = translate(error, begun=True, writes=True)
+    if not isinstance(why, DatabaseRefused | DatabaseValueRefused):
+        return error  # it is away, or busy: that is told as it is everywhere
+    refused = NotRecorded(f"what was asked for was not done, as the ledger cannot record it: {first_line(error)}")
+    refused.finding = why.finding if isinstance(why, DatabaseRefused) else ""
+    return refused
 
 
 @event.listens_for(Engine, "rollback")

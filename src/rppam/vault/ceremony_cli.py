@@ -71,12 +71,17 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 def unseal(*, config: Path | None) -> int:
     """Bring shares together and open the vault on this node; the other nodes get the key from it.
 
-    Shares are asked for one after another, hidden, or read from stdin, one a line.
+    Shares are asked for one after another, hidden, or read from stdin, one a line. It is recorded first: while the
+    database is away nothing is opened, and there is nothing to read.
     """
+    from rppam.cli.recorded import record_before
     from rppam.config.load import load_settings
+    from rppam.kernel.errors import RppamError
+    from rppam.ledger.acts import Act
+    from rppam.ledger.model import Entity
     from rppam.vault.errors import SharesWrong
     from rppam.vault.shamir import Share, combine, read
-    from rppam.vault.unsealed import keep
+    from rppam.vault.unsealed import check, keep
 
     settings = load_settings(config)
     if "shares" not in {settings.vault.key_source, settings.vault.key_source_before}:
@@ -98,15 +103,24 @@ def unseal(*, config: Path | None) -> int:
             click.echo(f"{error}; once more", err=True)
             continue
         shares[share.number] = share
-    keep(settings.vault.unsealed_path, combine(list(shares.values())), settings.node.data_dir)
-    click.echo(f"the vault is open on {settings.node.node_name}; the other nodes get the key from it", err=True)
+    key, name = combine(list(shares.values())), settings.node.node_name
+    check(settings.vault.unsealed_path)
+    try:
+        record_before(settings, Act("vault.unseal", Entity("vault-key", name, name), {"by": "shares"}))
+    except (RppamError, OSError) as error:
+        raise Refused(f"the vault stays closed, as its opening cannot be recorded in the ledger: {error}") from None
+    keep(settings.vault.unsealed_path, key, settings.node.data_dir)
+    click.echo(f"the vault is open on {name}; the other nodes get the key from it", err=True)
     return Exit.DONE
 
 
 @click.command("seal", context_settings=HELP, epilog="Example: rppam vault seal --config /etc/rppam/rppam.config")
 @_config
 def seal(*, config: Path | None) -> int:
-    """Close the vault on this node. While another one is open, this one opens again (vault.peerUnseal): close all."""
+    """Close the vault on this node. While another one is open, this one opens again (vault.peerUnseal): close all.
+
+    Where the database is away it is closed all the same; the node records it once it can.
+    """
     from rppam.cli.recorded import record_on_host
     from rppam.config.load import load_settings
     from rppam.ledger.acts import Act
@@ -114,9 +128,9 @@ def seal(*, config: Path | None) -> int:
     from rppam.vault.unsealed import forget
 
     settings = load_settings(config)
+    name, was_open = settings.node.node_name, settings.vault.unsealed_path.exists()
+    if was_open and not record_on_host(settings, Act("vault.seal", Entity("vault-key", name, name))):
+        click.echo(f"{name} records it once its database answers", err=True)
     was_open = forget(settings.vault.unsealed_path)
-    name = settings.node.node_name
-    if was_open:
-        record_on_host(settings, Act("vault.seal", Entity("vault-key", name, name)))
     click.echo(f"the vault is {'closed' if was_open else 'closed already'} on {name}", err=True)
     return Exit.DONE

@@ -23,8 +23,12 @@ ACTIONS: Final = (
     Action("vault.kek-create", "vault-key", "The vault has a new key", _M, "fingerprint of what wraps it"),
     Action("vault.kek-retire", "vault-key", "A key of the vault wraps nothing any more and is gone", _M),
     Action(
-        "vault.unseal", "vault-key", "The vault was opened on a node", _M, "by shares, or the node that gave the key"
+        "vault.unseal",
+        "vault-key",
+        "The vault was opened on a node",
+        _M,
+        "by shares, or by which node",
     ),
-    Action("vault.seal", "vault-key", "The vault was closed on a node, by a command on its host", _M),
+    Action("vault.seal", "vault-key", "The vault was closed on a node, or found closed there", _M),
     Action("vault.mek-change", "vault-key", "The vault's keys were wrapped with another master key", _M, "how many"),
 )

@@ -5,6 +5,9 @@ It asks over the member link, where each proves which node it is, by an order th
 have. The key comes sealed for a key pair that the asking node has made for this question alone, so whoever holds the
 cluster key and stands between the two reads nothing. What it does not promise: protection against a node of the cluster
 whose host was taken; ``vault.peerUnseal`` turns it off.
+
+Before a vault is opened the ledger says so. Whether it says what is the case is looked at whenever that changes: where
+it was closed while the database was away, or by a reboot, that is recorded as soon as it can be, before it opens again.
 """
 
 import base64
@@ -14,22 +17,29 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.config.settings import Settings
 from rppam.crypto.sealed import Label, SealRefused, derived, framed, seal, unseal
 from rppam.db.database import Database
+from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
+from rppam.ledger.tables import audit_events
 from rppam.vault.errors import MasterKeyMissing, UnsealPlaceWrong
 from rppam.vault.keys import unsealed_key
-from rppam.vault.unsealed import keep
+from rppam.vault.unsealed import check, keep
 
 ORDER: Final = "vault_unseal"
 EVERY_S: Final = 2.0
+DOUBTS: Final = 2
+"""So many rounds the ledger has to say otherwise before it is put right."""
+_UNSEAL, _SEAL = "vault.unseal", "vault.seal"
+_FOUND_CLOSED: Final = "it was found closed: by a restart of the host, or by a command that could not record it"
+_L: Final = audit_events.c
 _LABEL: Final = Label(b"rppam-vault-unseal-1", b"the master key of the vault, for one node that asked")
 log: Final = logging.getLogger("rppam.vault")
 
@@ -70,21 +80,36 @@ async def answer(settings: Settings, through: str, arguments: Mapping[str, Any])
 
 
 class PeerUnseal(NodeTask):
-    """Opens the vault of this node, while it is sealed and another one is open."""
+    """Opens the vault of this node, while it is sealed and another one is open; and has the ledger know how it is."""
 
-    def __init__(self, settings: Settings, database: Database, link: Peers) -> None:
+    def __init__(self, settings: Settings, database: Database, link: Peers | None) -> None:
         super().__init__("the opening of the vault", EVERY_S, self.look)
         self._settings, self._database, self._link = settings, database, link
-        self._was_open: bool | None = None
+        self._agreed: bool | None = None
+        """Whether it was open when the ledger last said the same."""
+        self._doubts = 0
 
     async def look(self) -> str:
         """One round. Raises a ``DatabaseError``."""
-        by = "" if self._is_open() else await self._ask()
-        now = self._is_open()
-        if now and self._was_open is False:
-            await self._database.write(lambda connection: _recorded(connection, self._settings.node.node_name, by))
-        self._was_open = now
+        is_open = self._is_open()
+        if await self._is_told(is_open=is_open) and not is_open and self._link is not None:
+            await self._ask(self._link)
         return ""
+
+    async def _is_told(self, *, is_open: bool) -> bool:
+        """Whether the ledger says how it is; where it has not for two rounds, it does from now on."""
+        if is_open is self._agreed:
+            return True
+        node = self._settings.node.node_name
+        last = await self._database.read(lambda connection: last_said(connection, node))
+        if (last == _UNSEAL) is not is_open:
+            self._doubts += 1
+            if self._doubts < DOUBTS:  # a command records first, and acts then
+                return False
+            action, why = (_UNSEAL, "it was found open") if is_open else (_SEAL, _FOUND_CLOSED)
+            await self._database.write(lambda connection: _record(connection, action, node, reason=why))
+        self._agreed, self._doubts = is_open, 0
+        return True
 
     def _is_open(self) -> bool:
         try:
@@ -93,31 +118,39 @@ class PeerUnseal(NodeTask):
             return False
         return True
 
-    async def _ask(self) -> str:
-        """Ask one node after another; the one that has given the key."""
+    async def _ask(self, link: Peers) -> None:
+        """Ask one node after another, until one gives the key. Raises a ``DatabaseError``, and nothing is open then."""
         if not self._settings.vault.peer_unseal:
-            return ""
-        for name in self._link.peers:
-            if name in self._link.witnesses:
+            return
+        for name in link.peers:
+            if name in link.witnesses:
                 continue
             try:
-                key = await self._asked(name)
-                if key:
-                    keep(self._settings.vault.unsealed_path, key, self._settings.node.data_dir)
-                    log.warning("The vault is open: %s has given its master key", name)
-                    return name
+                if key := await self._asked(link, name):
+                    await self._open(key, name)
+                    return
             except UnsealPlaceWrong as error:
                 log.error("The vault stays sealed: %s", error)  # noqa: TRY400 - the cause is in the sentence
-                return ""
+                return
+            except DatabaseError as error:
+                log.error("The vault stays sealed, as its opening cannot be recorded: %s", error)  # noqa: TRY400
+                raise
             except (RppamError, SealRefused, ValueError, KeyError) as error:
                 log.debug("%s has given no key of the vault: %s", name, error)
-        return ""
 
-    async def _asked(self, name: str) -> bytes:
+    async def _open(self, key: bytes, by: str) -> None:
+        path, home = self._settings.vault.unsealed_path, self._settings.node
+        check(path)
+        await self._database.write(lambda connection: _record(connection, _UNSEAL, home.node_name, by=by))
+        keep(path, key, home.data_dir)
+        self._agreed = True
+        log.warning("The vault is open: %s has given its master key", by)
+
+    async def _asked(self, link: Peers, name: str) -> bytes:
         own = X25519PrivateKey.generate()
         public = own.public_key().public_bytes_raw()
         body = {"order": ORDER, "arguments": {"key": _text(public)}, "request": ""}
-        found = json.loads(await self._link.order(name, json.dumps(body), None))
+        found = json.loads(await link.order(name, json.dumps(body), None))
         if not isinstance(found, Mapping):
             raise ValueError("expected an object")  # noqa: TRY004 - what the other node said is wrong, not a type of ours
         if not found.get("sealed"):
@@ -127,8 +160,16 @@ class PeerUnseal(NodeTask):
         return unseal(_key(shared), base64.b64decode(str(found["sealed"]), validate=True), _bound(public, theirs))
 
 
-def _recorded(connection: Connection, node: str, by: str) -> None:
-    record(connection, "vault.unseal", Entity("vault-key", node, node), details={"by": by or "shares"})
+def last_said(connection: Connection, node: str) -> str:
+    """What the ledger has last of the vault on a node, of its opening and closing; empty for nothing."""
+    mine = (_L.object_id == node) & _L.action.in_((_UNSEAL, _SEAL))
+    wanted = select(_L.action).where(mine).order_by(_L.seq.desc()).limit(1)
+    return connection.execute(wanted).scalar_one_or_none() or ""
+
+
+def _record(connection: Connection, action: str, node: str, by: str = "", reason: str = "") -> None:
+    facts = {"by": by} if by else {}
+    record(connection, action, Entity("vault-key", node, node), details=facts, reason=reason)
 
 
 def _key(shared: bytes) -> bytes:

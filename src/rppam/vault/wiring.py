@@ -56,9 +56,9 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health when this node's master key is not the vault's."""
     keyring = Keyring(master_keys_of(base.config, base.clock, FRESH_US))
     tasks: list[NodeTask] = []
-    if base.config.vault.key_source == "shares" and base.link is not None:
+    if base.config.vault.key_source == "shares":
         tasks.append(PeerUnseal(base.config, base.database, base.link))
-        if base.link_orders is not None:
+        if base.link is not None and base.link_orders is not None:
             base.link_orders[ORDER] = partial(answer, base.config)
     leads_without = base.config.vault.lead_without_key or not base.config.cluster.enabled
     return [*tasks, KeyWatch(base.database, keyring, leads_without=leads_without)]
