@@ -214,4 +214,4 @@ def test_a_vault_is_sealed_by_a_command_and_that_is_recorded_once(config: Path, 
     assert not (place / "vault.key").exists()
     again = prefork.run("vault", "seal", "--config", config)
     assert (again.returncode, "closed already" in again.stderr) == (Exit.DONE, True), again.stderr
-    assert actions(tmp_path) == ["vault.seal"]
+    assert actions(tmp_path) == ["vault.unseal", "vault.seal"]

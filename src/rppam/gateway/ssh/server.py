@@ -39,7 +39,7 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
 log: Final = logging.getLogger("rppam.gateway")
 
@@ -168,16 +168,7 @@ class GatewayServer(forwards.Forwarding):
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
         self._how = shown[1]
-        return self._taken(found)
-
-    def auth_completed(self) -> None:
-        if (account := self._account) is not None:
-            target = Entity("user", account.id, account.name)
-            facts = {**self._how, "secondFactor": self._has_mfa}
-            work = self.gate.store.note("access.login", target, self._actor(""), facts)
-            task = asyncio.get_running_loop().create_task(_quietly(work))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        return await self._taken(found)
 
     async def validate_password(self, username: str, password: str) -> bool:
         return await self._password(password)
@@ -212,7 +203,7 @@ class GatewayServer(forwards.Forwarding):
         except RppamError as error:  # locked, overloaded, or nobody can tell
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
-        return self._taken(found)
+        return await self._taken(found)
 
     async def _once(self, token: Secret) -> Account | SecondStep | None:
         """Who comes in by a one-time token."""
@@ -224,11 +215,10 @@ class GatewayServer(forwards.Forwarding):
         self._wanted, self._how, self._has_mfa = used.wanted, {"how": "token"}, used.mfa
         return used.found
 
-    def _taken(self, found: Account | SecondStep) -> bool:
+    async def _taken(self, found: Account | SecondStep) -> bool:
         """Take what the first factor has shown; false where nothing can follow it."""
         if not isinstance(found, SecondStep):
-            self._account = found
-            return True
+            return await self._enters(found)
         if not found.enrolled:
             self.hang_up(f"RP-PAM: {one_line(SecondFactorNotEnrolled('a second factor is required'))}")
             return False
@@ -241,7 +231,7 @@ class GatewayServer(forwards.Forwarding):
             return False
         token, self._pending = self._pending, None
         try:
-            self._account = await self.gate.login.code(token, code.strip(), self._client)
+            account = await self.gate.login.code(token, code.strip(), self._client)
         except CodeWrong:
             self._pending = token
             return False
@@ -251,6 +241,18 @@ class GatewayServer(forwards.Forwarding):
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
         self._has_mfa = True
+        return await self._enters(account)
+
+    async def _enters(self, account: Account) -> bool:
+        """Record that somebody has logged in; false, and nobody has, where that cannot be."""
+        actor = Actor(ActorKind.USER, account.id, account.name, "", self._client)
+        facts = {**self._how, "secondFactor": self._has_mfa}
+        try:
+            await self.gate.store.note("access.login", Entity("user", account.id, account.name), actor, facts)
+        except DatabaseError as error:
+            self.hang_up(f"RP-PAM: {one_line(error)}")
+            return False
+        self._account = account
         return True
 
     def _may_try(self) -> bool:
@@ -408,10 +410,3 @@ class GatewayServer(forwards.Forwarding):
 
     def session_requested(self) -> tuple[ByteChannel, Front]:
         return new_channel(self._conn, lambda: self.gate.policy.agent_forward), Front(self)
-
-
-async def _quietly(work: "Coroutine[Any, Any, None]") -> None:
-    try:
-        await work
-    except DatabaseError as error:
-        log.error("a log-in at the gateway could not be recorded: %s", error)  # noqa: TRY400
