@@ -111,6 +111,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "role.revoke": "audit/test_api.py",
     "note.write": "audit/test_every_act.py",
     "member.join": "manager/test_joined.py",
+    "order.take": "ledger/test_acts.py",
     "leader.elect": "audit/test_watch.py",
     "ledger.found": "audit/test_watch.py",
     "ledger.cosigner": "audit/test_cosigners.py",

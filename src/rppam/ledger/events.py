@@ -99,6 +99,7 @@ ACTIONS: Final = Catalogue(
         Action("cluster.pause", "cluster", "Elections were paused", _C),
         Action("cluster.resume", "cluster", "Elections were resumed", _C),
         Action("leader.transfer", "node", "Leadership was to go to another node", _C),
+        Action("order.take", "node", "An order was taken; its end is recorded with this id", _C, "the action"),
         Action("leader.elect", "node", "A node became the leader", _C, "its epoch"),
         Action("ledger.found", "ledger", "The ledger began, or got a new signing key", _C, "the public key"),
         Action(
