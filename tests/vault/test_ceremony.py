@@ -106,7 +106,7 @@ class Terminal:
 
 def actions(folder: Path) -> list[str]:
     with closing(sqlite3.connect(folder / "rppam.db")) as database:
-        return [row[0] for row in database.execute("SELECT action FROM audit_events")]
+        return [row[0] for row in database.execute("SELECT action FROM audit_events ORDER BY seq")]
 
 
 def test_shares_of_a_key_that_is_there_are_a_backup_of_it(tmp_path: Path, key_file: Path) -> None:
