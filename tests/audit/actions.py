@@ -108,6 +108,9 @@ ON_HOSTS: Final = frozenset(
 """By the commands that test_every_act.py gives."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
+    "checkpoint.context": "audit/test_watch.py",
+    "ledger.reset": "audit/test_adoption.py",
+    "siem.shorten": "siem/test_bounds.py",
     "role.revoke": "audit/test_api.py",
     "note.write": "audit/test_every_act.py",
     "member.join": "manager/test_joined.py",
