@@ -118,3 +118,30 @@ async def test_mail_is_sent_by_log_in_and_a_wrong_password_is_told_without_it(
         [mail] = server.mails
         assert "ursula asks for deploy@web1" in mail
         assert server.users == ["pam"]
+
+
+async def test_whose_check_out_was_ended_by_somebody_hears_of_it_by_mail(company: Served, tmp_path: Path) -> None:
+    authority, context = certified(tmp_path)
+    for name in ("root", "anna"):
+        await contact(company, name)
+    host = company.bearer()
+    fields = {"folder": "servers", "name": "root", "type": "password", "fields": {"password": "x"}}
+    entry = (await company.http.post("/api/v1/vault/entries", headers=host, json=fields)).json()["id"]
+    root = await person(company, "root")
+    wish = {"entryId": entry, "reason": "to look after it", "minutes": 30}
+    async with MailServer(context).running() as server:
+        options = {"sender": "pam@corp.example", "caPath": str(authority.path)}
+        await channel(company, kind="smtp", url=f"smtp://localhost:{server.port}", options=options)
+        made = await root.post("/api/v1/vault/checkouts", **wish)
+        assert made.status_code == 201, made.text
+        path = f"/api/v1/vault/checkouts/{made.json()['id']}/force"
+        forced = await company.http.post(path, headers=host, json={"reason": "the night shift needs it"})
+        assert forced.status_code == 200, forced.text
+        assert await delivery(company).run(7) == 1
+        [mail] = server.mails
+        assert "To: root@corp.example" in mail
+        assert "Subject: admin has ended the check-out of servers/root by root" in mail
+        assert "why: the night shift needs it" in mail
+        again = await root.post("/api/v1/vault/checkouts", **wish)
+        assert again.status_code in {201, 409}, again.text
+        assert await delivery(company).run(7) == 0, "nobody is told of what they did themselves"

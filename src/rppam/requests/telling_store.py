@@ -1,9 +1,10 @@
-"""Who hears of what becomes of a request: a row in the outbox of notifications, in the same transaction.
+"""Who hears of what becomes of a request, and of a check-out that somebody has ended: a row in the outbox of
+notifications, in the same transaction.
 
 A message says what is asked for and where to look; it decides nothing. Whoever approves signs in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -13,6 +14,7 @@ from rppam.requests.machine import Decide, Effect, Event, Outcome, Prolong, Stat
 from rppam.requests.rows_store import Stored, names_of
 from rppam.requests.standing_store import reviewers
 from rppam.requests.tables import user_contacts
+from rppam.vault.model import Checkout, Entry
 
 _TITLES: Final = {
     "request.created": "{requester} asks for {object}",
@@ -52,6 +54,33 @@ def tell(connection: Connection, found: Stored, outcome: Outcome, event: Event |
         _tell(connection, found, kind, [found.request.requester], why)
 
 
+class HolderTold:
+    """Tells who had a secret that somebody has taken it back. Implements :class:`~rppam.vault.ports.Tells`."""
+
+    def forced(self, connection: Connection, entry: Entry, checkout: Checkout, by: str, reason: str) -> None:
+        """Put it into the outbox, with the holder's mail address where there is one."""
+        place = f"{entry.folder}/{entry.name}".strip("/")
+        notify(
+            connection,
+            "checkout.forced",
+            {
+                "title": f"{by} has ended the check-out of {place} by {checkout.holder.name}",
+                "entry": entry.id,
+                "object": place,
+                "holder": checkout.holder.name,
+                "by": by,
+                "why": reason,
+                "link": "/console/#/vault",
+                "mail_to": _mail_of(connection, [checkout.holder.user_id] if checkout.holder.user_id else []),
+            },
+        )
+
+
+def _mail_of(connection: Connection, people: Collection[str]) -> list[str]:
+    mail = select(user_contacts.c.email).where(user_contacts.c.user_id.in_(people), user_contacts.c.email != "")
+    return sorted(connection.execute(mail).scalars())
+
+
 def _kind(outcome: Outcome, event: Event | None) -> str:
     effects = outcome.effects
     if Effect.REVIEWED in effects:
@@ -72,7 +101,6 @@ def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str
     concerned = list(people)
     names = names_of(connection, [request.requester, *concerned])
     facts: dict[str, Any] = {"requester": names.get(request.requester, ""), "object": row.object_name}
-    mail = select(user_contacts.c.email).where(user_contacts.c.user_id.in_(concerned), user_contacts.c.email != "")
     body = {
         "title": _TITLES[kind].format(**facts),
         "request": request.id,
@@ -83,6 +111,6 @@ def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str
         "approvers": [names[one] for one in concerned if kind == "request.created"],
         "why": why,
         "link": f"/console/#/requests/{request.id}",
-        "mail_to": sorted(connection.execute(mail).scalars()),
+        "mail_to": _mail_of(connection, concerned),
     }
     notify(connection, kind, body)

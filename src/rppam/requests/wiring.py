@@ -12,9 +12,10 @@ from rppam.requests.errors import RequestError
 from rppam.requests.model import ObjectKind
 from rppam.requests.policies_store import SqlPolicies
 from rppam.requests.store import SqlRequests
+from rppam.requests.telling_store import HolderTold
 from rppam.requests.vault_grants import VaultGrants
 from rppam.targets.store import account_in
-from rppam.vault.ports import Grants
+from rppam.vault.ports import Grants, Tells
 from rppam.vault.store import entry_in
 
 SWEEP_EVERY_S: Final = 1.0
@@ -28,6 +29,7 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(SqlPolicies, SqlPolicies(base.database))
     services.add(SqlRequests, SqlRequests(base.database, find_object))
     services.add(Grants, VaultGrants())
+    services.add(Tells, HolderTold())
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:

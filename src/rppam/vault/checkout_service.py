@@ -112,7 +112,10 @@ class Checkouts:
         await self._vault.database.write(work)
 
     async def force(self, caller: Identity, ident: str, reason: str) -> Checkout:
-        """End somebody's check-out. Raises :class:`CheckoutUnknown`, :class:`CheckoutOver`, :class:`RightLacking`."""
+        """End somebody's check-out, and tell them.
+
+        Raises :class:`CheckoutUnknown`, :class:`CheckoutOver`, :class:`RightLacking`.
+        """
         why = self._vault.reason(reason)
 
         def work(connection: Connection) -> Checkout:
@@ -121,6 +124,8 @@ class Checkouts:
                 check(self._vault.access(connection, caller), entry, Right.MANAGE)
             if not end_checkout(connection, checkout, entry, "forced", f"{caller.subject}: {why}"):
                 raise CheckoutOver(f"this check-out has ended already ({checkout.ended_why})")
+            if entry is not None:
+                self._vault.tell_forced(connection, entry, checkout, caller.subject, why)
             return checkout_in(connection, ident)
 
         return await self._vault.database.write(work)

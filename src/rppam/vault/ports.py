@@ -1,4 +1,5 @@
-"""What the vault asks other slices for: grants, which let somebody have a secret for a while, and uses of secrets."""
+"""What the vault asks other slices for: grants, which let somebody have a secret for a while, uses of secrets, and
+the way to people."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -6,7 +7,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from rppam.kernel.instant import WallMs
-from rppam.vault.model import Checkout, Right
+from rppam.vault.model import Checkout, Entry, Right
 
 
 class Grant(NamedTuple):
@@ -34,6 +35,14 @@ class Grants(Protocol):
 
     def used(self, connection: Connection, grant_id: str) -> None:
         """A grant is used, in this transaction: its time may begin with it. Raises where it has ended meanwhile."""
+        ...
+
+
+class Tells(Protocol):
+    """The way to people. Offered through services; a process without it tells nobody."""
+
+    def forced(self, connection: Connection, entry: Entry, checkout: Checkout, by: str, reason: str) -> None:
+        """Tell the holder of a check-out that somebody has ended it, by this transaction."""
         ...
 
 

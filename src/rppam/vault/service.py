@@ -47,7 +47,7 @@ from rppam.vault.model import (
 )
 from rppam.vault.one_time_code import shown_now
 from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
-from rppam.vault.ports import Grant, Grants, Uses
+from rppam.vault.ports import Grant, Grants, Tells, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
     access_of,
@@ -110,12 +110,13 @@ class Vault:
         keyring: Keyring,
         grants: Callable[[], Grants | None],
         uses: Callable[[], Uses | None] = lambda: None,
+        tells: Callable[[], Tells | None] = lambda: None,
         *,
         reason_pattern: str = "",
     ) -> None:
-        """``grants``, ``uses``: who offers them in this process; ``None``: nobody."""
+        """``grants``, ``uses``, ``tells``: who offers them in this process; ``None``: nobody."""
         self.database, self.keyring = database, keyring
-        self._grants, self._uses, self._reason_pattern = grants, uses, reason_pattern
+        self._grants, self._uses, self._tells, self._reason_pattern = grants, uses, tells, reason_pattern
 
     def access(self, connection: Connection, caller: Identity) -> Access:
         """What the caller has now, for a transaction of this process."""
@@ -376,6 +377,12 @@ class Vault:
         }
         record(connection, action, entity_of(entry), reason=why, details=facts)
         return Shown(entry, number, fields, checkout, left)
+
+    def tell_forced(self, connection: Connection, entry: Entry, checkout: Checkout, by: str, reason: str) -> None:
+        """Have the holder of a check-out hear who has ended it, as part of the transaction that does."""
+        tells = self._tells()
+        if tells is not None:
+            tells.forced(connection, entry, checkout, by, reason)
 
     def _end_uses(self, connection: Connection, entry: Entry, held: Checkout, by: str) -> None:
         """End the sessions of a check-out whose entry goes: nobody could tell afterwards that they were of it."""

@@ -14,7 +14,7 @@ from rppam.vault.key_service import VaultKeys
 from rppam.vault.key_watch import FRESH_US, KeyWatch
 from rppam.vault.keys import master_keys_of
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
-from rppam.vault.ports import Grants, Uses
+from rppam.vault.ports import Grants, Tells, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.service import Vault
 
@@ -25,7 +25,15 @@ FOLLOW_EVERY_S: Final = 2.0
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer the vault."""
-    vault = services.add(Vault, vault_of(base, lambda: _offered(services, Grants), lambda: _offered(services, Uses)))
+    vault = services.add(
+        Vault,
+        vault_of(
+            base,
+            lambda: _offered(services, Grants),
+            lambda: _offered(services, Uses),
+            lambda: _offered(services, Tells),
+        ),
+    )
     services.add(Checkouts, Checkouts(vault, minutes_max=base.config.vault.checkout_minutes_max))
     services.add(Folders, Folders(vault))
     services.add(VaultKeys, VaultKeys(base.database, vault.keyring))
@@ -35,10 +43,11 @@ def vault_of(
     base: Foundation | ControlFoundation,
     grants: Callable[[], Grants | None],
     uses: Callable[[], Uses | None] = lambda: None,
+    tells: Callable[[], Tells | None] = lambda: None,
 ) -> Vault:
     """The vault on a foundation of any process."""
     keyring = Keyring(master_keys_of(base.config, base.clock))
-    return Vault(base.database, keyring, grants, uses, reason_pattern=base.config.vault.reason_pattern or "")
+    return Vault(base.database, keyring, grants, uses, tells, reason_pattern=base.config.vault.reason_pattern or "")
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
