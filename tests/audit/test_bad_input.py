@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event, func, select, text
 from rppam.audit.retention_store import SqlRetention
 from rppam.audit.verify import Verification, verified
 from rppam.db.database import Database
-from rppam.db.errors import DatabaseError, DatabaseValueRefused
+from rppam.db.errors import DatabaseError, NotRecorded
 from rppam.kernel.instant import WallMs
 from rppam.kernel.system_clock import SystemClock
 from rppam.ledger import record as ledger_record
@@ -59,7 +59,7 @@ async def test_of_two_writers_with_one_identity_the_second_is_refused_with_its_a
     monkeypatch.setattr(ledger_record._Writer, "__init__", twin)
     await database.write(act)
     why = r"UNIQUE constraint failed: audit_events\.writer|duplicate key value violates .* \"uq_audit_events_writer\""
-    with pytest.raises(DatabaseValueRefused, match=rf"^the database cannot hold a value that it was given \(({why})"):
+    with pytest.raises(NotRecorded, match=rf"was not done, as the ledger cannot record it: ({why})"):
         await SqlRetention(other).hold("mallory", "case 42", "carol")
     assert await SqlRetention(other).holds() == [], "no event, no act"
     await SqlRetention(other).hold("mallory", "case 42", "carol")
