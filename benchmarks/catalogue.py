@@ -15,11 +15,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -27,6 +25,7 @@ import psycopg
 from sqlalchemy import Connection, insert, text
 
 import rppam.app.slices  # noqa: F401 - declares the migrations
+from benchmarks.databases import databases
 from benchmarks.machine import facts, load, machine, write_section
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity, SessionKind
@@ -38,7 +37,6 @@ from rppam.targets.tables import account_tags, resource_tags, resources, target_
 from rppam.vault.model import Search as EntrySearch
 from rppam.vault.service import Vault
 from rppam.vault.tables import vault_entries, vault_folders
-from tests.support.postgres import PASSWORD, binaries, running
 from tests.vault.test_sealing import new_master, ring
 
 TIMEOUT_MS: Final = 60_000
@@ -58,20 +56,6 @@ class Cost(NamedTuple):
 
     took: float
     processor: float
-
-
-@contextmanager
-def databases(folder: Path) -> Iterator[dict[str, str]]:
-    """The URL of an empty database of each kind."""
-    programs = binaries()
-    if programs is None:
-        raise SystemExit("no PostgreSQL on this machine: make servers")
-    with running(programs) as server:
-        with server.connect() as connection:
-            connection.execute("CREATE DATABASE benchmark")
-        word = quote(PASSWORD, safe="")
-        url = f"postgresql://postgres:{word}@{server.host}:{server.port}/benchmark?sslmode=disable"
-        yield {"SQLite": f"sqlite:///{folder / 'catalogue.db'}", "PostgreSQL": url}
 
 
 def fill(connection: Connection, first: int, end: int, rows: int) -> None:

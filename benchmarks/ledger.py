@@ -19,13 +19,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, insert, text
 
 import rppam.app.slices  # noqa: F401 - declares the migrations
+from benchmarks.databases import databases
 from benchmarks.machine import facts, load, machine, write_section
 from rppam.audit.archive_store import SqlArchives
 from rppam.audit.verify import Verification, verified
@@ -48,7 +47,6 @@ from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_archived, audit_checkpoints, audit_nodes
-from tests.support.postgres import PASSWORD, binaries, running
 
 TIMEOUT_MS: Final = 30_000
 CONNECTIONS: Final = 3
@@ -118,19 +116,6 @@ def bare(job: Job) -> int:
 
 def work(job: Job) -> int:
     return bare(job) if job.bare else asyncio.run(acts(job))
-
-
-@contextmanager
-def databases(folder: Path) -> Iterator[dict[str, str]]:
-    programs = binaries()
-    if programs is None:
-        raise SystemExit("no PostgreSQL on this machine: make servers")
-    with running(programs) as server:
-        with server.connect() as connection:
-            connection.execute("CREATE DATABASE benchmark")
-        word = quote(PASSWORD, safe="")
-        url = f"postgresql://postgres:{word}@{server.host}:{server.port}/benchmark?sslmode=disable"
-        yield {"SQLite": f"sqlite:///{folder / 'ledger.db'}", "PostgreSQL": url}
 
 
 async def prepare(url: str) -> None:

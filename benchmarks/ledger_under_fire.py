@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -116,10 +115,7 @@ def installed(kind: str) -> Iterator[tuple[Lab, Server, Sql]]:
             if programs is None:
                 raise SystemExit("no PostgreSQL on this machine: make servers")
             sql = stack.enter_context(postgres.running(programs))
-            with sql.connect() as admin:
-                admin.execute("CREATE DATABASE rppam")
-            word = quote(postgres.PASSWORD, safe="")
-            url = f"postgresql://postgres:{word}@{sql.host}:{sql.port}/rppam?sslmode=disable"
+            url = f"{sql.create('rppam')}?sslmode=disable"
         for node in lab.nodes:
             node.config["database"]["url"] = url
         for node in lab.nodes:

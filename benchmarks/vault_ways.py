@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import asyncssh
 
@@ -61,10 +60,7 @@ def installed(*, sqlite: bool) -> Iterator[Place]:
         lab = stack.enter_context(Lab(folder / "lab", redis.port, times=CALM))
         url = lab.database
         if not sqlite:
-            with sql.connect() as admin:
-                admin.execute("CREATE DATABASE rppam")
-            word = quote(postgres.PASSWORD, safe="")
-            url = f"postgresql://postgres:{word}@{sql.host}:{sql.port}/rppam"
+            url = sql.create("rppam")
         key = folder / "vault.key"
         key.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
         key.chmod(0o600)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -209,9 +208,7 @@ def running(folder: Path) -> Iterator[Nodes]:
         postgres.running(programs) as sql,
         Lab(folder / "lab", redis.port, nodes=2, times=CALM, policy="majority") as lab,
     ):
-        with sql.connect() as admin:
-            admin.execute("CREATE DATABASE rppam")
-        url = f"postgresql://postgres:{quote(postgres.PASSWORD, safe='')}@{sql.host}:{sql.port}/rppam"
+        url = sql.create("rppam")
         for node in lab.nodes:
             node.config["database"]["url"] = url
         lab.start()

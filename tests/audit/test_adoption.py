@@ -11,10 +11,9 @@ import pytest
 from rppam.ledger.cosigner import ADOPT_WITHIN_MS, Seen, adopt_next
 from rppam.ledger.store import Query, SqlLedger
 from tests.audit.test_command import rppam
-from tests.audit.test_cosigners import EPOCH, Cluster
+from tests.audit.test_cosigners import EPOCH, Cluster, connected
 from tests.audit.test_leader_doubts import backup, restore
 from tests.audit.test_watch import Node, run
-from tests.cluster.link import links
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 
@@ -23,11 +22,7 @@ WHY = "restored the backup of tonight"
 
 @pytest.fixture
 async def cluster(database: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
-    for name in ("node1", "witness1"):
-        (tmp_path / name).mkdir()
-    made = Cluster(Node(database, tmp_path / "node1"), tmp_path / "witness1")
-    async with links.running(made.ours, made.witness):
-        await links.connected(made.ours, made.witness)
+    async with connected(database, tmp_path) as made:
         yield made
 
 

@@ -22,9 +22,8 @@ from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_events, audit_holds
-from tests.audit.test_cosigners import EPOCH, Cluster
+from tests.audit.test_cosigners import EPOCH, Cluster, connected
 from tests.audit.test_watch import Node
-from tests.cluster.link import links
 from tests.ledger.keys import LEADER, ORIGIN, SIGNER
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
@@ -104,11 +103,7 @@ async def test_a_member_whose_clock_is_an_hour_off_cosigns_all_the_same(database
 
 @pytest.fixture
 async def cluster(database: Database, tmp_path: Path) -> AsyncIterator[Cluster]:
-    for name in ("node1", "witness1"):
-        (tmp_path / name).mkdir()
-    made = Cluster(Node(database, tmp_path / "node1"), tmp_path / "witness1")
-    async with links.running(made.ours, made.witness):
-        await links.connected(made.ours, made.witness)
+    async with connected(database, tmp_path) as made:
         yield made
 
 

@@ -1,6 +1,7 @@
 """Witnesses cosign over the member link, and notice a ledger that was put back, though they have no database."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from rppam.audit.cosigners import WitnessCosignatures
 from rppam.cluster.link.checkpoints import answering
 from rppam.cluster.link.codec import CheckpointOffer
+from rppam.db.database import Database
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.ledger.checkpoint import cosigned_at, verifier_of
@@ -44,13 +46,20 @@ class Cluster:
         return cosigner
 
 
-@pytest.fixture
-async def cluster(database: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
+@asynccontextmanager
+async def connected(database: Database, folder: Path) -> AsyncIterator[Cluster]:
+    """Both of them, linked, with their data in ``folder``."""
     for name in ("node1", "witness1"):
-        (tmp_path / name).mkdir()
-    made = Cluster(Node(database, tmp_path / "node1"), tmp_path / "witness1")
+        (folder / name).mkdir()
+    made = Cluster(Node(database, folder / "node1"), folder / "witness1")
     async with links.running(made.ours, made.witness):
         await links.connected(made.ours, made.witness)
+        yield made
+
+
+@pytest.fixture
+async def cluster(database: Database, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with connected(database, tmp_path) as made:
         assert made.ours.link.witnesses == ("witness1",)
         yield made
 

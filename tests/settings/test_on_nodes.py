@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 import pytest
 
@@ -106,9 +105,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         postgres.running(programs) as sql,
         Lab(tmp_path_factory.mktemp("settings") / "lab", redis.port, times=CALM, votes=True) as lab,
     ):
-        url = f"postgresql://postgres:{quote(postgres.PASSWORD, safe='')}@{sql.host}:{sql.port}/rppam"
-        with sql.connect() as admin:
-            admin.execute("CREATE DATABASE rppam")
+        url = sql.create("rppam")
         for node in lab.nodes:
             node.config["database"]["url"] = url
         lab.start()

@@ -4,12 +4,11 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 from rppam.db.database import Database
-from tests.support.postgres import PASSWORD, Server, binaries, running
+from tests.support.postgres import Server, binaries, running
 from tests.support.redis_servers import missing
 from tests.support.tables import make_tables, new_sqlite
 
@@ -27,16 +26,12 @@ def postgresql() -> Iterator[Server]:
         yield server
 
 
-def _url(server: Server, name: str, driver: str = "postgresql") -> str:
-    return f"{driver}://postgres:{quote(PASSWORD, safe='')}@{server.host}:{server.port}/{name}"
-
-
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: Server) -> str:
     """The name of a database of this release, which is copied."""
     with postgresql.connect() as admin:
         admin.execute(f"CREATE DATABASE {TEMPLATE}")
-    make_tables(_url(postgresql, TEMPLATE, "postgresql+psycopg"))
+    make_tables(postgresql.url(TEMPLATE, "postgresql+psycopg"))
     return TEMPLATE
 
 
@@ -52,7 +47,7 @@ def postgresql_url(postgresql: Server, has_tables: bool, request: pytest.Fixture
     template = request.getfixturevalue("postgresql_template") if has_tables else "template1"
     with postgresql.connect() as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _url(postgresql, name)
+    yield postgresql.url(name)
     with postgresql.connect() as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

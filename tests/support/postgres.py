@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import psycopg
 
@@ -29,6 +30,16 @@ class Server(NamedTuple):
         return psycopg.connect(
             host=self.host, port=self.port, user="postgres", password=PASSWORD, dbname=database, autocommit=True
         )
+
+    def url(self, database: str, driver: str = "postgresql") -> str:
+        """Of a database here, with the password."""
+        return f"{driver}://postgres:{quote(PASSWORD, safe='')}@{self.host}:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """Make an empty database; its URL."""
+        with self.connect() as admin:
+            admin.execute(f'CREATE DATABASE "{database}"'.encode())
+        return self.url(database)
 
 
 def binaries() -> Path | None:

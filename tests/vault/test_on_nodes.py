@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 import pytest
 
@@ -100,11 +99,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         postgres.running(programs) as sql,
         Lab(tmp_path_factory.mktemp("vault") / "lab", redis.port, times=CALM, policy="majority") as lab,
     ):
-        with sql.connect() as admin:
-            admin.execute("CREATE DATABASE rppam")
+        url = sql.create("rppam")
         for node in lab.nodes:
-            user = f"postgres:{quote(postgres.PASSWORD, safe='')}"
-            node.config["database"]["url"] = f"postgresql://{user}@{sql.host}:{sql.port}/rppam"
+            node.config["database"]["url"] = url
             node.config["vault"] = {"revealFactor": "none"}
         lab.start()
         yield Cluster(lab, redis, sql, hire(lab))

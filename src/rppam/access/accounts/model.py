@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from rppam.access.accounts.errors import DisplayNameInvalid, NameInvalid, NetworkInvalid
 from rppam.kernel.instant import WallMs
+from rppam.kernel.network import unmapped
 from rppam.kernel.secret import Secret
 
 NAME_CHARS_MAX: Final = 64
@@ -82,10 +83,9 @@ class Account(NamedTuple):
         if not self.allowed_from:
             return True
         try:
-            address = ip_address(client.partition("%")[0])
+            address = unmapped(ip_address(client.partition("%")[0]))
         except ValueError:
             return False
-        address = getattr(address, "ipv4_mapped", None) or address
         return any(address in ip_network(one) for one in self.allowed_from)
 
 

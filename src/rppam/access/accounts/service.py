@@ -144,11 +144,8 @@ class Accounts:
             log.warning("Login refused for an unknown user name, from %s.", client)
             await self._record_refusal(None, "unknown user name")
             raise InvalidCredentials
-        if not verdict.matches:
-            log.warning("Login refused for %s from %s: wrong password.", stored.account.name, client)
-            await self._record_refusal(stored.account, "wrong password")
-            raise InvalidCredentials
-        await self.check_address(stored.account, client)
+        why = _why_refused(stored.account, client) if verdict.matches else "wrong password"
+        await self._refuse_if(why, stored.account, client)
         if verdict.stale:
             await self._renew_hash(stored, password)
         log.info("Login of %s from %s.", stored.account.name, client)
@@ -159,7 +156,10 @@ class Accounts:
 
         Raises :class:`InvalidCredentials`.
         """
-        if why := _why_refused(account, client):
+        await self._refuse_if(_why_refused(account, client), account, client)
+
+    async def _refuse_if(self, why: str, account: Account, client: str) -> None:
+        if why:
             log.warning("Login refused for %s from %s: %s.", account.name, client, why)
             await self._record_refusal(account, why)
             raise InvalidCredentials

@@ -1,1 +1,1 @@
-"""Steps of the schema that make the tables of passkeys."""
+"""Steps of the schema that make the tables of accounts say more."""
