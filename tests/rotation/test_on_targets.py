@@ -70,6 +70,8 @@ class Dying(Hands):
     async def ask(self, request: Request) -> Answer:
         if request.new is not None and self.point == "before":
             raise DiedError
+        if request.new is not None and self.point == "refused":
+            return Answer("refused", "not today")
         answer = await super().ask(request)
         if request.new is not None and self.point == "after":
             raise DiedError
@@ -246,6 +248,37 @@ async def test_a_target_that_is_away_is_tried_again_later(open_vault: Served) ->
     await runner(open_vault).work()
     [given_up] = await actions(open_vault, "rotation.end")
     assert given_up["reason"] == "its entry belongs to no target any more"
+
+
+async def test_who_orders_a_change_does_not_let_a_used_secret_be_had_again(open_vault: Served) -> None:
+    admin = host(open_vault)
+    entry = await target(admin, "ssh", 1, "root", rotateAfterUse=True)
+    held = await admin.check_out(entry)
+    assert (await admin.post(f"{CHECKOUTS}/{held.json()['id']}/checkin")).status_code == 204
+    assert (await admin.post(f"{ENTRIES}/{entry['id']}/rotate")).status_code == 202
+    await runner(open_vault).work()
+    found = await state(admin, entry)
+    assert (found["phase"], found["cause"], found["attempts"]) == ("waiting", "order", 1)
+    assert (await admin.check_out(entry)).json()["code"] == "RPPAM-8413", "who had it knows it still"
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_a_target_that_refuses_gives_back_what_only_the_change_had_taken(
+    open_vault: Served, account: Account, server: Sshd, is_used: bool
+) -> None:
+    admin = host(open_vault)
+    entry = await target(admin, "ssh", server.port, account.name, rotateAfterUse=True)
+    assert (await admin.post(f"{ENTRIES}/{entry['id']}/rotate")).status_code == 202
+    if is_used:
+        held = await admin.check_out(entry)
+        assert (await admin.post(f"{CHECKOUTS}/{held.json()['id']}/checkin")).status_code == 204
+    hands = type("Refuses", (Dying,), {"point": "refused"})
+    await runner(open_vault, hands).work()
+    found = await state(admin, entry)
+    assert (found["phase"], found["cause"]) == ("waiting", "order"), found
+    assert "still takes the secret of before" in found["problem"]
+    again = await admin.check_out(entry)
+    assert again.status_code == (409 if is_used else 201), again.text
 
 
 async def test_a_role_of_postgresql_changes_its_own_password_and_the_server_never_logs_it(

@@ -132,8 +132,8 @@ def open_rotation(connection: Connection, entry: Entry, cause: Cause, reason: st
 def open_due(connection: Connection) -> int:
     """Begin what is due: entries that were used, and those whose time has come; how many."""
     found = connection.execute(_due().limit(DUE_MAX)).all()
-    for row in found:
-        entry = entry_in(connection, row.id, lock=True)
+    for ident in sorted(row.id for row in found):  # who locks several entries takes them in this order
+        entry = entry_in(connection, ident, lock=True)
         used = entry.state is EntryState.PENDING_ROTATION
         open_rotation(connection, entry, Cause.USE if used else Cause.SCHEDULE)
     return len(found)
@@ -221,9 +221,7 @@ def begin(connection: Connection, claimed: Claimed, number: int) -> None:
     entry = _held(connection, claimed)
     if holder_in(connection, entry.id) is not None:
         raise RotationUnderWay("somebody has checked it out meanwhile")
-    _write(connection, claimed, phase=Phase.CHANGING)
-    if entry.state is EntryState.AVAILABLE:
-        set_state(connection, entry.id, EntryState.PENDING_ROTATION)
+    _write(connection, claimed, phase=Phase.CHANGING, **_blocking(connection, entry))
     facts = {"target": claimed.target, "version": number, "attempt": claimed.attempts + 1}
     record(connection, "rotation.begin", entity_of(entry), details=facts)
 
@@ -249,15 +247,33 @@ def settle(connection: Connection, claimed: Claimed, run: Run, step: Settle, sai
     attempts = claimed.attempts + 1
     problem = (f"{step.why}: {said}" if said else step.why)[:PROBLEM_CHARS]
     wait = delay_ms(attempts, int(claimed.id[:4], 16) / 0xFFFF)
-    values = {"phase": step.phase, "staged": staged_now, "attempts": attempts}
+    values: dict[str, Any] = {"phase": step.phase, "staged": staged_now, "attempts": attempts}
+    if step.phase is Phase.WAITING:
+        values |= _giving_back(connection, claimed, entry)
+    elif step.phase is Phase.UNCERTAIN:
+        values |= _blocking(connection, entry)
     _write(connection, claimed, **values, problem=problem, lease_until=0, not_before=NowMs() + wait)
-    blocks = step.phase is not Phase.WAITING or claimed.cause is Cause.USE
-    if not blocks and entry.state is EntryState.PENDING_ROTATION:
-        set_state(connection, entry.id, EntryState.AVAILABLE)
-    elif step.phase is Phase.UNCERTAIN and entry.state is EntryState.AVAILABLE:
-        set_state(connection, entry.id, EntryState.PENDING_ROTATION)
     facts = {"target": claimed.target, "phase": step.phase.value, "attempt": attempts, "said": problem}
     record(connection, "rotation.fail", entity_of(entry), outcome=Outcome.FAILURE, reason=step.why, details=facts)
+
+
+def _blocking(connection: Connection, entry: Entry) -> dict[str, int]:
+    """Have nobody get the entry; what to write down where it is the rotation that does this, and no use before it."""
+    if entry.state is not EntryState.AVAILABLE:
+        return {}
+    set_state(connection, entry.id, EntryState.PENDING_ROTATION)
+    return {"blocked_generation": entry.generation}
+
+
+def _giving_back(connection: Connection, claimed: Claimed, entry: Entry) -> dict[str, None]:
+    """Let the entry be had again, with the secret of before, where nothing but this rotation was in the way.
+
+    Somebody may have released it by hand, and used it since: then what it waits for is the end of that use.
+    """
+    blocked = connection.execute(select(_O.blocked_generation).where(_O.id == claimed.id)).scalar_one_or_none()
+    if blocked == entry.generation and entry.state is EntryState.PENDING_ROTATION:
+        set_state(connection, entry.id, EntryState.AVAILABLE)
+    return {"blocked_generation": None}
 
 
 def _end(connection: Connection, ident: str, entry_id: str, generation: int, why: str) -> None:

@@ -37,6 +37,7 @@ rotations = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("blocked_generation", BigInteger),
     Index(
         "uq_rotations_open",
         "entry_id",
@@ -53,4 +54,5 @@ rotations = Table(
     ),
 )
 """Each change of a secret on its target, open or over; one at a time for an entry. Who holds ``generation`` and a lease
-that is not over acts; who comes with an older one changes nothing."""
+that is not over acts; who comes with an older one changes nothing. ``blocked_generation``: that of the entry when this
+rotation took it out of everybody's reach; NULL where it did not, because the entry waited for a change already."""
