@@ -53,13 +53,21 @@ class VaultGrants:
             found.append(Grant(row.grant_id, rights, WallMs(until), **named))
         return found
 
+    def lock(self, connection: Connection, grant_id: str) -> None:
+        """Lock the request that it came from, as :meth:`used` does."""
+        locked(connection, _request_of(connection, grant_id))
+
     def used(self, connection: Connection, grant_id: str) -> None:
         """Its time begins to run, if that has not begun. Raises :class:`NotPossible` where it has ended meanwhile."""
-        request_id = connection.execute(select(_G.request_id).where(_G.id == grant_id)).scalar_one()
-        found = locked(connection, request_id)
+        found = locked(connection, _request_of(connection, grant_id))
         now = now_ms(connection)
         try:
             outcome = step(found.request, Use(), now)
         except RefusedError:
             raise NotPossible("the grant has ended") from None
         settle(connection, found, outcome, Use(), now, "")
+
+
+def _request_of(connection: Connection, grant_id: str) -> str:
+    found: str = connection.execute(select(_G.request_id).where(_G.id == grant_id)).scalar_one()
+    return found

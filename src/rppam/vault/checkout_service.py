@@ -62,8 +62,9 @@ class Checkouts:
         refused: list[CheckedOut | EntryBlocked] = []
 
         def work(connection: Connection) -> Checkout | None:
-            entry = entry_in(connection, wish.entry_id, lock=True)
             access = self._vault.access(connection, caller)
+            self._vault.lock_grant(connection, access, wish.entry_id, Right.USE, Right.REVEAL)
+            entry = entry_in(connection, wish.entry_id, lock=True)
             check(access, entry, Right.USE, Right.REVEAL)
             holder = holder_of(caller)
             if entry.policy.exclusive:
@@ -166,12 +167,10 @@ class Checkouts:
         """End what is over: by time, or because its holder was disabled. For the leader; it writes nothing while there
         is nothing."""
 
-        def work(connection: Connection) -> None:
-            end_overdue(connection, true())
-            end_of_disabled(connection)
-
         if await self._vault.database.read(is_something_over):
-            await self._vault.database.write(work)
+            # Each takes entries in the order of their ids, as everybody does; both in one transaction would not.
+            await self._vault.database.write(lambda connection: end_overdue(connection, true()))
+            await self._vault.database.write(end_of_disabled)
 
     def _locked(self, connection: Connection, ident: str) -> tuple[Checkout, Entry | None]:
         """Entry first, then the check-out: in the order in which they are made."""

@@ -33,6 +33,11 @@ class Grants(Protocol):
         """
         ...
 
+    def lock(self, connection: Connection, grant_id: str) -> None:
+        """Have whoever ends the grant wait for this transaction. To be called before an entry is locked: who ends a
+        grant locks it first, and then the entries that were checked out by it."""
+        ...
+
     def used(self, connection: Connection, grant_id: str) -> None:
         """A grant is used, in this transaction: its time may begin with it. Raises where it has ended meanwhile."""
         ...

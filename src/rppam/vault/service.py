@@ -124,6 +124,14 @@ class Vault:
         standing = () if grants is None or caller.user_id is None else grants.standing(connection, caller.user_id)
         return access_of(connection, caller, standing)
 
+    def lock_grant(self, connection: Connection, access: Access, ident: str, *rights: Right) -> None:
+        """Lock the grant that an entry is going to be needed by, before the entry itself: see ``Grants.lock``."""
+        grants = self._grants()
+        if access.grants and grants is not None:
+            needed = access.needed_grant(entry_in(connection, ident), *rights)
+            if needed is not None:
+                grants.lock(connection, needed.id)
+
     def used(self, connection: Connection, grant: Grant | None) -> None:
         """What follows is possible by ``grant``. Raises where that has ended meanwhile."""
         grants = self._grants()
