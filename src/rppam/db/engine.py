@@ -9,7 +9,7 @@ SQLite: WAL, synchronous=FULL (an epoch that was accepted survives a power cut),
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -111,9 +111,9 @@ def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], N
     return engine
 
 
-def rows_changed(connection: Connection, statement: Executable) -> int:
+def rows_changed(connection: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Run ``statement`` and count the rows it changed. For an INSERT SQLAlchemy tells the count only when asked to."""
-    result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    result = connection.execute(statement, values, execution_options={"preserve_rowcount": True})
     assert isinstance(result, CursorResult)
     return result.rowcount
 

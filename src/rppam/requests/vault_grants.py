@@ -7,9 +7,9 @@ time begins. Using one locks its request, so what was revoked before gives nothi
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
-from rppam.db.engine import now_ms
+from rppam.db.engine import NowMs, now_ms
 from rppam.kernel.instant import WallMs
 from rppam.requests.errors import NotPossible
 from rppam.requests.machine import RefusedError, Use, allows, step
@@ -29,20 +29,23 @@ _RIGHTS: Final = {
 }
 
 
+_STANDING: Final = (
+    select(access_requests, _G.id.label("grant_id"), NowMs().label("now"))
+    .join(access_grants, _G.request_id == _R.id)
+    .where(_G.user_id == bindparam("user"), _G.ended_at.is_(None), or_(_G.until.is_(None), _G.until > NowMs()))
+    .order_by(_G.created_at)
+)
+
+
 class VaultGrants:
     """See the module."""
 
     def standing(self, connection: Connection, user_id: str) -> Sequence[Grant]:
         """Every grant that holds for the user at this moment of the database's clock."""
-        now = now_ms(connection)
-        wanted = (
-            select(access_requests, _G.id.label("grant_id"))
-            .join(access_grants, _G.request_id == _R.id)
-            .where(_G.user_id == user_id, _G.ended_at.is_(None), or_(_G.until.is_(None), _G.until > now))
-            .order_by(_G.created_at)
-        )
-        rows = connection.execute(wanted).all()
-        found = []
+        rows = connection.execute(_STANDING, {"user": user_id}).all()
+        if not rows:
+            return ()  # as of most people, at every act with the vault
+        now, found = rows[0].now, []
         for row, one in zip(rows, stored_of(connection, rows), strict=True):
             request = one.request
             if not allows(request, now):

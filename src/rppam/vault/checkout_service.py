@@ -20,6 +20,7 @@ from rppam.vault.checkout_store import (
     end_overdue_of,
     holder_in,
     is_something_over,
+    is_untouched,
     join_queue,
     queue_position,
     taken,
@@ -67,7 +68,8 @@ class Checkouts:
             entry = entry_in(connection, wish.entry_id, lock=True)
             check(access, entry, Right.USE, Right.REVEAL)
             holder = holder_of(caller)
-            if entry.policy.exclusive:
+            untouched = is_untouched(connection, entry.id)
+            if untouched is None and entry.policy.exclusive:
                 position = queue_position(connection, entry.id, holder)
                 if position > 1 or holder_in(connection, entry.id) is not None:
                     # The place in the queue is kept, so this transaction is no failure.
@@ -75,7 +77,7 @@ class Checkouts:
                     refused.append(taken(connection, entry, place))
                     return None
             # What has run out holds for nobody since, also not between two looks; its end may ask for another secret.
-            if end_overdue_of(connection, entry.id):
+            if untouched is None and end_overdue_of(connection, entry.id):
                 entry = entry_in(connection, entry.id)
             if entry.state is EntryState.PENDING_ROTATION:
                 # That a check-out has ended is kept, and so is the place of who waits for the next one.
@@ -86,7 +88,8 @@ class Checkouts:
             self._vault.keyring.check(connection)
             grant = access.needed_grant(entry, Right.USE, Right.REVEAL)
             self._vault.used(connection, grant)
-            return begin_checkout(connection, entry, holder, why, min(wish.minutes, self._minutes_max), grant)
+            minutes = min(wish.minutes, self._minutes_max)
+            return begin_checkout(connection, entry, holder, why, minutes, grant, untouched)
 
         made = await self._vault.database.write(work)
         if made is None:

@@ -7,13 +7,25 @@ a second one of an exclusive entry whatever the code believes. Who comes with an
 """
 
 import uuid
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
 
 from rppam.access.accounts.tables import users
-from rppam.db.engine import NowMs, insert_into, now_ms, rows_changed
+from rppam.db.engine import NowMs, insert_into, insert_of, now_ms, rows_changed
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity, Word
@@ -30,6 +42,19 @@ _E: Final = vault_entries.c
 WAIT_MS: Final = 15_000
 """Who waits asks again within this time, or waits no more."""
 _ROWS: Final = 500
+# Asked at each check-out, so it is put together once.
+_STANDS: Final = select(
+    NowMs().label("now"),
+    exists().where(_W.entry_id == bindparam("entry")).label("is_waited_for"),
+    exists().where(_C.entry_id == bindparam("entry"), _C.ended_at.is_(None)).label("is_open"),
+)
+
+
+def is_untouched(connection: Connection, entry_id: str) -> WallMs | None:
+    """Whether nobody has an entry, has left a check-out of it to be ended, or waits for it: the database's time then.
+    The entry's row is locked, so it stays so; and most check-outs need to ask no more."""
+    row = connection.execute(_STANDS, {"entry": entry_id}).one()
+    return None if row.is_waited_for or row.is_open else WallMs(row.now)
 
 
 def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
@@ -82,10 +107,17 @@ _STANDING: Final = _standing()
 
 
 def begin_checkout(
-    connection: Connection, entry: Entry, holder: Holder, reason: str, minutes: int, grant: Grant | None
+    connection: Connection,
+    entry: Entry,
+    holder: Holder,
+    reason: str,
+    minutes: int,
+    grant: Grant | None,
+    untouched: WallMs | None = None,
 ) -> Checkout:
-    """Check an entry out, whose row is locked, and of which nothing is overdue. Raises :class:`CheckedOut`."""
-    now = now_ms(connection)
+    """Check an entry out, whose row is locked, and of which nothing is overdue; ``untouched``: what
+    :func:`is_untouched` said in this transaction. Raises :class:`CheckedOut`."""
+    now = now_ms(connection) if untouched is None else untouched
     until = now + minutes * 60_000
     row = {
         "id": str(uuid.uuid4()),
@@ -102,18 +134,25 @@ def begin_checkout(
         "ended_why": "",
         "ended_by": "",
     }
-    try:
-        with connection.begin_nested():
-            made = connection.execute(insert(checkouts).values(**row).returning(checkouts)).one()
-    except IntegrityError:
-        raise taken(connection, entry, None) from None
-    raised = {"generation": entry.generation + 1}
-    connection.execute(update(vault_entries).where(_E.id == entry.id).values(**raised))
-    leave_queue(connection, entry.id, holder)
+    # What the unique indexes refuse is no row, and no error that would ask for a savepoint.
+    made = connection.execute(_made_by(connection.dialect.name), row).one_or_none()
+    if made is None:
+        raise taken(connection, entry, None)
+    connection.execute(_RAISE, {"entry": entry.id, "to": entry.generation + 1})
+    if untouched is None:
+        leave_queue(connection, entry.id, holder)
     found = checkout_of(made)
     facts = _facts(found) | {"until": iso_utc(found.expires_at), "grant": found.grant_id}
     record(connection, "checkout.begin", entity_of(entry), reason=reason, details=facts)
     return found
+
+
+@cache
+def _made_by(dialect: str) -> Executable:
+    return insert_of(dialect, checkouts).on_conflict_do_nothing().returning(checkouts)
+
+
+_RAISE: Final = update(vault_entries).where(_E.id == bindparam("entry")).values(generation=bindparam("to"))
 
 
 def taken(connection: Connection, entry: Entry, position: int | None) -> CheckedOut:
@@ -134,11 +173,16 @@ def blocked(entry: Entry, position: int | None = None) -> EntryBlocked:
     return EntryBlocked(f"{entry.name} was used and is not changed yet{place}")
 
 
+_END: Final = (
+    update(checkouts)
+    .where(_C.id == bindparam("checkout"), _C.ended_at.is_(None))
+    .values(ended_at=NowMs(), ended_why=bindparam("why"), ended_by=bindparam("by"))
+)
+
+
 def end_checkout(connection: Connection, checkout: Checkout, entry: Entry | None, why: str, by: str) -> bool:
     """End a check-out that stands; whether it was this call that did. ``entry``: ``None`` when it is deleted."""
-    mine = (_C.id == checkout.id) & _C.ended_at.is_(None)
-    ended = update(checkouts).where(mine).values(ended_at=NowMs(), ended_why=why, ended_by=by[:256])
-    if rows_changed(connection, ended) != 1:
+    if rows_changed(connection, _END, {"checkout": checkout.id, "why": why, "by": by[:256]}) != 1:
         return False
     _after_use(connection, checkout, entry)
     target = Entity("secret", checkout.entry_id, checkout.entry_name) if entry is None else entity_of(entry)
@@ -205,11 +249,14 @@ def _after_use(connection: Connection, checkout: Checkout, entry: Entry | None) 
 
 def checkout_in(connection: Connection, ident: str, *, lock: bool = False) -> Checkout:
     """Raises :class:`CheckoutUnknown`."""
-    wanted = select(checkouts).where(_C.id == ident)
-    row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
+    row = connection.execute(_LOCKED if lock else _ONE, {"checkout": ident}).one_or_none()
     if row is None:
         raise CheckoutUnknown("no check-out has this id")
     return checkout_of(row)
+
+
+_ONE: Final = select(checkouts).where(_C.id == bindparam("checkout"))
+_LOCKED: Final = _ONE.with_for_update()
 
 
 def checkouts_page(

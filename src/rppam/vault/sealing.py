@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.crypto.sealed import KEY_BYTES, SealRefused, framed, seal, unseal
@@ -29,6 +29,15 @@ TENANT: Final = "default"
 BATCH: Final = 500
 _K: Final = vault_keks.c
 _D: Final = vault_deks.c
+
+
+# Asked at each act with the vault, so they are put together once.
+_NEWEST: Final = select(vault_keks).where(_K.tenant == TENANT).order_by(_K.version.desc()).limit(1)
+_DEK: Final = (
+    select(_D.wrapped.label("dek"), _D.kek_id, vault_keks)
+    .select_from(vault_deks.outerjoin(vault_keks, _D.kek_id == _K.id))
+    .where(_D.id == bindparam("dek_id"))
+)
 
 
 class Keyring:
@@ -60,7 +69,7 @@ class Keyring:
 
     def needed(self, connection: Connection) -> str:
         """The fingerprint of the master key that the key which seals now is wrapped with; empty where there is none."""
-        row = connection.execute(_newest()).one_or_none()
+        row = connection.execute(_NEWEST).one_or_none()
         return "" if row is None else str(row.master)
 
     def new_dek(self, connection: Connection, entry_id: str) -> tuple[str, bytes]:
@@ -75,9 +84,7 @@ class Keyring:
 
     def open_dek(self, connection: Connection, entry_id: str, ident: str) -> bytes:
         """The data key of this id."""
-        joined = vault_deks.outerjoin(vault_keks, _D.kek_id == _K.id)
-        wanted = select(_D.wrapped.label("dek"), _D.kek_id, vault_keks).select_from(joined).where(_D.id == ident)
-        row = connection.execute(wanted).one_or_none()
+        row = connection.execute(_DEK, {"dek_id": ident}).one_or_none()
         if row is None:
             raise VaultKeyGone("the data key of this entry is gone")
         if row.id is None:
@@ -91,7 +98,7 @@ class Keyring:
 
     def check(self, connection: Connection) -> None:
         """Raise unless this node can open the key that seals now; nothing where there is none yet."""
-        row = connection.execute(_newest()).one_or_none()
+        row = connection.execute(_NEWEST).one_or_none()
         if row is None:
             self._masters()
         else:
@@ -99,7 +106,7 @@ class Keyring:
 
     def rotate(self, connection: Connection) -> int:
         """Make a new KEK that seals from now on; its version. Data keys are wrapped anew batch by batch."""
-        before = connection.execute(_newest().with_for_update()).one_or_none()
+        before = connection.execute(_NEWEST.with_for_update()).one_or_none()
         if before is not None:
             self._unwrapped(before)  # only a node that can open what is there
         version = 1 if before is None else int(before.version) + 1
@@ -112,7 +119,7 @@ class Keyring:
     def rewrap(self, connection: Connection, after: str, count: int = BATCH) -> str:
         """Wrap up to ``count`` data keys anew that are wrapped with an older KEK, those behind the id ``after``; the
         last one's id, empty at the end. May be broken off and repeated at any moment."""
-        newest = connection.execute(_newest()).one_or_none()
+        newest = connection.execute(_NEWEST).one_or_none()
         if newest is None:
             return ""
         stale = (
@@ -128,7 +135,7 @@ class Keyring:
 
     def retire(self, connection: Connection) -> None:
         """Forget the KEKs that wrap nothing any more."""
-        newest = connection.execute(_newest()).one_or_none()
+        newest = connection.execute(_NEWEST).one_or_none()
         if newest is None:
             return
         older = (_K.tenant == TENANT) & (_K.version < newest.version) & (_K.state != "retired")
@@ -141,7 +148,7 @@ class Keyring:
 
     def is_behind(self, connection: Connection) -> bool:
         """Whether something is wrapped with a key that goes."""
-        newest = connection.execute(_newest()).one_or_none()
+        newest = connection.execute(_NEWEST).one_or_none()
         if newest is None:
             return False
         going = [one.fingerprint for one in self._masters().gone]
@@ -182,7 +189,7 @@ class Keyring:
         connection.execute(update(vault_deks).where(mine).values(kek_id=newest.id, wrapped=wrapped))
 
     def _active(self, connection: Connection) -> tuple[str, bytes]:
-        held = _newest().with_for_update(read=True)
+        held = _NEWEST.with_for_update(read=True)
         row = connection.execute(held).one_or_none()
         if row is None:
             with suppress(IntegrityError), connection.begin_nested():  # another node was faster; what it made is read
@@ -253,10 +260,6 @@ def open_field(dek: bytes, sealed: bytes, entry_id: str, version: int, field: st
         return Secret(unseal(dek, sealed, _field_place(entry_id, version, field)).decode())
     except (SealRefused, UnicodeDecodeError):
         raise SecretBroken(f"the field {field} of version {version} does not open at its place") from None
-
-
-def _newest() -> Any:
-    return select(vault_keks).where(_K.tenant == TENANT).order_by(_K.version.desc()).limit(1)
 
 
 def _kek_place(ident: str, version: int) -> bytes:

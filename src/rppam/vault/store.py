@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    bindparam,
     case,
     delete,
     exists,
@@ -79,15 +80,16 @@ _MAKE_ENTRIES: Final = (
 
 def access_of(connection: Connection, identity: Identity, grants: Sequence[Grant] = ()) -> Access:
     """What the caller has now."""
-    by_role = (_R.subject_kind == "role") & _R.subject_id.in_(sorted(identity.roles))
-    by_user = (_R.subject_kind == "user") & (_R.subject_id == (identity.user_id or ""))
-    joined = vault_rights.join(vault_folders, _R.folder_id == _F.id)
-    wanted = select(_F.path, _R.right_name).select_from(joined).where(or_(by_role, by_user))
     found: dict[str, set[Right]] = {}
-    for row in connection.execute(wanted):
+    for row in connection.execute(_RIGHTS, {"roles": sorted(identity.roles), "user": identity.user_id or ""}):
         if row.right_name in set(Right):
             found.setdefault(row.path, set()).add(Right(row.right_name))
     return Access(identity, {path: frozenset(rights) for path, rights in found.items()}, grants)
+
+
+_BY_ROLE: Final = (_R.subject_kind == "role") & _R.subject_id.in_(bindparam("roles", expanding=True))
+_BY_USER: Final = (_R.subject_kind == "user") & (_R.subject_id == bindparam("user"))
+_RIGHTS: Final = select(_F.path, _R.right_name).join(vault_rights, _R.folder_id == _F.id).where(_BY_ROLE | _BY_USER)
 
 
 def visible(access: Access) -> ColumnElement[bool]:
@@ -244,8 +246,8 @@ def _check_subject(connection: Connection, subject: Subject) -> None:
 def entry_in(connection: Connection, ident: str, *, lock: bool = False) -> Entry:
     """Raises :class:`EntryUnknown`."""
     if lock:
-        connection.execute(select(_E.id).where(_E.id == ident).with_for_update())
-    row = connection.execute(entries_wanted().where(_E.id == ident)).one_or_none()
+        connection.execute(_LOCK, {"entry": ident})
+    row = connection.execute(_ENTRY, {"entry": ident}).one_or_none()
     if row is None:
         raise EntryUnknown("no entry has this id")
     return entry_of(row)
@@ -358,11 +360,16 @@ def put_version(
     return number
 
 
+_VERSION: Final = (
+    select(_V.dek_id, _X.field, _X.sealed)
+    .select_from(vault_versions.outerjoin(vault_fields, (_X.entry_id == _V.entry_id) & (_X.version == _V.version)))
+    .where(_V.entry_id == bindparam("entry"), _V.version == bindparam("version"))
+)
+
+
 def open_version(connection: Connection, keyring: Keyring, entry: Entry, number: int) -> dict[str, Secret]:
     """The fields of a version. Raises :class:`VersionUnknown`, what a key raises."""
-    with_fields = vault_versions.outerjoin(vault_fields, (_X.entry_id == _V.entry_id) & (_X.version == _V.version))
-    which = (_V.entry_id == entry.id) & (_V.version == number)
-    rows = connection.execute(select(_V.dek_id, _X.field, _X.sealed).select_from(with_fields).where(which)).all()
+    rows = connection.execute(_VERSION, {"entry": entry.id, "version": number}).all()
     if not rows:
         raise VersionUnknown(f"there is no version {number}")
     dek = keyring.open_dek(connection, entry.id, rows[0].dek_id)
@@ -435,6 +442,9 @@ def _state_now() -> ColumnElement[str]:
 STATE_NOW: Final = _state_now()
 """Whether an entry can be had at this moment: its newest check-out may be over, and nobody has ended it yet."""
 _ENTRIES: Final = select(vault_entries, _F.path, target_accounts.c.resource_id, STATE_NOW).select_from(_joined())
+# Asked at each act with the vault, so they are put together once: that costs more than the database takes for them.
+_ENTRY: Final = _ENTRIES.where(_E.id == bindparam("entry"))
+_LOCK: Final = select(_E.id).where(_E.id == bindparam("entry")).with_for_update()
 
 
 def entries_wanted() -> Select[Any]:
