@@ -90,6 +90,33 @@ async def test_a_busy_caller_costs_the_store_little(clock: Hand, store: Shared) 
     assert max(charge.cost for asked in store.asked for charge in asked) <= BATCH_MAX
 
 
+async def test_in_a_flow_of_requests_nobody_waits_and_no_more_than_a_batch_is_held(clock: Hand, store: Shared) -> None:
+    one, charges = limiter(store, clock), [Charge(USER, "u"), Charge(ADDRESS, "a")]
+    await admitted(one, charges, 300)
+    served = 300
+    for _ in range(1_000):
+        assert one.near(charges) is not None, f"the request after {served} waits for the store"
+        served += 1
+        for _ in range(4):
+            await asyncio.sleep(0)
+        for limit, batch in ((USER, BATCH_MAX), (ADDRESS, 60)):
+            taken = sum(charge.cost for asked in store.asked for charge in asked if charge.limit == limit)
+            assert 0 <= taken - served <= batch, (limit.name, taken, served)
+
+
+async def test_what_cannot_be_filled_up_is_not_asked_for_at_each_request(clock: Hand, store: Shared) -> None:
+    one, charges = limiter(store, clock), [Charge(USER, "u")]
+    await admitted(one, charges, 300)
+    store.is_away = True
+    before = len(store.asked)
+    for _ in range(BATCH_MAX):
+        one.near(charges)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        clock.pass_ms(AWAY_MS // BATCH_MAX + 1)
+    assert 1 <= len(store.asked) - before <= 2
+
+
 async def test_a_seldom_caller_is_charged_one_by_one(clock: Hand, store: Shared) -> None:
     one = limiter(store, clock)
     for _ in range(20):

@@ -4,7 +4,8 @@ Decides by tokens that were taken from the store *before* they are spent, severa
 subject costs one round trip for all that it is charged for together; who comes again is served from a batch in this
 process, which doubles while it does not last for :data:`BATCH_MS`, up to a thousandth of the limit. So no node lets
 more through than the store has counted, and a small limit is exact to the request. What is left of a batch lapses, to
-the caller's disadvantage, and by no more than that thousandth a second and process.
+the caller's disadvantage, and by no more than that thousandth a second and process. A large batch is filled up while
+the last of it is spent, so that a request in a flow of many waits for the store as rarely as the first.
 
 A refusal is remembered until the wait is over: a flood of refused requests costs the store nothing. While the store is
 away, and without one, a process grants its share of each limit: the limit divided by the processes of the cluster,
@@ -27,6 +28,8 @@ log = logging.getLogger("rppam.limits")
 BATCH_MS: Final = 1_000
 BATCH_PART: Final = 1_000
 BATCH_MAX: Final = 100
+AHEAD_MIN: Final = 8
+"""Batches of this size on are filled up before they are used up, when a quarter of them is left."""
 HELD_MAX: Final = 10_000
 COUNTERS_MAX: Final = 10_000
 AWAY_MS: Final = 1_000
@@ -104,6 +107,7 @@ class Limiter:
         self._store, self._local, self._clock, self._processes = store, local, clock, processes
         self._held: dict[Key, _Held] = {}
         self._max = held_max
+        self._filling: set[asyncio.Task[None]] = set()
         self._away_until: Instant | None = None
         """When an absent store is asked again; ``None`` while it answers."""
 
@@ -129,8 +133,10 @@ class Limiter:
             if shown is None or one.remaining < shown.remaining:
                 shown = one
             helds.append(held)
-        for held in helds:
+        for held, one_of in zip(helds, charges, strict=True):
             held.left -= 1
+            if held.size >= AHEAD_MIN and held.left * 4 <= held.size and held.asking is None:
+                self._fill(one_of, held)
         return shown
 
     async def take(self, charges: Sequence[Charge]) -> Decision:
@@ -149,6 +155,32 @@ class Limiter:
                 await asyncio.wait({busy.asking})
             finally:
                 busy.waiting -= 1
+
+    def _fill(self, one: Charge, held: _Held) -> None:
+        loop = asyncio.get_running_loop()
+        held.asking = loop.create_future()
+        task = loop.create_task(self._fill_up(one, held, held.asking))
+        self._filling.add(task)
+        task.add_done_callback(self._filling.discard)
+
+    async def _fill_up(self, one: Charge, held: _Held, filled: asyncio.Future[None]) -> None:
+        """Have a whole batch again, and never more. Where that fails, whoever finds nothing left asks for itself."""
+        try:
+            now = self._clock.now()
+            size = _batch(one.limit, held, now)
+            lacking = size - held.left
+            if lacking < 1:
+                return
+            decision = await self._ask_store([one._replace(cost=lacking)])
+            if decision is None or not decision.allowed:
+                held.size = 1  # so that it is not asked for at each request
+            else:
+                now = self._clock.now()
+                held.left = (held.left if now < held.until else 0) + lacking
+                held.size, held.until, held.decision = size, after(now, BATCH_MS * US_PER_MS), decision
+        finally:
+            held.asking = None
+            filled.set_result(None)
 
     async def _fetch(self, charges: Sequence[Charge], helds: Sequence[_Held]) -> Decision:
         now = self._clock.now()
