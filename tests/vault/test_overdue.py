@@ -171,6 +171,25 @@ async def test_a_look_costs_no_statement_more(place: Place) -> None:
     assert len([one for one in said if one.startswith("SELECT")]) == LOOKS, "nor where something is over"
 
 
+async def test_a_check_out_of_what_nobody_has_asks_little(place: Place) -> None:
+    [entry] = await kept(place, "root")
+    said: list[str] = []
+
+    def note(_line: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "vault_" in statement or "checkout" in statement:
+            said.append(statement.split(maxsplit=1)[0])
+
+    event.listen(place.database._engine, "before_cursor_execute", note)
+    await begin(place, URSULA, entry)
+    # Rights, the entry locked and read, how it stands, the vault's key; the check-out, and its generation.
+    assert said == ["SELECT"] * 5 + ["INSERT", "UPDATE"], said
+    said.clear()
+    await run_out(place)
+    with pytest.raises(EntryBlocked):
+        await begin(place, UWE, entry)
+    assert "DELETE" in said, "who waits is asked for where something was left"
+
+
 async def test_sweeps_and_those_who_come_wait_for_each_other_and_not_for_ever(
     url: str, open_database: Callable[..., Any]
 ) -> None:
