@@ -114,9 +114,10 @@ class Nodes(NamedTuple):
         cosigners = self.asked(node, f"{CHECKPOINTS}?limit=1")["cosigners"]
         return any(one["name"].endswith(f"/{WITNESS}") and because in one["why"] for one in cosigners)
 
-    def has_found(self, node: LabNode, code: str, *, is_there: bool = True) -> bool:
-        """Its health has this finding, or has it no more."""
-        return any(one["code"] == code for one in self.lab.health(node)["findings"]) == is_there
+    def has_found(self, node: LabNode, code: str, *, because: str = "", is_there: bool = True) -> bool:
+        """Its health has this finding, with these words as evidence, or has it no more."""
+        findings = self.lab.health(node)["findings"]
+        return any(one["code"] == code and because in str(one["evidence"]) for one in findings) == is_there
 
     def has_warned(self, node: LabNode, *words: str, is_there: bool = True) -> bool:
         """Its health has a warning with all these words, or has it no more."""

@@ -31,11 +31,9 @@ HOUR_S = 3_600
 TARGETS = "/api/v1/siem/targets"
 APART_S = 60.0
 """Two clocks that differ by less are one, on a machine that is busy."""
-HOUR_S = 3_600
-TARGETS = "/api/v1/siem/targets"
-APART_S = 60.0
-"""Two clocks that differ by less are one, on a machine that is busy."""
-TARGETS = "/api/v1/siem/targets"
+CONTEXTS = f"{EVENTS}?action=checkpoint.context&limit=1000"
+SILENT = "this node leads, and signs nothing until it is adopted"
+REASON = "restored last night's copy"
 
 
 @pytest.fixture(scope="module")
@@ -220,19 +218,19 @@ def test_monitoring_tells_for_how_long_events_wait_where_nobody_leads(nodes: Nod
     eventually(lambda: told()[:2] == [0, 0], within_s=20, what="nothing waits any more", say=nodes.lab.logs)
 
 
-def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(nodes: Nodes, tmp_path: Path) -> None:
-    lab = nodes.lab
-    leader = lab.wait_for_leader()
+def put_back(nodes: Nodes, copy: Path) -> dict[str, float]:
+    """An older database, under running nodes; after how many seconds each member had named it."""
+    lab, leader = nodes.lab, nodes.lab.wait_for_leader()
     nodes.act(leader, "frieda-kept")
     nodes.prove(leader, "frieda-kept", within_s=PROVABLE_S)
-    nodes.copy(tmp_path / "rppam.dump")
+    nodes.copy(copy)
     copied = nodes.size()
     for number in range(5):
         nodes.act(lab.nodes[number % 2], f"gerda-{number}")
     nodes.prove(leader, "gerda-4", within_s=PROVABLE_S)
     nodes.wait_until_seen(nodes.size())
     assert min(nodes.seen().values()) > copied
-    since = nodes.put_back(tmp_path / "rppam.dump")
+    since = nodes.put_back(copy)
     named = partial(seconds_until, since=since, within_s=NAMED_S)
     took = {
         node.name: named(partial(nodes.has_found, node, "RD-631"), what=f"{node.name} names it", say=lab.logs)
@@ -240,8 +238,13 @@ def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(n
     }
     refused = partial(nodes.witness_refuses, leader, "seen signed")
     took[WITNESS] = named(refused, what="the witness names it", say=nodes.witness.log)
-    for node in lab.nodes:
-        assert lab.health(node)["clusterHealthy"] is False
+    return took
+
+
+def is_named_everywhere(nodes: Nodes) -> None:
+    """By health, by the logs, and by each command that an administrator may look with."""
+    for node in nodes.lab.nodes:
+        assert nodes.lab.health(node)["clusterHealthy"] is False
         assert "the ledger: RPPAM-8002" in node.log()
         status = prefork.run("status", "--config", node.file)
         assert status.returncode == 1, status.stdout + status.stderr
@@ -252,35 +255,72 @@ def test_a_database_that_was_put_back_under_running_nodes_is_named_and_adopted(n
         verified = prefork.run("audit", "verify", "--config", node.file)
         assert verified.returncode == 1, verified.stdout + verified.stderr
     assert "The ledger is not cosigned" in nodes.witness.log()
-    print("\nnamed after", *(f"{name} {one:.2f} s" for name, one in took.items()))
+
+
+def nothing_is_signed(nodes: Nodes, name: str) -> None:
+    """The leader says so, records an act all the same, and gives it no place in the tree."""
+    leader, before = nodes.lab.wait_for_leader(), nodes.size()
+    silent = partial(nodes.has_found, leader, "RD-631", because=SILENT)
+    eventually(silent, within_s=30, what="the leader says that it signs nothing", say=nodes.lab.logs)
+    nodes.act(leader, name)
+    time.sleep(2)
+    assert nodes.size() == before
+    assert nodes.event(leader, name)["index"] is None, "and it is recorded"
+    assert f"the integration of the ledger failed and is tried again every 0.5 s: {SILENT}" in leader.log()
+
+
+def adopt(nodes: Nodes) -> None:
+    """By each node, and then by the witness, which is doubted until then."""
+    lab = nodes.lab
     for node in lab.nodes:
-        adopted = prefork.run("audit", "adopt", "--config", node.file, "--reason", "restored last night's copy")
+        adopted = prefork.run("audit", "adopt", "--config", node.file, "--reason", REASON)
         assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     for node in lab.nodes:
         believes = partial(nodes.has_found, node, "RD-631", is_there=False)
         eventually(believes, within_s=NAMED_S, what=f"{node.name} believes it", say=lab.logs)
         doubts = partial(nodes.has_warned, node, WITNESS, "RPPAM-8002", "of each witness that is named")
         eventually(doubts, within_s=NAMED_S, what="the witness is named still", say=lab.logs)
-    reason = ("--reason", "restored last night's copy")
-    adopted = prefork.run("audit", "adopt", "--config", nodes.witness.file, *reason)
+    adopted = prefork.run("audit", "adopt", "--config", nodes.witness.file, "--reason", REASON)
     assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     for node in lab.nodes:
         is_whole = partial(nodes.has_warned, node, "RPPAM-8002", is_there=False)
         eventually(is_whole, within_s=2 * NAMED_S, what="nobody doubts it", say=lab.logs)
     nodes.wait_until_healthy(within_s=NAMED_S)
+
+
+def test_a_database_that_was_put_back_is_named_and_signed_only_once_it_was_adopted(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    took = put_back(nodes, tmp_path / "rppam.dump")
+    print("\nnamed after", *(f"{name} {one:.2f} s" for name, one in took.items()))
+    is_named_everywhere(nodes)
+    nothing_is_signed(nodes, "ida")
+    for node in nodes.lab.nodes:
+        node.term()
+        assert node.wait() == 0
+        node.start()
+    nothing_is_signed(nodes, "ida-after-a-start")
+    since = time.monotonic()
+    adopt(nodes)
     print("healthy after", f"{time.monotonic() - since:.2f} s")
+    leader = nodes.lab.wait_for_leader()
+    for name in ("ida", "ida-after-a-start"):
+        nodes.prove(leader, name, within_s=PROVABLE_S)
+    nodes.wait_until_seen(nodes.size())
     keys = nodes.asked(leader, f"{CHECKPOINTS}?limit=1")
     trusted = [word for one in keys["cosigners"] for word in ("--cosigner", one["key"])]
-    for node in lab.nodes:
+    members = [*(one.name for one in nodes.lab.nodes), WITNESS]
+    for node in nodes.lab.nodes:
         verified = prefork.run(
             "audit", "verify", "--config", node.file, "--key", keys["key"], *trusted, "--json"
         )  # fmt: skip
         assert verified.returncode == 0, verified.stdout + verified.stderr
         found = json.loads(verified.stdout)
-        assert {name.rpartition("/")[2] for name in found["cosigned"]} == {*(one.name for one in lab.nodes), WITNESS}
+        assert sorted(name.rpartition("/")[2] for name in found["cosigned"]) == sorted(members)
     told = nodes.asked(leader, f"{EVENTS}?action=ledger.adopt")["events"]
-    assert sorted(one["details"]["node"] for one in told) == sorted([*(one.name for one in lab.nodes), WITNESS])
-    assert {one["reason"] for one in told} == {"restored last night's copy"}
+    assert sorted(one["details"]["node"] for one in told) == sorted(members)
+    assert {one["reason"] for one in told} == {REASON}
+    assert nodes.asked(leader, CONTEXTS)["events"][-1]["details"]["leader"] == leader.name
     assert nodes.asked(leader, f"{EVENTS}?action=user.create&object=gerda-0")["events"] == []
-    nodes.act(lab.nodes[0], "hanna")
-    nodes.prove(lab.nodes[1], "hanna", within_s=PROVABLE_S)
+    nodes.act(nodes.lab.nodes[0], "hanna")
+    nodes.prove(nodes.lab.nodes[1], "hanna", within_s=PROVABLE_S)
