@@ -40,6 +40,8 @@ HOST: Final = "127.0.0.1"
 CALM: Final = {"leaseMs": 2_000, "heartbeatMs": 200, "requestTimeoutMs": 500, "stepDownMs": 100}
 """Times for tests on a busy machine: quick to elect, and patient enough that nothing changes without a fault."""
 START_S: Final = 60.0
+LOOK_S: Final = 0.1
+"""What is waited for is looked for as often as this at least."""
 
 T = TypeVar("T")
 
@@ -52,15 +54,19 @@ class Answer(NamedTuple):
 
 
 def eventually(holds: Callable[[], T | None], *, within_s: float, what: str, say: Callable[[], str] = str) -> T:
-    """The first true value of ``holds()``; AssertionError with the last one when there is none in time."""
-    until = time.monotonic() + within_s
+    """The first true value of ``holds()``; AssertionError with the last one when there is none in time.
+
+    The longer it has waited, the longer it waits: to ask all nodes a hundred times a second takes a core from them.
+    """
+    begun = time.monotonic()
     while True:
         found = holds()
         if found:
             return found
-        if time.monotonic() > until:
+        waited = time.monotonic() - begun
+        if waited > within_s:
             raise AssertionError(f"not within {within_s:g} s: {what}; last observation: {found!r}\n{say()}")
-        time.sleep(0.01)
+        time.sleep(min(LOOK_S, max(0.01, waited / 20)))
 
 
 class LabNode:
