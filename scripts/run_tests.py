@@ -1,8 +1,10 @@
-"""Runs the tests as ``make test`` does: side by side, then whole demos two at a time, then what wants the machine.
+"""Runs the tests as ``make test`` does: side by side, then whole demos three at a time, then what wants the machine.
 
 Unit tests wait for nothing, and the others mostly wait: they run beside all of them, in one process at the lowest
 priority, and so do those marked ``beside``, which simulate. A file is imported only where its text says that it may
 have such tests.
+
+Whatever fails, the rest is run as well: the end names all that failed, so that one run tells all there is to mend.
 
 A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
 their neighbours here. Those that fail again get a third and last try, where they are no more than STUBBORN_MAX. Tests
@@ -12,7 +14,7 @@ are counted, as the tests of one may share a cluster: one failure is another's c
 much of its processors the machine gave this run: a guest on a full host meets many bad moments.
 
 Tests that took more than twice what ``tests/durations.json`` allows are named, and so are slow ones without a line
-there; neither fails a run. ``--record`` writes that file. Ends with pytest's exit code.
+there; neither fails a run. ``--record`` writes that file. Ends with the first exit code of pytest that is not 0.
 """
 
 import argparse
@@ -41,6 +43,10 @@ SLOW_S = 10.0
 """From here on a test has a budget."""
 WORSE = 2.0
 """A budget that is exceeded by this factor is told."""
+PAIR_JOBS = "3"
+"""So many workers take those marked ``pair``: two of them leave a core idle, as each waits half of its time."""
+FAILURE = "FAILURE: "
+"""How a line begins that names, at the end, what failed."""
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
 MARKS = ("integration", "server", "slow", "pair", "alone", "sentinel")
@@ -85,42 +91,50 @@ def main() -> int:
         code = run.tried("-n", "0", "-m", BESIDE, wanted=may_run_beside)
     elif options.marked:  # which takes its time with examples, and waits for nothing
         code = run.tried(*beside, f"not pair and not alone and not sentinel{also}")
-        code = code or in_turn(run, also)
+        code = in_turn(run, also) or code
     else:
         with tests_beside(options) as their_end:
             others = f"not ({BESIDE}) and not pair and not alone and not sentinel"
             code = run.tried(*beside, others, wanted=is_marked)
-            code = code or in_turn(run)
-            code = their_end() or code
+            code = in_turn(run) or code
+            their_code, theirs = their_end()
+            run.failures += theirs
+            code = code or their_code
     if options.record and code == 0:
         record(run.seconds)
     for line in () if options.patient else worse(run.seconds, budgets()):
         print(line, flush=True)
     print(machine.told(), flush=True)
-    return code or judged(run.second_tries, flaky())
+    noise = judged(run.second_tries, flaky())
+    for failure in run.failures:
+        print(f"{FAILURE}{failure}", flush=True)
+    return code or noise
 
 
 def in_turn(run: "Run", also: str = "") -> int:
-    """What runs after the others. Files are not shared out: the tests of one may share a cluster and a browser."""
-    pairs = ("-n", "2", "--dist", "loadfile", "-m", f"pair and not sentinel{also}")
+    """What runs after the others; tests/conftest.py says which files of the first kind are shared out."""
+    pairs = ("-n", PAIR_JOBS, "--dist", "loadfile", "-m", f"pair and not sentinel{also}")
     code = run.tried(*pairs, wanted=lambda text: "mark.pair" in text)
-    return code or run.tried("-m", f"alone and not sentinel{also}", wanted=lambda text: "mark.alone" in text)
+    alone = run.tried("-m", f"alone and not sentinel{also}", wanted=lambda text: "mark.alone" in text)
+    return code or alone
 
 
 @contextmanager
-def tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], int]]:
-    """Start them; what is given waits for their end, tells what they said, and returns their exit code."""
+def tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], tuple[int, list[str]]]]:
+    """Start them; what is given waits for their end, tells what they said, and returns their exit code and failures."""
     lowest = ["nice", "-n", "19"] if shutil.which("nice") else []
     words = [*lowest, sys.executable, str(Path(__file__)), *options.paths, "--beside", "--patient"]
     words += ["--hypothesis-profile", options.hypothesis_profile, "--cache", f"{options.cache}/beside"]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
 
-        def end() -> int:
+        def end() -> tuple[int, list[str]]:
             code = process.wait()
             said.seek(0)
-            print(f"\nBeside the others:\n{said.read().decode(errors='replace')}", flush=True)
-            return code
+            text = said.read().decode(errors="replace")
+            print(f"\nBeside the others:\n{text}", flush=True)
+            failures = re.findall(rf"^{FAILURE}(.+)$", text, re.MULTILINE)
+            return code, failures or ([f"beside the others: they ended with {code}"] if code else [])
 
         try:
             yield end
@@ -192,6 +206,8 @@ class Run:
         self._always = (*always, *family, "-o", f"cache_dir={cache}", f"--junitxml={self._report}")
         self.second_tries: list[str] = []
         """Tests that did not pass the first time, but then."""
+        self.failures: list[str] = []
+        """Tests that failed as often as they were tried, or how pytest ended where it named none."""
         self.seconds: dict[str, float] = {}
         """How long each test took, with its fixtures."""
 
@@ -203,16 +219,19 @@ class Run:
             return 0
         code = self._pytest(*paths, *words)
         is_known = code == FAILED and self._last_failed.exists()
-        failed = sorted(json.loads(self._last_failed.read_text())) if is_known else []
+        left = failed = sorted(json.loads(self._last_failed.read_text())) if is_known else []
         if 0 < len(files_of(failed)) <= FEW:
             print(f"\n{len(failed)} failed; once more, one at a time:\n  " + "\n  ".join(failed), flush=True)
             code = self._pytest(*failed)
-            again = sorted(json.loads(self._last_failed.read_text())) if code == FAILED else []
+            left = again = sorted(json.loads(self._last_failed.read_text())) if code == FAILED else []
             if 0 < len(again) <= STUBBORN_MAX:
                 print(f"\n{len(again)} failed twice; a third time:\n  " + "\n  ".join(again), flush=True)
                 code = self._pytest(*again)
-            if code == 0:
-                self.second_tries += failed
+                left = sorted(json.loads(self._last_failed.read_text())) if code == FAILED else []
+            if code in (0, FAILED):
+                self.second_tries += [test for test in failed if test not in left]
+        if code not in (0, NO_TESTS):
+            self.failures += left or [f"pytest ended with {code}: {' '.join(words)}"]
         return 0 if code == NO_TESTS else code
 
     def _pytest(self, *words: str) -> int:

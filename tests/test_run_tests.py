@@ -81,6 +81,58 @@ def test_what_fails_is_tried_again_and_twice_where_it_is_little(
     assert run.tried("-m", "x") == code
     assert len(asked) == runs
     assert len(run.second_tries) == (len(fails[0]) if code == 0 else 0)
+    last = sorted(f"tests/{one}.py::test_{number}" for number, one in enumerate(fails[-1]))
+    assert run.failures == (last if code else [])
+
+
+def test_of_what_was_tried_again_that_is_noise_which_passed_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "v" / "cache" / "lastfailed"
+    known.parent.mkdir(parents=True)
+    fails = [["tests/a.py::x", "tests/b.py::y"], ["tests/b.py::y"], ["tests/b.py::y"]]
+
+    def run_pytest(self: Run, *words: str) -> int:
+        known.write_text(json.dumps(dict.fromkeys(fails.pop(0), True)))
+        return 1
+
+    monkeypatch.setattr(Run, "_pytest", run_pytest)
+    run = Run(["tests"], cache=str(tmp_path))
+    assert run.tried("-m", "x") == 1
+    assert (run.second_tries, run.failures) == (["tests/a.py::x"], ["tests/b.py::y"])
+
+
+def test_an_end_without_a_failed_test_is_a_failure_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Run, "_pytest", lambda self, *words: 2)
+    run = Run(["tests"], cache=str(tmp_path))
+    assert run.tried("-m", "x") == 2
+    assert run.failures == ["pytest ended with 2: -m x"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_whatever_fails_the_rest_runs_and_the_end_names_each_failure(
+    first: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Three runs in turn, of which the one with this number fails, and so does what runs beside them."""
+    script = tmp_path / "runner.py"
+    script.write_text("import sys\nprint('FAILURE: tests/beside.py::test_it')\nsys.exit(1)\n")
+    monkeypatch.setattr(run_tests, "__file__", str(script))
+    monkeypatch.setattr("sys.argv", ["run_tests.py", "tests/a"])
+    chosen: list[str] = []
+
+    def tried(self: Run, *words: str, wanted: object = None) -> int:
+        chosen.append(words[-1])
+        if len(chosen) != first + 1:
+            return 0
+        self.failures.append("tests/a.py::test_here")
+        return 3
+
+    monkeypatch.setattr(Run, "tried", tried)
+    assert run_tests.main() == 3
+    assert len(chosen) == 3, "a first failure keeps nothing from running"
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == ["FAILURE: tests/a.py::test_here", "FAILURE: tests/beside.py::test_it"]
 
 
 def test_each_file_is_looked_into_where_it_may_have_such_tests() -> None:
