@@ -113,7 +113,7 @@ def main() -> int:
 
 def in_turn(run: "Run", also: str = "") -> int:
     """What runs after the others; tests/conftest.py says which files of the first kind are shared out."""
-    pairs = ("-n", PAIR_JOBS, "--dist", "loadfile", "-m", f"pair and not sentinel{also}")
+    pairs = ("-n", PAIR_JOBS, "--dist", "loadfile", "-m", f"pair and not alone and not sentinel{also}")
     code = run.tried(*pairs, wanted=lambda text: "mark.pair" in text)
     alone = run.tried("-m", f"alone and not sentinel{also}", wanted=lambda text: "mark.alone" in text)
     return code or alone

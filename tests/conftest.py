@@ -9,6 +9,7 @@ import signal
 import sys
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
 from tests.support.examples import register_profiles
@@ -22,12 +23,30 @@ pytest_plugins = [
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
 
+SHARED_OUT = ("tests/test_docs.py", "tests/demo/test_demo.py", "tests/benchmarks/")
+"""Files and folders whose tests share nothing: each test is a unit of work where others go by file."""
+
 if importlib.util.find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # httpx looks for it on disk with each request
 
 register_profiles()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """A file at a time, as its tests may share a cluster and a browser, but for those that share nothing.
+
+    Else one worker types all pages of the docs while the others have nothing left to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(SHARED_OUT) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    """With ``--dist loadfile``; each other way of sharing out is as xdist has it."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -23,6 +23,7 @@ from scripts.run_tests import (
     may_hold_unit_tests,
     worse,
 )
+from tests.conftest import SHARED_OUT, ByFile
 
 ROOT = Path(__file__).parents[1]
 LISTED = next(iter(flaky()))
@@ -185,6 +186,16 @@ def test_what_waits_for_nothing_runs_beside_the_others_and_both_must_pass(
         assert "19 ['tests/a', '--beside', '--patient', '--hypothesis-profile', 'quick'" in told
     assert len(chosen) == 6
     assert all("not ((not integration" in one for one in chosen[::3]), "the others are left to the other run"
+
+
+@pytest.mark.parametrize("place", SHARED_OUT)
+def test_tests_are_shared_out_one_by_one_only_where_they_share_nothing(place: str) -> None:
+    files = [path for path in files_in(["tests"], lambda _: True) if path.startswith(place)]
+    assert files
+    for path in files:
+        assert 'scope="' not in (ROOT / path).read_text(encoding="utf-8"), path
+        assert ByFile._split_scope(None, f"{path}::test_it[1]") == f"{path}::test_it[1]"
+    assert ByFile._split_scope(None, "tests/console/test_acts.py::test_it") == "tests/console/test_acts.py"
 
 
 def test_what_the_machine_gave_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

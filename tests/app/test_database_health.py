@@ -14,7 +14,7 @@ from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 from tests.support.postgres import PASSWORD, Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.pair]
 
 TOLD_S = 5.0
 

@@ -11,11 +11,12 @@ from tests.support.redis_servers import Server, available
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.server,
-    pytest.mark.alone,
+    pytest.mark.pair,
     pytest.mark.skipif(not available(), reason="no Redis-protocol server is on this machine"),
 ]
 
 
+@pytest.mark.alone
 def test_saturated_workers_are_watched_from_redis() -> None:
     server, result = saturation.measure("default", 3.0)
     names = ["node1", "node2", "node3"]

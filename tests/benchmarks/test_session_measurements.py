@@ -12,7 +12,7 @@ from tests.support.redis_servers import Server, available
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.server,
-    pytest.mark.alone,
+    pytest.mark.pair,
     pytest.mark.skipif(not available(), reason="no Redis-protocol server is on this machine"),
 ]
 

@@ -197,7 +197,7 @@ def only(lab: FaultLab, node: FaultNode) -> bool:
 
 
 @pytest.mark.server
-@pytest.mark.alone
+@pytest.mark.pair
 def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path: Path) -> None:
     with FaultLab(tmp_path / "lab", times="default", policy="majority", virtual_ip=f"{SHARED}/24") as lab:
         lab.start()

@@ -59,7 +59,7 @@ def test_what_is_unknown_is_refused(words: tuple[str, str], capsys: pytest.Captu
 
 
 @pytest.mark.server
-@pytest.mark.alone
+@pytest.mark.pair
 @pytest.mark.skipif(not (CAN and server_kind().find()) and not os.environ.get("CI"), reason=WHY_NOT)
 def test_a_switchover_is_timed_and_a_second_start_has_nothing_left_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -47,7 +47,7 @@ def test_a_fault_says_what_the_page_says(scene: Scene, tmp_path: Path) -> None:
     assert said == expected, "run: make fault-table"
 
 
-@pytest.mark.alone
+@pytest.mark.pair
 @pytest.mark.parametrize(
     "scene", [scene for scene in SCENES if scene.title in WITH_A_NODE], ids=lambda scene: scene.title
 )
