@@ -34,7 +34,8 @@ def ended(node: LabNode, within_s: float = 20.0, **environment: str) -> tuple[in
 
 
 def test_a_broken_config_never_starts_a_node_and_every_problem_is_listed(make_lab: MakeLab) -> None:
-    [node] = make_lab(nodes=1).nodes
+    lab = make_lab(nodes=1)
+    [node], database = lab.nodes, (lab.folder / "rppam.db").read_bytes()
     node.config["node"]["nodeName"] = "Node 1"
     node.config["redis"]["connectionString"] = "localhost:x,abortConect=false"
     node.config["cluster"]["heartbeatMs"] = 60_000
@@ -45,7 +46,8 @@ def test_a_broken_config_never_starts_a_node_and_every_problem_is_listed(make_la
         assert word in log, log
     assert "Traceback" not in log
     assert PASSWORD not in log
-    assert not (node.folder / "rppam.db").exists(), "nothing was begun"
+    assert [path.name for path in lab.folder.glob("**/rppam.db*")] == ["rppam.db"], "nothing was begun"
+    assert (lab.folder / "rppam.db").read_bytes() == database
 
 
 def test_a_timing_that_could_break_the_rule_is_refused(make_lab: MakeLab) -> None:

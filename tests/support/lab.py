@@ -35,6 +35,7 @@ from rppam.licence.model import Tier
 from tests.support import prefork
 from tests.support.ports import free_port
 from tests.support.redis_servers import PASSWORD
+from tests.support.tables import new_sqlite
 
 HOST: Final = "127.0.0.1"
 CALM: Final = {"leaseMs": 2_000, "heartbeatMs": 200, "requestTimeoutMs": 500, "stepDownMs": 100}
@@ -232,6 +233,8 @@ class Lab:
             for name, digits in (("cluster.key", "ab"), ("sealing.key", "5e")):
                 (folder / name).write_text(digits * 32 + "\n")
                 (folder / name).chmod(0o600)
+        if not (folder / "rppam.db").exists():
+            new_sqlite(folder / "rppam.db")  # else all nodes make its tables at once, and wait for each other
         self.database: Final = f"sqlite:///{folder / 'rppam.db'}"
         self.licence = self._make_licence(clock) if licensed else {"path": str(folder / "none.jwt")}
         self._redis_port = redis_port

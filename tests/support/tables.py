@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine
 
+import rppam.app.slices  # noqa: F401 - declares what tables there are
 from rppam.db.schema import upgrade
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []
