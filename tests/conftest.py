@@ -9,7 +9,7 @@ import signal
 import sys
 
 import pytest
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
 from tests.support.examples import register_profiles
@@ -41,7 +41,12 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(SHARED_OUT) else nodeid.partition("::")[0]
+        return unit_of(nodeid)
+
+
+def unit_of(nodeid: str) -> str:
+    """The unit of work to which a test belongs."""
+    return nodeid if nodeid.startswith(SHARED_OUT) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:

@@ -23,7 +23,7 @@ from scripts.run_tests import (
     may_hold_unit_tests,
     worse,
 )
-from tests.conftest import SHARED_OUT, ByFile
+from tests.conftest import SHARED_OUT, unit_of
 
 ROOT = Path(__file__).parents[1]
 LISTED = next(iter(flaky()))
@@ -194,8 +194,8 @@ def test_tests_are_shared_out_one_by_one_only_where_they_share_nothing(place: st
     assert files
     for path in files:
         assert 'scope="' not in (ROOT / path).read_text(encoding="utf-8"), path
-        assert ByFile._split_scope(None, f"{path}::test_it[1]") == f"{path}::test_it[1]"
-    assert ByFile._split_scope(None, "tests/console/test_acts.py::test_it") == "tests/console/test_acts.py"
+        assert unit_of(f"{path}::test_it[1]") == f"{path}::test_it[1]"
+    assert unit_of("tests/console/test_acts.py::test_it") == "tests/console/test_acts.py"
 
 
 def test_what_the_machine_gave_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The gate's simulation: what it runs is what the command would, and a violation ends it."""
 
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,32 @@ def test_all_seeds_run_once(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     monkeypatch.setattr("sys.argv", ["sim_gate", "--seeds", "1000"])
     assert sim_gate.main() == 0
     assert "1000 clusters in 24 settings" in capsys.readouterr().out
+
+
+def test_compiled_it_becomes_another_process_and_where_it_cannot_be_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim_gate, "run_seed", lambda _setting, _plant, seed: Run(seed, 1, 0, 0, 0, None))
+    monkeypatch.setattr("sys.argv", ["sim_gate", "--seeds", "100", "--compiled"])
+
+    def fails() -> Path:
+        raise SystemExit("there is no compiler")
+
+    monkeypatch.setattr(sim_gate, "compiled", fails)
+    assert sim_gate.main() == 0
+    said = capsys.readouterr()
+    assert "the simulation runs interpreted: there is no compiler" in said.err
+    assert "100 clusters in 24 settings" in said.out
+
+    def becomes(program: str, words: list[str], environment: dict[str, str]) -> None:
+        assert (program, words[0], words[2:]) == (sys.executable, sys.executable, ["--seeds", "100"])
+        assert environment["PYTHONPATH"] == str(tmp_path)
+        raise InterruptedError
+
+    monkeypatch.setattr(sim_gate, "compiled", lambda: tmp_path)
+    monkeypatch.setattr("os.execve", becomes)
+    with pytest.raises(InterruptedError):
+        sim_gate.main()
 
 
 def test_a_violation_is_played_again_by_the_command(
