@@ -17,6 +17,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 from tests.support.ordering import cluster
+from tests.support.tables import new_sqlite
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
@@ -168,6 +169,7 @@ def test_a_node_whose_every_disk_is_full_goes_on_and_names_each_thing_that_is_no
     disk = disks[node.name]
     node.config["database"]["url"] = f"sqlite:///{disk.place / 'db' / 'rppam.db'}"
     (disk.place / "db").mkdir()
+    new_sqlite(disk.place / "db" / "rppam.db")
     node.config["logging"] = {"directory": str(disk.place / "logs")}
     node.start()
     lab.wait_for_leader()
