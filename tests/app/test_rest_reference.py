@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import and_, func, not_, select
 
 from rppam.gateway.model import NewAccess
+from rppam.gateway.revocations_api import REVOKED
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import NODE
 from rppam.kernel.instant import WallMs
@@ -84,8 +85,13 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
     places = await _places(served) | {"accessId": await _access(served), "recordingId": await _recording(served)}
+    lost = {"kind": "serial", "word": "7", "reason": "lost"}
+    revoked = await served.http.post(REVOKED, headers=served.bearer(), json={**lost, "word": "8"})
+    places["revocationId"] = revoked.json()["id"]
     bodies: dict[str, dict[str, object]] = {
         "/api/v1/access/sessions/{accessId}/kill": {"reason": "lunch"},
+        REVOKED: lost,
+        f"{REVOKED}/{{revocationId}}/lift": {"reason": "found"},
         **_target_bodies(places),
         "/api/v1/siem/targets": {**hook, "name": "another"},
         "/api/v1/siem/targets/{targetId}": hook,

@@ -121,6 +121,13 @@ async def _authority(served: Served) -> None:
     assert (await admin.delete(f"{AUTHORITY}/1")).status_code < 300
 
 
+async def _revoked(served: Served) -> None:
+    admin = host(served)
+    made = await admin.made(f"{AUTHORITY}/revocations", kind="serial", word="7", reason="lost")
+    lifted = await admin.post(f"{AUTHORITY}/revocations/{made['id']}/lift", reason="found again")
+    assert lifted.status_code == 204
+
+
 async def _resumed(served: Served) -> None:
     for on in (True, False):
         paused = await host(served).put("/api/v1/admin/cluster/pause", paused=on)
@@ -197,6 +204,10 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
                 f"DELETE {AUTHORITY}/{{number}}",
                 f"POST {ME}/ssh-certificates",
             ),
+        ),
+        "revocations": (
+            _revoked,
+            (f"POST {AUTHORITY}/revocations", f"POST {AUTHORITY}/revocations/{{revocationId}}/lift"),
         ),
         "SIEM": (
             siem.test_a_target_is_made_tested_changed_and_removed,

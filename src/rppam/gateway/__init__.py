@@ -18,9 +18,10 @@ SLICE = Slice(
         "user_keys_api:user_keys",
         "ssh_tokens_api:ssh_tokens",
         "authority_api:authority",
+        "revocations_api:revocations",
     ),
     commands={
-        "ca": Command("authority_cli", "Show and roll the SSH authority, and get certificates."),
+        "ca": Command("authority_cli", "Show and roll the SSH authority, get certificates, revoke them."),
         "session": Command("cli", "List, watch and end sessions with targets."),
         "ssh": Command("ssh_cli", "Open a shell on a target that outlives nodes."),
         "ssh-config": Command("ssh_config_cli", "Print Host blocks for OpenSSH."),

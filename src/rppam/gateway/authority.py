@@ -24,7 +24,9 @@ from rppam.gateway.certificates import (
     signed,
 )
 from rppam.gateway.errors import AuthorityState, CertificateInvalid
+from rppam.gateway.krl import RevokedKind, sorted_out, written
 from rppam.gateway.policy import CertificatePolicy
+from rppam.gateway.revocations_store import SqlRevocations
 from rppam.kernel.clock import Clock
 
 _COUNTS: Final = frozenset({State.ACTIVE, State.PREVIOUS})
@@ -33,8 +35,8 @@ _COUNTS: Final = frozenset({State.ACTIVE, State.PREVIOUS})
 class Authority:
     """See the module."""
 
-    def __init__(self, store: SqlAuthority, keys: DataKeys, clock: Clock) -> None:
-        self._store, self._keys, self._clock = store, keys, clock
+    def __init__(self, store: SqlAuthority, revocations: SqlRevocations, keys: DataKeys, clock: Clock) -> None:
+        self._store, self._revocations, self._keys, self._clock = store, revocations, keys, clock
 
     @property
     def now_s(self) -> int:
@@ -63,7 +65,13 @@ class Authority:
         """Whose certificates of users count."""
         own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
         others = frozenset(fingerprint_of(line) for line in policy.trusted)
-        return Trust(own, others, frozenset(policy.revoked))
+        revoked = frozenset((kind.value, word) for kind, word in await self._revocations.words())
+        return Trust(own, others, frozenset(policy.revoked), revoked)
+
+    async def krl(self, policy: CertificatePolicy) -> bytes:
+        """What is revoked, as sshd reads it."""
+        now_ms, revoked = await self._revocations.now()
+        return written(await self._store.keys(), revoked, sorted_out(policy.revoked), now_ms)
 
     async def active(self) -> AuthorityKey | None:
         """The key that signs; ``None``: there is none yet."""
@@ -95,11 +103,16 @@ class Authority:
             raise AuthorityState("there is no authority yet; `rppam ca create` makes one")
         if not minutes:
             raise CertificateInvalid("the setting access/certificates has none signed for users ('userMinutes' is 0)")
+        key_id = f"rppam user {name}"
+        if await self._revocations.words() & {
+            (RevokedKind.KEY_ID, key_id), (RevokedKind.KEY, fingerprint_of(public)),
+        }:  # fmt: skip
+            raise CertificateInvalid("this key, or all that is signed for this user, is revoked")
         return signed(
             await self._keys.unseal(key.sealed, _place(key.fingerprint)),
             public,
             serial=secrets.randbits(SERIAL_BITS),
-            key_id=f"rppam user {name}",
+            key_id=key_id,
             principal=OWN_PREFIX + name,
             now_s=self.now_s,
             minutes=minutes,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.gateway.revocations_cli import COMMANDS
 from rppam.kernel.errors import Exit
 
 HOST: Final = "ca@host"
@@ -20,7 +21,11 @@ _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on std
 
 @click.group("ca", context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
 def command() -> None:
-    """Show and roll the SSH authority of the cluster, and get certificates of it."""
+    """Show and roll the SSH authority of the cluster, get certificates of it, and revoke them."""
+
+
+for _one in COMMANDS:
+    command.add_command(_one)
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")

@@ -125,6 +125,8 @@ class Trust(NamedTuple):
     others: frozenset[str]
     revoked: frozenset[str]
     """Serial numbers, key ids and fingerprints of keys."""
+    revoked_own: frozenset[tuple[str, str]] = frozenset()
+    """What the cluster's authority has revoked: ``serial``, ``key-id`` or ``key``, and which; a key for all."""
 
 
 def new_key() -> tuple[Secret, str, str]:
@@ -214,11 +216,18 @@ def problem(one: Shown, user: str, trust: Trust, client: str, now_s: int) -> str
             f"{_NAMES}{printable(', '.join(one.principals), WORD_CHARS) or 'nobody'}, and not "
             f"{printable(wanted, WORD_CHARS)}"
         )
-    if trust.revoked & {str(one.serial), one.key_id, one.fingerprint}:
+    if _is_revoked(one, trust, is_own=is_own):
         return "it is revoked"
     if one.sources and not _is_from(client, one.sources):
         return f"{_NOT_FOR}{client}"
     return ""
+
+
+def _is_revoked(one: Shown, trust: Trust, *, is_own: bool) -> bool:
+    known = {("key", one.fingerprint)}
+    if is_own:
+        known |= {("serial", str(one.serial)), ("key-id", one.key_id)}
+    return bool(trust.revoked & {str(one.serial), one.key_id, one.fingerprint} or trust.revoked_own & known)
 
 
 def unnamed(why: str) -> str:

@@ -100,6 +100,12 @@ class CertificateRefused(GatewayError, code="RPPAM-8623", status=403):
     fix = "Get a new one, for this user, from an authority that is trusted here; or log in otherwise."
 
 
+class RevocationUnknown(GatewayError, code="RPPAM-8630", status=404):
+    """The SSH authority has revoked nothing by this id, or it was taken back."""
+
+    fix = "`rppam ca revocations` lists what is revoked."
+
+
 class SecondPersonNeeded(GatewayError, code="RPPAM-8624", status=403):
     """The target's sessions begin only while somebody else watches, and nobody did, or nobody can."""
 

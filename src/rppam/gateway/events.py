@@ -34,6 +34,8 @@ ACTIONS: Final = (
     Action("authority.retire", "ssh-authority", "What a key of the SSH authority signed counts no more", _M),
     Action("certificate.issue", "access-session", "A certificate for one session was signed", _A, "serial, account"),
     Action("certificate.user", "user", "A certificate by which a user logs in at the gateway was signed", _A, "serial"),
+    Action("certificate.revoke", "ssh-authority", "A certificate or key counts no more", _M, "by what it is known"),
+    Action("certificate.restore", "ssh-authority", "What was revoked counts again", _M, "by what it is known"),
     Action("userkey.add", "user", "A public key for the gateway was added to an account", _M, "fingerprint, type"),
     Action("userkey.remove", "user", "A public key for the gateway was taken away", _M, "fingerprint"),
     Action(

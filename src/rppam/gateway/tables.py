@@ -109,3 +109,16 @@ ssh_authorities = Table(
 )
 """Keys of the authority that signs certificates of SSH users, one after the other; ``sealed`` by a data key, and empty
 once it is retired."""
+
+ssh_revocations = Table(
+    "ssh_revocations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("word", String(200), nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("by_name", String(256), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("kind", "word"),
+)
+"""Certificates of the authority, and keys, that count no more: by serial number, key id or fingerprint."""

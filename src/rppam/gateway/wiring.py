@@ -10,6 +10,7 @@ from rppam.gateway.authority import Authority
 from rppam.gateway.authority_store import SqlAuthority
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.ports import Ways
+from rppam.gateway.revocations_store import SqlRevocations
 from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.ssh_tokens_service import SshTokens
@@ -34,7 +35,8 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(Uses, EndedUses())
     services.add(SqlUserKeys, SqlUserKeys(base.database))
     keys = data_keys_of(base.config, base.database)
-    services.add(Authority, Authority(SqlAuthority(base.database), keys, base.clock))
+    revocations = services.add(SqlRevocations, SqlRevocations(base.database))
+    services.add(Authority, Authority(SqlAuthority(base.database), revocations, keys, base.clock))
     services.add(AccessSessions, AccessSessions(store, base.cache))
     held = services.add(SqlHeld, SqlHeld(base.database))
     tokens = services.add(SqlSshTokens, SqlSshTokens(base.database))
