@@ -45,6 +45,8 @@ class AccessPolicy(NamedTuple):
     """Who ends somebody else's session shows a second factor then: ``required``; or need not: ``none``."""
     two_person_tag: str = "two-person"
     """Resources with this tag: a session with them begins only once somebody else who may watches it."""
+    two_person: str = "start"
+    """Whoever watches has it begin, and go on when they leave (``start``); or it ends then (``throughout``)."""
 
     @property
     def takes_passwords(self) -> bool:
@@ -55,6 +57,7 @@ class AccessPolicy(NamedTuple):
 RECORDING_MODES: Final = ("off", "bounded", "strict")
 RESUME: Final = ("auto", "ask", "never")
 ON_LOSS: Final = ("refuse", "allow")
+TWO_PERSON: Final = ("start", "throughout")
 KILL_FACTORS: Final = ("none", "required")
 _TAG: Final = "[a-z0-9._:=/-]{1,64}"
 
@@ -81,6 +84,7 @@ ACCESS: Final = setting(
         "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
         "killFactor": Choice(f"one of {', '.join(KILL_FACTORS)}", KILL_FACTORS),
         "twoPersonTag": Text("a tag of resources", _TAG, "Write a tag such as two-person."),
+        "twoPerson": Choice(f"one of {', '.join(TWO_PERSON)}", TWO_PERSON),
     },
 )
 

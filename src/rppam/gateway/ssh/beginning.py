@@ -9,6 +9,7 @@ from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, began, terminal_of
+from rppam.gateway.ssh.second_person import needs_second, watched_again
 from rppam.gateway.ssh.target import Reached
 from rppam.kernel.actor import Actor
 
@@ -30,13 +31,19 @@ async def kept(gate: Gate, front: "Front | None", route: Route, user_id: str) ->
 
 
 async def resumed(
-    gate: Gate, front: "Front | None", found: list[Kept], reached: Reached, actor: Actor, client: str
+    gate: Gate, front: "Front | None", found: list[Kept], reached: Reached, actor: Actor, client: str, route: Route
 ) -> Resumed | None:
     """The one of ``found`` that is gone on with; ``None``: it begins anew."""
     if front is None or front.term is None or not found:
         return None
-    terminal = terminal_of(front.term)
-    return await gate.holding.resume(found, reached.connection, actor, client, terminal, front.lost_recording)
+    agree = watched_again(gate, route, actor, front.say, lambda: front.is_over)
+    terminal, lost = terminal_of(front.term), front.lost_recording
+    return await gate.holding.resume(found, reached.connection, actor, client, terminal, lost, agree=agree)
+
+
+def watched(gate: Gate, route: Route, resumed: Resumed | None) -> set[str]:
+    """The recordings of a session that is gone on with which somebody has to watch."""
+    return {resumed.kept.recording} if resumed is not None and needs_second(gate, route) else set()
 
 
 def new_access(gate: Gate, ident: str, route: Route, account: Account, client: str) -> NewAccess:

@@ -49,7 +49,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
         self._command: str | None = None
         self._subsystem: str | None = None
         self._early: list[bytes] = []
-        self._at_end = self._over = self._held_back = self._is_let_go = False
+        self._at_end = self.is_over = self._held_back = self._is_let_go = False
         self._held: HeldShell | None = None
         self._menu: Menu | Question | None = None
         self._access: LiveAccess | None = None
@@ -111,7 +111,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             return
         self._server.check(self.kind)
         access = await self._server.access(self)
-        if self._over:
+        if self.is_over:
             access.left(self)
             return
         self._access = access
@@ -127,7 +127,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
         elif self.kind is Kind.SFTP:
             self.tape = FileTape(access)
         server = self._server
-        await second_person(server.gate, access, server.route, self.tape, self.say, lambda: self._over)
+        await second_person(server.gate, access, server.route, self.tape, self.say, lambda: self.is_over)
         environment: dict[bytes | str, bytes | str] = {}
         environment.update(self._channel.get_environment_bytes().items())
         held = await self._server.hold(access, self, environment) if self.may_be_kept else None
@@ -171,7 +171,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
         """Carry both ways from now on, what came before first."""
         self._back = back
         self.tape.on_room(lambda full: self._pause("recording", full))
-        if self._over:
+        if self.is_over:
             back.close()
             return
         early, self._early = self._early, []
@@ -208,7 +208,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
     async def _asked(self, menu: Menu | Question) -> None:
         self._menu = menu
         self._chosen.clear()
-        if self._over:
+        if self.is_over:
             return
         self.show(menu.picture().encode(), is_error=False)
         early, self._early = self._early, []
@@ -290,7 +290,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self._back.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._over = True
+        self.is_over = True
         self._chosen.set()
         if self._held is not None and (exc is not None or self._is_let_go):
             self._held.detach()
@@ -316,7 +316,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     def show(self, data: bytes, *, is_error: bool) -> None:
         """Put ``data`` before the user."""
-        if not self._over and not self._channel.is_closing():
+        if not self.is_over and not self._channel.is_closing():
             self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR if is_error else None)
 
     def replay(self, data: bytes) -> None:
@@ -347,7 +347,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self._end_due.cancel()
 
     def _show_end(self) -> None:
-        if not self._over and not self._channel.is_closing():
+        if not self.is_over and not self._channel.is_closing():
             self._channel.write_eof()
 
     def held_back(self, on: bool) -> None:
@@ -378,9 +378,9 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self._held.heard()
         self._ends()
         self._left(how)
-        if self._over:
+        if self.is_over:
             return
-        self._over = True
+        self.is_over = True
         with contextlib.suppress(OSError):
             if signal:
                 self._channel.exit_with_signal(*signal)
@@ -401,7 +401,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     def say(self, text: str) -> None:
         """Put a line of ours before the user."""
-        if not self._over and not self._channel.is_closing():
+        if not self.is_over and not self._channel.is_closing():
             lead = "\r\n" if self.term and self._received else ""
             self._channel.write(f"{lead}RP-PAM: {text}\r\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
 
@@ -410,20 +410,20 @@ class Front(asyncssh.SSHServerSession[bytes]):
         self._is_let_go = True
         if self._held is not None:
             self._held.detach()
-        if not self._over:
+        if not self.is_over:
             self.say(text)
-            self._over = True
+            self.is_over = True
             with contextlib.suppress(OSError):
                 self._channel.exit(NOT_HAD)
 
     def end_with(self, text: str) -> None:
         """Tell the user why the session ends, and end it."""
-        if self._over:
+        if self.is_over:
             return
         if not self._channel.is_closing():
             lead = "\r\n" if self.term else ""
             self._channel.write(f"{lead}RP-PAM: {text}\r\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
-        self._over = True
+        self.is_over = True
         with contextlib.suppress(OSError):
             self._channel.exit_with_signal("TERM", False, text[:200])
         if self._back is not None:
@@ -431,14 +431,14 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     def _refuse(self, error: RppamError) -> None:
         text = f"RP-PAM: {one_line(error)}\r\n"
-        if not self._over and not self._channel.is_closing():
+        if not self.is_over and not self._channel.is_closing():
             self._channel.write(text.encode(), asyncssh.EXTENDED_DATA_STDERR)
         self._end(OURS if isinstance(error, GatewayError) and not isinstance(error, TargetError) else NOT_HAD)
 
     def _end(self, code: int) -> None:
         self._left("refused" if code else "left")
-        if not self._over:
-            self._over = True
+        if not self.is_over:
+            self.is_over = True
             with contextlib.suppress(OSError):
                 self._channel.exit(code)
 

@@ -73,6 +73,11 @@ class Gate:
         return len(self._live)
 
     @property
+    def live(self) -> list[LiveAccess]:
+        """The sessions that are held here."""
+        return list(self._live.values())
+
+    @property
     def draining(self) -> str:
         """Why no new session is taken; empty while they are."""
         return self._draining

@@ -8,7 +8,7 @@ recorded next, so nothing is missing and nothing is there twice.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -118,11 +118,13 @@ class Holding:
         had: int | None = None,
         steal: bool = False,
         why: str = "",
+        agree: Callable[[Kept], Awaitable[None]] | None = None,
     ) -> Resumed | None:
         """The first of these sessions that nobody has, or with ``steal`` the first one; ``None``: there is none.
 
         ``had``: offset up to which the user's terminal has the output; ``None``: it has nothing of it. ``why``: what
-        it is taken up to be ended for. One that was not recorded is from now on, where the policy asks for that.
+        it is taken up to be ended for. ``agree`` is awaited before it is taken up. One that was not recorded is from
+        now on, where the policy asks for that.
         """
         for kept in found:
             actor = actor._replace(session=kept.id)
@@ -130,6 +132,8 @@ class Holding:
             ask = self._ask(kept.id, token, kept.generation + 1, terminal, is_new=False)
             if not steal and not kept.is_free and (await look_at(connection, ask, WINDOW)).is_attended:
                 continue
+            if agree is not None:
+                await agree(kept)
             if not await self.held.take(kept, self._node, self._boot_id, client, actor):
                 continue
             tape = await self._taken_tape(kept, terminal, actor, on_lost)

@@ -29,6 +29,7 @@ from rppam.gateway.ssh.listener import Listener
 from rppam.gateway.ssh.login import GatewayLogin
 from rppam.gateway.ssh.proxy_protocol import Balancers
 from rppam.gateway.ssh.reaper import Reaper
+from rppam.gateway.ssh.second_person import Watch
 from rppam.gateway.ssh.terminals import Terminals
 from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.store import SqlAccess
@@ -86,7 +87,7 @@ class Gateway:
         listener = Listener(self.gate, self._base.clock, await self._host_keys(), balancers)
         log.info("the gateway takes SSH connections")
         reaper = Reaper(self.gate, self._accounts)
-        work = [self.gate.run(), reaper.run(DUE_EVERY_S), listener.serve(sockets)]
+        work = [self.gate.run(), reaper.run(DUE_EVERY_S), listener.serve(sockets), Watch(self.gate).run()]
         if relay is not None:
             work.append(Terminals(self.gate).serve(relay))
         await asyncio.gather(*work)

@@ -1,24 +1,35 @@
 """Sessions of two persons: with some targets a session begins only once somebody else watches it.
 
 Somebody else is another account whose role lets it (an approver or an administrator). Only what is recorded can be
-watched, so shells and commands alone begin there. Who watches may leave again; the session goes on, and so it does when
-its user comes back to a shell that was kept.
+watched, so shells and commands alone begin there. Whoever takes up a shell that was kept (after a lost connection, or
+a gateway that died) waits in the same way: whoever went on watching counts at once, and where nobody comes the shell
+stays kept as long as any other. Whether a session goes on when who watches leaves is the policy's: ``start`` has it
+go on, ``throughout`` ends it after :data:`ALONE_S`. What it does not promise: that who watches looks.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from rppam.db.errors import DatabaseError
 from rppam.gateway.errors import RouteUnknown, SecondPersonNeeded
+from rppam.gateway.held_store import Kept
 from rppam.gateway.ports import Route, Tape
 from rppam.gateway.ssh.gate import Gate
-from rppam.ledger.model import Word
+from rppam.kernel.actor import Actor
+from rppam.ledger.model import Entity, Word
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.live import LiveAccess
 
 WAIT_S: Final = 600.0
+ALONE_S: Final = 20.0
+"""Who watches at a node that dies, or whose own connection is lost, has this long to watch at another."""
+THROUGHOUT: Final = "throughout"
+LOOK_S: Final = 1.0
 _LOOK_S: Final = 0.5
+_WHY: Final = "nobody else watches it any more"
 
 
 def needs_second(gate: Gate, route: Route | None) -> bool:
@@ -54,17 +65,91 @@ async def second_person(
 async def _awaited(
     gate: Gate, access: "LiveAccess", tape: Tape, say: Callable[[str], None], is_over: Callable[[], bool]
 ) -> None:
-    await gate.recordings.wait(tape.ident, on=True)
-    say(f"this session begins once somebody else watches it: rppam session watch {access.new.id}")
+    about = access.new
+    ident, name = await _somebody(
+        gate, about.id, tape.ident, about.user_id, say, lambda: is_over() or bool(access.why), "begins"
+    )
+    access.watched.add(tape.ident)
+    await access.note("access.second", {"watcher": ident, "name": Word(name)})
+
+
+def watched_again(
+    gate: Gate, route: Route, actor: Actor, say: Callable[[str], None], is_over: Callable[[], bool]
+) -> Callable[[Kept], Awaitable[None]]:
+    """What waits until somebody else watches a kept session before it is taken up, where the target wants that.
+
+    It raises as :func:`second_person`, and the session stays kept.
+    """
+
+    async def agree(kept: Kept) -> None:
+        if not needs_second(gate, route):
+            return
+        if not kept.recording:
+            said = "sessions with this target need a second person, and this one was not recorded: it cannot be watched"
+            raise SecondPersonNeeded(said)
+        try:
+            ident, name = await _somebody(gate, kept.id, kept.recording, kept.user_id, say, is_over, "goes on")
+        finally:
+            await asyncio.shield(gate.recordings.wait(kept.recording, on=False))
+        target = Entity("access-session", kept.id, kept.target)
+        facts = {"watcher": ident, "name": Word(name), "again": True}
+        await gate.store.note("access.second", target, actor._replace(session=kept.id), facts)
+
+    return agree
+
+
+async def _somebody(
+    gate: Gate,
+    session: str,
+    recording: str,
+    user_id: str,
+    say: Callable[[str], None],
+    is_over: Callable[[], bool],
+    does: str,
+) -> tuple[str, str]:
+    """Id and name of who else watches, waited for. Raises as :func:`second_person`."""
+    found = await gate.recordings.second(recording, user_id)
+    if not found[0]:
+        await gate.recordings.wait(recording, on=True)
+        say(f"this session {does} once somebody else watches it: rppam session watch {session}")
     until = asyncio.get_running_loop().time() + WAIT_S
-    while True:
-        ident, name = await gate.recordings.second(tape.ident, access.new.user_id)
-        if ident:
-            break
-        if is_over() or access.why:
+    while not found[0]:
+        if is_over():
             raise RouteUnknown("the user left before anybody watched")
         if asyncio.get_running_loop().time() > until:
             raise SecondPersonNeeded(f"nobody came to watch this session within {WAIT_S / 60:g} minutes")
         await asyncio.sleep(_LOOK_S)
-    await access.note("access.second", {"watcher": ident, "name": Word(name)})
-    say(f"{name} watches this session")
+        found = await gate.recordings.second(recording, user_id)
+    say(f"{found[1]} watches this session")
+    return found
+
+
+class Watch:
+    """Ends sessions that nobody watches any more, where the policy wants them watched throughout."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._alone: dict[str, float] = {}
+        """Since when nobody watches a recording."""
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(DatabaseError):
+                await self.look()
+
+    async def look(self) -> None:
+        """Do once what :meth:`run` does. Raises ``DatabaseError``."""
+        now, before = asyncio.get_running_loop().time(), self._alone
+        self._alone = {}
+        for access in self._gate.live if self._gate.policy.two_person == THROUGHOUT else ():
+            for recording in tuple(access.watched):
+                ident, _ = await self._gate.recordings.second(recording, access.new.user_id)
+                if (ident != "") is (recording in before):  # an approver may watch one that waits, and no other
+                    await self._gate.recordings.wait(recording, on=not ident)
+                if ident:
+                    continue
+                self._alone[recording] = before.get(recording, now)
+                if now - self._alone[recording] > ALONE_S:
+                    access.kill(_WHY, f"this session is ended: {_WHY}")

@@ -321,7 +321,7 @@ class GatewayServer(forwards.Forwarding):
         since = await gate.store.moment()
         reached = await gate.reach(route, identity, actor, ident)
         try:
-            resumed = await beginning.resumed(gate, front, found, reached, actor, self._client)
+            resumed = await beginning.resumed(gate, front, found, reached, actor, self._client, route)
             if found and (resumed is None or resumed.kept.id != ident):
                 ident = session_id(self._now()) if resumed is None else resumed.kept.id
                 identity, actor = self._identity(ident), self._actor(ident)
@@ -348,6 +348,7 @@ class GatewayServer(forwards.Forwarding):
 
         held = gate.holding.held
         access = LiveAccess(new, actor, reached.connection, gate.store, held, self.hang_up, still_may, resumed)
+        access.watched |= beginning.watched(gate, route, resumed)
         gate.add(access)
         if self._gone:
             self._close(access, "the user left")

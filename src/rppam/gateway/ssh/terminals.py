@@ -19,17 +19,18 @@ import asyncssh
 
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, RouteUnknown
-from rppam.gateway.held_store import Kept
+from rppam.gateway.held_store import NOT_BEGUN, Kept
 from rppam.gateway.holder.shell import HeldShell, NotHeldError
 from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Route, Tape
 from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
+from rppam.gateway.ssh import beginning
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
-from rppam.gateway.ssh.second_person import second_person
+from rppam.gateway.ssh.second_person import second_person, watched_again
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 
@@ -99,7 +100,7 @@ class WebTerminal:
         )
         self._access: LiveAccess | None = None
         self._back: HeldShell | asyncssh.SSHClientChannel[bytes] | None = None
-        self._tape: Tape = NoTape()
+        self.tape: Tape = NoTape()
         self._at = self._had = self._acked = self._came = self._sent = 0
         self._typed = _Typed()
         self._pauses: set[str] = set()
@@ -155,15 +156,17 @@ class WebTerminal:
     async def _attach(self, kept: Kept, route: Route, connection: asyncssh.SSHClientConnection, actor: Actor) -> None:
         gate, wish = self._gate, self._wish
         terminal = Terminal(wish.columns, wish.rows, wish.term)
-        resumed = None
-        if kept.generation:
+        resumed, is_begun = None, kept.holder != NOT_BEGUN  # it may have waited for a second person as its gateway died
+        if is_begun:
+            agree = watched_again(gate, route, actor, self._tell, lambda: self._is_over)
+            lost = self._lost_recording
             resumed = await gate.holding.resume(
-                [kept], connection, actor, wish.client, terminal, self._lost_recording, had=wish.off, steal=True
+                [kept], connection, actor, wish.client, terminal, lost, had=wish.off, steal=True, agree=agree
             )
             if resumed is None and await gate.holding.held.find(kept.id) is None:
                 raise AccessUnknown(GONE)
         taken = resumed is not None
-        if not kept.generation:
+        if not is_begun:
             taken = await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor)
         if not taken:
             raise NoGateway("another gateway has just taken it up")
@@ -173,34 +176,36 @@ class WebTerminal:
 
         new = resumed_access(kept, wish.client, gate.node, gate.boot_id)
         access = LiveAccess(new, actor, connection, gate.store, gate.holding.held, self._hang_up, still_may, resumed)
+        access.generation = kept.generation + 1
+        access.watched |= beginning.watched(gate, route, resumed)
         self._access = access
         gate.add(access)
         access.joined(self)
         if resumed is not None:
             access.taken_up()
-            self._tape = resumed.tape
+            self.tape = resumed.tape
             self._hold(resumed.shell, is_resumed=True)
             if resumed.notice:
-                self._say(type="notice", text=resumed.notice)
+                self._tell(resumed.notice)
         else:
             await self._begin(access, terminal, route)
 
     async def _begin(self, access: LiveAccess, terminal: Terminal, route: Route) -> None:
         new = access.new
         what = recorded(new, Kind.SHELL, "", terminal, access.actor)
-        self._tape = await self._gate.recordings.begin(what, self._lost_recording)
+        self.tape = await self._gate.recordings.begin(what, self._lost_recording)
         await second_person(
             self._gate,
             access,
             route,
-            self._tape,
-            lambda text: self._say(type="notice", text=text),
+            self.tape,
+            self._tell,
             lambda: self._is_over,
         )
         try:
             if self._gate.policy.resume == "never":
                 raise NotHeldError("the policy keeps none")
-            self._hold(await self._gate.holding.begin(access, self._tape, terminal, {}), is_resumed=False)
+            self._hold(await self._gate.holding.begin(access, self.tape, terminal, {}), is_resumed=False)
         except NotHeldError as error:
             await self._gate.holding.held.hold(new.id, access.generation, "", "", 0)
             back, _ = await access.connection.create_session(
@@ -223,24 +228,24 @@ class WebTerminal:
         self._at, self._typed.at, self._typed.taken = hello.start, hello.typed, hello.typed
         self._had = had if had is not None and hello.start <= had <= hello.end else hello.start
         self._acked = self._had
-        self._tape.on_kept(shell.kept)
+        self.tape.on_kept(shell.kept)
         self._connect(shell)
         self._hello(is_kept=True, is_resumed=is_resumed)
         if is_resumed:
-            self._tape.resize(self._wish.columns, self._wish.rows)
+            self.tape.resize(self._wish.columns, self._wish.rows)
             shell.change_terminal_size(self._wish.columns, self._wish.rows)
         shell.begin(self)
 
     def _connect(self, back: "HeldShell | asyncssh.SSHClientChannel[bytes]") -> None:
         self._back = back
-        self._tape.on_room(lambda full: self._pause("recording", on=full))
+        self.tape.on_room(lambda full: self._pause("recording", on=full))
 
     def _hello(self, *, is_kept: bool, is_resumed: bool) -> None:
         assert self._access is not None
         new = self._access.new
         self._say(
             type="hello", id=new.id, target=new.target, account=new.account, offset=self._had, typed=self._typed.at,
-            kept=is_kept, resumed=is_resumed, recorded=bool(self._tape.ident),
+            kept=is_kept, resumed=is_resumed, recorded=bool(self.tape.ident),
         )  # fmt: skip
 
     # ---- from the user -----------------------------------------------------------------------------------------------
@@ -268,7 +273,7 @@ class WebTerminal:
             return
         self._access.sent(len(fresh))
         self._sent += len(fresh)
-        self._tape.input(fresh)
+        self.tape.input(fresh)
         if not self._back.is_closing():
             self._back.write(fresh)
         self._typed.at += len(fresh)
@@ -283,7 +288,7 @@ class WebTerminal:
         elif kind == "resize":
             columns, rows = int(said["columns"]), int(said["rows"])
             if columns in SIZES and rows in SIZES and self._back is not None:
-                self._tape.resize(columns, rows)
+                self.tape.resize(columns, rows)
                 self._back.change_terminal_size(columns, rows)
         elif kind == "close":
             self._end_shell()
@@ -314,7 +319,7 @@ class WebTerminal:
         self._came += len(data)
         if self._access is not None:
             self._access.received(len(data))
-        self._tape.output(data, is_error, lambda: self._show(data))
+        self.tape.output(data, is_error, lambda: self._show(data))
 
     def replay(self, data: bytes) -> None:
         """Show again what was recorded before."""
@@ -353,8 +358,8 @@ class WebTerminal:
         self, access: LiveAccess | None, status: int | None, signal: tuple[str, bool, str, str] | None
     ) -> None:
         how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
-        await self._tape.close(how)
-        if isinstance(self._back, HeldShell) and access is not None and (missing := self._tape.missing):
+        await self.tape.close(how)
+        if isinstance(self._back, HeldShell) and access is not None and (missing := self.tape.missing):
             unrecorded(access, self._back, missing)
             self._left(how)
             self.let_go(f"this session has ended, and its end could not be recorded: {missing}")
@@ -375,7 +380,7 @@ class WebTerminal:
             self._access.spawn(self._leave())
 
     async def _leave(self) -> None:
-        await self._tape.leave()
+        await self.tape.leave()
         self._left("detached")
         self.let_go("the way to the target was lost")
 
@@ -437,15 +442,15 @@ class WebTerminal:
             return
         if access.is_kept and not access.why and isinstance(self._back, HeldShell):
             self._back.detach()
-            await self._tape.leave()
+            await self.tape.leave()
         elif self._back is not None:
             self._back.close()
             if isinstance(self._back, HeldShell):
                 await self._back.gone()
             if isinstance(self._back, HeldShell) and not self._back.has_status:
-                await self._tape.leave()
+                await self.tape.leave()
             else:
-                await self._tape.close("the user left")
+                await self.tape.close("the user left")
         try:
             await access.close("the connection was lost", lambda: asyncio.sleep(_AGAIN_S))
         finally:
@@ -459,6 +464,9 @@ class WebTerminal:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _tell(self, text: str) -> None:
+        self._say(type="notice", text=text)
 
     def _say(self, **what: Any) -> None:
         if not self._pipe.is_closing:
