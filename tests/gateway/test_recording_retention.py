@@ -20,6 +20,7 @@ from rppam.recordings.folder import Folder
 from rppam.recordings.model import Facts
 from rppam.recordings.policy import RETENTION, STORE, RecordingRetention, StorePolicy
 from rppam.recordings.service import Recordings
+from rppam.recordings.shelves import access_of
 from rppam.recordings.tables import recording_chunks, recordings
 from rppam.settings.errors import SettingInvalid
 from rppam.settings.store import SqlSettingsStore
@@ -56,7 +57,7 @@ async def ended(served: Served, **retention: Any) -> None:
     await settings.write(
         Leadership("node1", Authority(7, "boot")), RETENTION.name, json.dumps(retention), "admin", expected
     )
-    await Ending(SqlEnding(served.database), settings).work(7)
+    await Ending(SqlEnding(served.database), settings, access_of(served.base.config.access, served.base.clock)).work(7)
 
 
 async def states(served: Served) -> dict[str, str]:

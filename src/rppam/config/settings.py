@@ -341,6 +341,9 @@ class AccessSettings(Section):
         "Addresses of this host that targets are reached from over SSH, by sessions and by rotation: at most one IPv4 "
         "and one IPv6. The host chooses where none is given.",
     )
+    s3_key_id: _Password = _key(None, "Who this node is to the bucket of recordings, where `recordings/store` is s3.")
+    s3_secret: _Password = _key(None, "The secret that belongs to s3KeyId.")
+    s3_ca_path: _OptionalFile = _key(None, "Certificates (PEM) that the bucket is trusted by. Not set: the system's.")
 
 
 class VaultSettings(Section):

@@ -16,10 +16,10 @@ from rppam.db.store import SqlStore, reads, writes
 from rppam.ledger.record import record
 from rppam.ledger.tables import DAY_MS, audit_holds
 from rppam.recordings.errors import RecordingDeleted, RecordingStoreFailed
-from rppam.recordings.folder import folder_of
 from rppam.recordings.keeping import tags_of, words_of
 from rppam.recordings.model import State, facts_of
 from rppam.recordings.policy import RETENTION, RecordingRetention
+from rppam.recordings.shelves import Access, shelf_of
 from rppam.recordings.store import entity, row_of
 from rppam.recordings.tables import recording_chunks, recordings
 from rppam.settings.store import SqlSettingsStore
@@ -119,8 +119,8 @@ class SqlEnding(SqlStore):
 class Ending:
     """The leader's part."""
 
-    def __init__(self, store: SqlEnding, settings: SqlSettingsStore) -> None:
-        self._store, self._settings = store, settings
+    def __init__(self, store: SqlEnding, settings: SqlSettingsStore, shelves: Access) -> None:
+        self._store, self._settings, self._shelves = store, settings, shelves
 
     async def work(self, _epoch: int) -> None:
         """Delete what is due. Raises a ``DatabaseError``."""
@@ -135,12 +135,12 @@ class Ending:
 
     async def _clear(self, gone: Iterable[Gone]) -> None:
         for one in gone:
-            folder = folder_of(one.store)
+            shelf = shelf_of(one.store, self._shelves)
             try:
-                if folder is not None:
-                    await folder.remove(one.id)
+                if shelf is not None:
+                    await shelf.remove(one.id)
             except RecordingStoreFailed as error:
-                # Nobody can read them any more, as their key is gone; they are removed when the folder is back.
+                # Nobody can read them any more, as their key is gone; they are removed when the place is back.
                 log.warning("The files of the deleted recording %s stay for now: %s.", one.id, error)
                 continue
             while await self._store.clear(one.id) == CHUNKS_AT_ONCE:

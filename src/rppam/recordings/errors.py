@@ -36,9 +36,12 @@ class RecordingFileBroken(RecordingError, code="RPPAM-8704"):
 class RecordingStoreFailed(
     RecordingError, code="RPPAM-8706", fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, status=503, level="error"
 ):
-    """The folder that recordings lie in takes nothing, or does not have what it should."""
+    """The folder or bucket that recordings lie in takes nothing, or does not have what it should."""
 
-    fix = "See that the folder of the setting recordings/store is mounted on this node, and has room."
+    fix = (
+        "See that the folder of the setting recordings/store is mounted on this node and has room, or that its bucket "
+        "answers and takes the node's keys (access.s3KeyId)."
+    )
 
 
 class RecordingDeleted(RecordingError, code="RPPAM-8707", status=410):

@@ -18,17 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from rppam.kernel.actor import Actor
 from rppam.recordings.errors import RecordingStoreFailed
-from rppam.recordings.model import Chunk, State
-from rppam.recordings.policy import DIR, StorePolicy
-from rppam.recordings.store import SqlRecordings
+from rppam.recordings.model import Chunk
 
 T = TypeVar("T")
 ANSWER_S: Final = 10.0
 _THREADS: Final = 8
 _PLACE: Final = struct.Struct(">IQI")
-_PREFIX: Final = f"{DIR}:"
 _threads: Final = ThreadPoolExecutor(_THREADS, "recordings")
 """A folder that hangs keeps nobody else waiting."""
 
@@ -133,45 +129,6 @@ class Folder:
 
     def _part(self, ident: str, generation: int) -> Path:
         return self.path / ident / f"{generation}.part"
-
-
-class InFolder:
-    """What :class:`SqlRecordings` is to a recorder, for one recording whose chunks lie in a folder."""
-
-    def __init__(self, store: SqlRecordings, folder: Folder) -> None:
-        self._store, self._folder = store, folder
-        self._last: tuple[Sequence[Chunk], list[Chunk]] = ((), [])
-        """What was put there last, so that it is put once where SQL is asked again."""
-
-    async def append(
-        self,
-        ident: str,
-        chunks: Sequence[Chunk],
-        size: int,
-        actor: Actor,
-        *,
-        tell: bool,
-        generation: int,
-        output: int,
-    ) -> None:
-        """See :meth:`SqlRecordings.append`. Raises :class:`RecordingStoreFailed` as well."""
-        if self._last[0] is not chunks:
-            self._last = chunks, await self._folder.put(ident, generation, chunks)
-        await self._store.append(ident, self._last[1], size, actor, tell=tell, generation=generation, output=output)
-
-    async def end(self, ident: str, state: State, how: str, actor: Actor, generation: int | None = None) -> None:
-        """See :meth:`SqlRecordings.end`."""
-        await self._store.end(ident, state, how, actor, generation)
-
-
-def name_of(policy: StorePolicy) -> str:
-    """Where a new recording lies, as its row has it."""
-    return f"{_PREFIX}{policy.folder}" if policy.store == DIR else policy.store
-
-
-def folder_of(store: str) -> Folder | None:
-    """The folder of a recording; ``None``: its chunks lie in SQL."""
-    return Folder(Path(store.removeprefix(_PREFIX))) if store.startswith(_PREFIX) else None
 
 
 def _private(path: str, flags: int) -> int:

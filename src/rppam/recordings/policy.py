@@ -10,7 +10,7 @@ from rppam.config.kinds import Choice, Text, Texts, Whole
 from rppam.http.errors import FieldFlaw
 from rppam.settings.model import TOGETHER, setting
 
-SQL, DIR = "sql", "dir"
+SQL, DIR, S3 = "sql", "dir", "s3"
 NONE: Final = "-"
 
 
@@ -18,15 +18,22 @@ class StorePolicy(NamedTuple):
     """See the module."""
 
     store: str = SQL
-    """``sql``: in the database of the cluster; ``dir``: in a folder that all nodes share."""
+    """``sql``: in the database of the cluster; ``dir``: in a folder that all nodes share; ``s3``: in a bucket."""
     folder: str = NONE
     """Of ``dir``: its path, the same on all nodes."""
+    bucket: str = NONE
+    """Of ``s3``: its URL, with the path that objects begin with. The keys stand in the config of each node."""
+    region: str = "us-east-1"
+    """Of ``s3``: the region that requests are signed for."""
 
 
 def _together(value: StorePolicy) -> Sequence[FieldFlaw]:
     if value.store == DIR and value.folder == NONE:
         text = "expected the path of a folder where the store is 'dir', found none. Write it such as /srv/recordings."
         return [FieldFlaw("folder", text, TOGETHER)]
+    if value.store == S3 and value.bucket == NONE:
+        text = "expected a URL where the store is 's3', found none. Write it such as https://s3.example.com/bucket."
+        return [FieldFlaw("bucket", text, TOGETHER)]
     return ()
 
 
@@ -35,8 +42,14 @@ STORE: Final = setting(
     "Where recordings lie",
     StorePolicy(),
     {
-        "store": Choice(f"{SQL} or {DIR}", (SQL, DIR)),
+        "store": Choice(f"one of {SQL}, {DIR}, {S3}", (SQL, DIR, S3)),
         "folder": Text("a path, or -", r"-|/.{0,498}", "Write a whole path such as /srv/recordings."),
+        "bucket": Text(
+            "the URL of a bucket, or -",
+            r"-|https?://[A-Za-z0-9.\[\]:-]{1,255}/[A-Za-z0-9._-]{3,63}(/[A-Za-z0-9._-]{1,100}){0,2}/?",
+            "Write it such as https://s3.example.com/bucket/recordings.",
+        ),
+        "region": Text("a region", "[a-z0-9-]{1,40}", "Write a region such as eu-central-1."),
     },
     _together,
 )

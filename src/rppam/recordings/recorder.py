@@ -19,8 +19,8 @@ from typing import Final
 from rppam.db.errors import DatabaseError
 from rppam.kernel.actor import Actor
 from rppam.recordings.errors import RecordingBroken, RecordingStoreFailed, RecordingTaken
-from rppam.recordings.folder import InFolder
 from rppam.recordings.model import Chunk, Record, Recording, Sort, State, packed, sealed_chunk
+from rppam.recordings.shelves import OnShelf
 from rppam.recordings.store import SqlRecordings
 
 log: Final = logging.getLogger("rppam.recordings")
@@ -43,7 +43,7 @@ class Recorder:
 
     def __init__(
         self,
-        store: SqlRecordings | InFolder,
+        store: SqlRecordings | OnShelf,
         recording: Recording,
         key: bytes,
         actor: Actor,

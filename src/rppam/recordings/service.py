@@ -19,7 +19,6 @@ from rppam.recordings.errors import (
     RecordingStoreFailed,
     RecordingUnavailable,
 )
-from rppam.recordings.folder import InFolder, folder_of, name_of
 from rppam.recordings.model import (
     KEY_BYTES,
     Chunk,
@@ -35,6 +34,7 @@ from rppam.recordings.model import (
 from rppam.recordings.policy import StorePolicy
 from rppam.recordings.recorder import Recorder
 from rppam.recordings.search import Finder, Hit
+from rppam.recordings.shelves import Access, OnShelf, name_of, shelf_of
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
 
@@ -84,8 +84,10 @@ class Recordings:
         watchers: SqlWatchers,
         *,
         node: str,
+        shelves: Access = Access(),  # noqa: B008 - it is a value
     ) -> None:
         self._store, self._keys, self._clock, self._node = store, keys, clock, node
+        self._shelves = shelves
         self._policy, self.watchers = policy, watchers
         self._searching = asyncio.Semaphore(1)
 
@@ -103,8 +105,8 @@ class Recordings:
             new = Recording(
                 ident, user_id, facts, text, sealed, State.LIVE, head, 0, 0, now, now, "", store=name_of(self._policy())
             )
-            if (folder := folder_of(new.store)) is not None:
-                await folder.prepare(ident)
+            if (shelf := shelf_of(new.store, self._shelves)) is not None:
+                await shelf.prepare(ident)
             await self._store.begin(new, actor)
         except (DatabaseError, RppamError) as error:
             raise RecordingUnavailable(f"this session cannot be recorded: {error}") from error
@@ -125,16 +127,16 @@ class Recordings:
         writer = self._writer(found)
         return Recorder(writer, found, key, actor, on_lost, strict=strict, may_lose=may_lose, after_ms=after_ms)
 
-    def _writer(self, recording: Recording) -> SqlRecordings | InFolder:
-        folder = folder_of(recording.store)
-        return self._store if folder is None else InFolder(self._store, folder)
+    def _writer(self, recording: Recording) -> SqlRecordings | OnShelf:
+        shelf = shelf_of(recording.store, self._shelves)
+        return self._store if shelf is None else OnShelf(self._store, shelf)
 
     async def _chunks(self, recording: Recording, after: int, count: int) -> list[Chunk]:
         """As :meth:`SqlRecordings.chunks`, wherever they lie. Raises
         :class:`~rppam.recordings.errors.RecordingStoreFailed`."""
         found = await self._store.chunks(recording.id, after, count)
-        folder = folder_of(recording.store)
-        return found if folder is None or not found else await folder.get(recording.id, found)
+        shelf = shelf_of(recording.store, self._shelves)
+        return found if shelf is None or not found else await shelf.get(recording.id, found)
 
     async def _key(self, recording: Recording) -> bytes:
         """Of its chunks. Raises :class:`RecordingDeleted`."""

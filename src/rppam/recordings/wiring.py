@@ -10,6 +10,7 @@ from rppam.recordings.ending import Ending, SqlEnding
 from rppam.recordings.keeping import SqlKeeping
 from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
+from rppam.recordings.shelves import access_of
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
 from rppam.settings.store import SqlSettingsStore
@@ -22,7 +23,15 @@ def wire(base: Foundation, services: Services) -> None:
     store = services.add(SqlRecordings, SqlRecordings(base.database))
     keys = data_keys_of(base.config, base.database)
     watchers = services.add(SqlWatchers, SqlWatchers(base.database))
-    found = Recordings(store, keys, base.session_clock, lambda: base.hot.current(STORE), watchers, node=base.node)
+    found = Recordings(
+        store,
+        keys,
+        base.session_clock,
+        lambda: base.hot.current(STORE),
+        watchers,
+        node=base.node,
+        shelves=access_of(base.config.access, base.clock),
+    )
     services.add(Recordings, found)
     services.add(SqlEnding, SqlEnding(base.database))
     services.add(SqlKeeping, SqlKeeping(base.database))
@@ -30,5 +39,7 @@ def wire(base: Foundation, services: Services) -> None:
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Delete recordings whose time is over."""
-    ending = Ending(SqlEnding(base.database), SqlSettingsStore(base.database))
+    ending = Ending(
+        SqlEnding(base.database), SqlSettingsStore(base.database), access_of(base.config.access, base.clock)
+    )
     return [RepeatedTask("the deleting of old recordings", END_EVERY_S, ending.work)]

@@ -1,0 +1,247 @@
+"""Chunks of recordings in a bucket of S3, or of what speaks like it: an object for what a gateway has written at once.
+
+An object is there before SQL learns of it, and is never changed: its name has the generation of the gateway and its
+first chunk, so a gateway that was away writes nothing that somebody else reads. Asking again writes the same object
+again. A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of
+its session is said by the policy. What it does not promise: that objects which a crash left, and SQL never learned of,
+are removed before their recording is.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import re
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from rppam.http.trust import Trust
+from rppam.recordings.errors import RecordingStoreFailed
+from rppam.recordings.model import Chunk
+from rppam.recordings.sigv4 import S3Keys, query_of, quoted, signed_headers
+
+T = TypeVar("T")
+ANSWER_S: Final = 10.0
+OBJECT_BYTES_MAX: Final = 64 * 1024 * 1024
+_THREADS: Final = 16
+_AT_ONCE: Final = 8
+LIST_MAX: Final = 200
+_PLACE: Final = struct.Struct(">IQQI")
+_FIRST: Final = "begun"
+_CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
+_KEY: Final = re.compile(r"<Key>([^<]{1,1024})</Key>")
+_SAID_BYTES: Final = 64 * 1024
+_LIST_BYTES: Final = 4 * 1024 * 1024
+_threads: Final = ThreadPoolExecutor(_THREADS, "buckets")
+_open: Final = threading.local()
+"""Connections of each thread, by where they lead: one that stands is used again."""
+
+
+class BucketPlace(NamedTuple):
+    """Where a bucket is."""
+
+    is_secure: bool
+    host: str
+    """With its port, where it is another than that of its scheme."""
+    path: str
+    """Of the bucket and what its objects begin with; it ends with ``/``."""
+    region: str
+
+    @classmethod
+    def of(cls, url: str, region: str) -> "BucketPlace":
+        """That of a URL such as ``https://s3.example.com/bucket/recordings``."""
+        parts = urlsplit(url)
+        return cls(parts.scheme == "https", parts.netloc, f"/{parts.path.strip('/')}/", region)
+
+    @property
+    def url(self) -> str:
+        """For people."""
+        return f"{'https' if self.is_secure else 'http'}://{self.host}{self.path}"
+
+
+class Place(NamedTuple):
+    """Where a chunk lies."""
+
+    generation: int
+    """Whose object it is in."""
+    first: int
+    """Number of the first chunk in that."""
+    offset: int
+    size: int
+
+    def packed(self) -> bytes:
+        """As SQL has it."""
+        return _PLACE.pack(*self)
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+
+
+class Bucket:
+    """See the module."""
+
+    def __init__(
+        self, place: BucketPlace, keys: S3Keys | None, now_ms: Callable[[], int], ca: Path | None = None
+    ) -> None:
+        self.place, self._keys, self._now_ms, self._ca = place, keys, now_ms, ca
+
+    async def prepare(self, ident: str) -> None:
+        """See that this node may write there, by doing it. Raises :class:`RecordingStoreFailed`."""
+        await self._soon(lambda: self._put(f"{ident}/{_FIRST}", b""))
+
+    async def put(self, ident: str, generation: int, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Chunks that lie in the bucket from then on, with their places. Raises :class:`RecordingStoreFailed`."""
+        first, offset, placed = chunks[0].seq, 0, []
+        for chunk in chunks:
+            placed.append(chunk._replace(sealed=Place(generation, first, offset, len(chunk.sealed)).packed()))
+            offset += len(chunk.sealed)
+        data = b"".join(chunk.sealed for chunk in chunks)
+        await self._soon(lambda: self._put(_name(ident, generation, first), data))
+        return placed
+
+    async def get(self, ident: str, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """The chunks of these places. Raises :class:`RecordingStoreFailed`."""
+        places = [_place(ident, one) for one in chunks]
+        names = list(dict.fromkeys(_name(ident, one.generation, one.first) for one in places))
+        data = dict(zip(names, await self._all(self._get, names), strict=True))
+        found = []
+        for chunk, place in zip(chunks, places, strict=True):
+            whole = data[_name(ident, place.generation, place.first)]
+            found.append(chunk._replace(sealed=whole[place.offset : place.offset + place.size]))
+        return found
+
+    async def remove(self, ident: str) -> None:
+        """Remove all objects of a recording. Raises :class:`RecordingStoreFailed`."""
+        while names := await self._soon(lambda: self._listed(f"{ident}/")):
+            await self._all(self._delete, names)
+
+    async def _all(self, work: Callable[[str], T], names: Iterable[str]) -> list[T]:
+        room = asyncio.Semaphore(_AT_ONCE)  # those that wait for a thread would be given up with it
+
+        async def one(name: str) -> T:
+            async with room:
+                return await self._soon(lambda: work(name))
+
+        return list(await asyncio.gather(*(one(name) for name in names)))
+
+    async def _soon(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(ANSWER_S * 2):
+                return await asyncio.get_running_loop().run_in_executor(_threads, work)
+        except TimeoutError:
+            raise self._failed(f"it did not answer within {ANSWER_S:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise self._failed(why) from None
+
+    # ---- on a thread -------------------------------------------------------------------------------------------------
+
+    def _put(self, name: str, data: bytes) -> None:
+        answer = self._asked("PUT", name, data)
+        if answer.status != http.client.OK:
+            raise self._refused(answer)
+
+    def _get(self, name: str) -> bytes:
+        answer = self._asked("GET", name)
+        if answer.status == http.client.NOT_FOUND:
+            raise self._failed(f"there is no {name} in it")
+        if answer.status != http.client.OK:
+            raise self._refused(answer)
+        return answer.body
+
+    def _delete(self, name: str) -> None:
+        answer = self._asked("DELETE", name)
+        if answer.status not in {http.client.OK, http.client.NO_CONTENT, http.client.NOT_FOUND}:
+            raise self._refused(answer)
+
+    def _listed(self, start: str) -> list[str]:
+        bucket, _, before = self.place.path.strip("/").partition("/")
+        before = f"{before}/" if before else ""
+        query = {"list-type": "2", "max-keys": str(LIST_MAX), "prefix": before + start}
+        answer = self._asked("GET", "", query=query, path=f"/{bucket}/")
+        if answer.status != http.client.OK:
+            raise self._refused(answer)
+        found = [unescape(one) for one in _KEY.findall(answer.body.decode("utf-8", "replace"))]
+        return [one.removeprefix(before) for one in found if one.startswith(before + start)]
+
+    def _asked(
+        self, method: str, name: str, body: bytes = b"", query: Mapping[str, str] | None = None, path: str = ""
+    ) -> _Answer:
+        if self._keys is None:
+            raise self._failed("the config of this node has no access.s3KeyId and access.s3Secret")
+        path = path or self.place.path + name
+        host, query = self.place.host, query or {}
+        headers = signed_headers(self._keys, self.place.region, method, host, path, query, body, self._now_ms())
+        headers["Content-Length"] = str(len(body))
+        where = quoted(path) + (f"?{query_of(query)}" if query else "")
+        for is_last in (False, True):
+            connection, is_new = self._connection()
+            try:
+                connection.request(method, where, body, headers)
+                answer = connection.getresponse()
+                limit = OBJECT_BYTES_MAX if answer.status == http.client.OK else _SAID_BYTES
+                data = answer.read(limit + 1)
+                if len(data) > limit:
+                    raise self._failed(f"it answers with more than {limit} bytes")
+            except (OSError, http.client.HTTPException):
+                self._hang_up()
+                if is_new or is_last:  # one that stood may have been closed meanwhile, which is no failure
+                    raise
+            except BaseException:
+                self._hang_up()
+                raise
+            else:
+                if answer.will_close:
+                    self._hang_up()
+                return _Answer(answer.status, data)
+        raise AssertionError("the last try returns or raises")
+
+    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+        known: dict[tuple[BucketPlace, Path | None], http.client.HTTPConnection] = _open.__dict__.setdefault("by", {})
+        key = (self.place, self._ca)
+        if key in known:
+            return known[key], False
+        if self.place.is_secure:
+            try:
+                context = Trust(self._ca).context(self.place.url)
+            except ssl.SSLError as error:
+                raise self._failed(str(error)) from None
+            made: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self.place.host, timeout=ANSWER_S, context=context
+            )
+        else:
+            made = http.client.HTTPConnection(self.place.host, timeout=ANSWER_S)
+        known[key] = made
+        return made, True
+
+    def _hang_up(self) -> None:
+        known = _open.__dict__.setdefault("by", {})
+        if (connection := known.pop((self.place, self._ca), None)) is not None:
+            with contextlib.suppress(OSError):
+                connection.close()
+
+    def _refused(self, answer: _Answer) -> RecordingStoreFailed:
+        code = _CODE.search(answer.body)
+        return self._failed(f"it answers with {answer.status}" + (f" {code[1].decode()}" if code else ""))
+
+    def _failed(self, why: str) -> RecordingStoreFailed:
+        return RecordingStoreFailed(f"the bucket {self.place.url}: {why}")
+
+
+def _name(ident: str, generation: int, first: int) -> str:
+    return f"{ident}/{generation}/{first:010}"
+
+
+def _place(ident: str, chunk: Chunk) -> Place:
+    try:
+        return Place(*_PLACE.unpack(chunk.sealed))
+    except struct.error:
+        raise RecordingStoreFailed(f"where chunk {chunk.seq} of the recording {ident} lies was changed") from None
