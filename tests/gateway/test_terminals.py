@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -208,6 +210,40 @@ async def test_only_its_own_user_has_it_and_only_from_our_pages(places: list[Pla
     assert await status({**await bearer(a.served), "Origin": "https://elsewhere.example"}) == 403
     answer = await a.served.http.post(URL, json={"target": "nothing"}, headers=await bearer(a.served))
     assert (answer.status_code, answer.json()["code"]) == (404, "RPPAM-8601")
+
+
+async def test_two_windows_at_once_and_much_pasted_into_one(places: list[Place]) -> None:
+    a, _ = places
+    first, second = await shown(a), await shown(a)
+    first.type("stty -echo; PS1=; echo go-$((40+2)); head -c 1000000 | sha256sum; echo end-$((40+2))\n")
+    second.type("echo other-$((40+2)); exit\n")
+    pasted = "".join(f"{number:>63}\n" for number in range(15_625))
+    assert len(pasted) == 1_000_000
+    await first.until("go-42")
+    for start in range(0, len(pasted), 50_000):
+        first.type(pasted[start : start + 50_000])
+    await first.until("end-42", 90)
+    assert hashlib.sha256(pasted.encode()).hexdigest().encode() in first.out
+    assert await second.ended() == Ended(0, None, "")
+    assert (b"other-42" in second.out, b"other" in first.out) == (True, False)
+    first.type("exit 3\n")
+    assert (await first.ended()).status == 3
+
+
+async def test_who_logs_out_has_no_terminal_any_more(places: list[Place]) -> None:
+    a, _ = places
+    headers = await bearer(a.served)
+    user = Shown(a, await opened(a), headers)
+    user.type("echo on-$((40+2))\n")
+    await user.until("on-42")
+    assert (await a.served.http.post("/api/v1/auth/logout", headers=headers)).status_code < 300
+    began = time.monotonic()
+    await until(lambda: not any(place.gateway.gate.live for place in places), 5)
+    assert time.monotonic() - began < 3
+    user.type("echo never-$((40+2))\n")
+    with contextlib.suppress(Exception):
+        await user.ended()
+    assert b"never-42" not in user.out
 
 
 async def test_without_a_gateway_it_is_for_another_node(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ class Route(NamedTuple):
     tags: tuple[str, ...] = ()
     is_host: bool = True
     """It has a system that can run a program; a switch or a router has none."""
+    legacy: bool = False
+    """Old algorithms are taken with it, after all others."""
 
 
 class Credential(NamedTuple):

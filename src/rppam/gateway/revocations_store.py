@@ -46,15 +46,16 @@ class SqlRevocations(SqlStore):
             raise AuthorityState(f"it is revoked already: {same.id} of `rppam ca revocations`")
         if connection.execute(select(func.count()).select_from(ssh_revocations)).scalar_one() >= REVOKED_MAX:
             raise AuthorityState(f"{REVOKED_MAX} are revoked already; take back those that have long expired")
+        ident = str(uuid.uuid4())
         values = {
-            "id": str(uuid.uuid4()), "kind": kind.value, "word": word, "reason": reason, "by_name": by[:256],
+            "id": ident, "kind": kind.value, "word": word, "reason": reason, "by_name": by[:256],
             "at": now_ms(connection),
         }  # fmt: skip
         made = connection.execute(insert_into(connection, ssh_revocations).values(**values).on_conflict_do_nothing())
         if not made.rowcount:
             raise AuthorityState("somebody else has just revoked it")
-        _tell(connection, "certificate.revoke", values["id"], kind, word, reason)
-        return _get(connection, values["id"])
+        _tell(connection, "certificate.revoke", ident, kind, word, reason)
+        return _get(connection, ident)
 
     @writes
     def lift(self, connection: Connection, ident: str, reason: str) -> None:

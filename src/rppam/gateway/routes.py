@@ -147,4 +147,5 @@ def _route(resource: Resource, account: TargetAccount) -> Route:
         resource.host_key_policy.value,
         resource.tags,
         resource.kind is ResourceKind.SSH,
+        resource.legacy_algorithms,
     )

@@ -42,6 +42,12 @@ SIGNATURES: Final = (
 )
 HOST_KEYS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "rsa-sha2-512", "rsa-sha2-256")
 
+LEGACY_KEX: Final = ("diffie-hellman-group14-sha256", "diffie-hellman-group14-sha1", "diffie-hellman-group1-sha1")
+LEGACY_CIPHERS: Final = ("aes128-cbc", "aes256-cbc", "3des-cbc")
+LEGACY_MACS: Final = ("hmac-sha1",)
+LEGACY_KEYS: Final = ("ssh-rsa",)
+"""What old targets know alone. Taken from those whose resource says so, and never from users."""
+
 LOGIN_S: Final = 60
 KEEPALIVE_S: Final = 15
 KEEPALIVES: Final = 3
@@ -55,6 +61,16 @@ def common() -> dict[str, Any]:
         "compression_algs": None,
         "keepalive_interval": KEEPALIVE_S,
         "keepalive_count_max": KEEPALIVES,
+    }
+
+
+def legacy() -> dict[str, Any]:
+    """Options for a target that may know nothing better."""
+    return {
+        "kex_algs": KEX + LEGACY_KEX,
+        "mac_algs": MACS + LEGACY_MACS,
+        "encryption_algs": FAST_CIPHERS + LEGACY_CIPHERS,
+        "signature_algs": SIGNATURES + LEGACY_KEYS,
     }
 
 

@@ -83,7 +83,7 @@ class Listener:
                 continue
             peer = str(address[0])
             is_balancer = self._balancers.has(peer)
-            if self._gate.draining or self._is_too_much("" if is_balancer else peer):
+            if self._is_too_much("" if is_balancer else peer):
                 plug.close()
                 continue
             self._waiting["" if is_balancer else peer] += 1

@@ -10,6 +10,7 @@ import asyncssh
 from rppam.db.errors import DatabaseError
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.model import Kind, NewAccess
+from rppam.gateway.ports import Tape
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import Actor
 from rppam.ledger.model import Entity
@@ -25,6 +26,9 @@ GOODBYE_S: Final = 0.2
 
 class Front(Protocol):
     """The user's end of a channel."""
+
+    tape: Tape
+    """What records it."""
 
     def end_with(self, text: str) -> None:
         """Tell the user why the session ends, and end it."""

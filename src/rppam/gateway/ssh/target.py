@@ -24,7 +24,7 @@ from rppam.gateway.errors import (
 )
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, Route
-from rppam.gateway.ssh.algorithms import FAST_CIPHERS, HOST_KEYS, SIGNATURES, common
+from rppam.gateway.ssh.algorithms import FAST_CIPHERS, HOST_KEYS, LEGACY_KEYS, SIGNATURES, common, legacy
 
 REACH_S: Final = 6.0
 ALL_S: Final = 14.0
@@ -98,8 +98,9 @@ async def show_key(route: Route) -> PinnedKey:
             plug = await _plug(route, place)
             try:
                 key = await asyncssh.get_server_host_key(
-                    sock=plug, config=None, server_host_key_algs=list(HOST_KEYS), kex_algs=common()["kex_algs"]
-                )
+                    sock=plug, config=None, **(legacy() if route.legacy else {"kex_algs": common()["kex_algs"]}),
+                    server_host_key_algs=[*HOST_KEYS, *(LEGACY_KEYS if route.legacy else ())],
+                )  # fmt: skip
             finally:
                 plug.close()
     except TimeoutError:
@@ -187,6 +188,8 @@ async def _log_in(
         "connect_timeout": ALL_S,
         "login_timeout": ALL_S,
     }
+    if route.legacy:
+        options |= {**legacy(), "server_host_key_algs": [*options["server_host_key_algs"], *LEGACY_KEYS]}
     return await asyncssh.connect(route.host, route.port, sock=plug, client_factory=lambda: client, **options)
 
 
