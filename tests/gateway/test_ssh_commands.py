@@ -13,7 +13,8 @@ import pytest
 
 from rppam.gateway.ssh_cli import Keys, SignedIn
 from rppam.gateway.ssh_config_cli import blocks
-from rppam.gateway.terminal_client import WINDOW_BYTES, Books
+from rppam.gateway.terminal_client import PART_BYTES, WINDOW_BYTES, Books, parts
+from rppam.http.bounds import ApiLimits
 from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
 from tests.gateway.places import Place
@@ -180,6 +181,18 @@ def test_no_more_is_typed_ahead_than_the_window() -> None:
     assert books.hello(0, 5000) == (5000).to_bytes(8, "big") + paste[5000 : 5000 + WINDOW_BYTES], "sent again"
     books.taken(len(paste))
     assert books.more() == b""
+
+
+def test_what_is_typed_again_goes_in_parts_that_a_node_takes() -> None:
+    books, paste = Books(), bytes(range(256)) * 1000
+    books.hello(0, 0)
+    books.typed(paste)
+    sent = parts(books.hello(0, 5000))
+    assert max(len(one) for one in sent) <= PART_BYTES + 8 <= ApiLimits().socket_message_bytes
+    offsets = [int.from_bytes(one[:8], "big") for one in sent]
+    assert offsets == list(range(5000, 5000 + WINDOW_BYTES, PART_BYTES))
+    assert b"".join(one[8:] for one in sent) == paste[5000 : 5000 + WINDOW_BYTES]
+    assert parts(b"") == []
 
 
 @pytest.mark.integration

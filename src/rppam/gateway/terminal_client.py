@@ -24,6 +24,10 @@ WINDOW_BYTES: Final = 128 * 1024
 """So much typing is on its way at most."""
 
 
+PART_BYTES: Final = 16 * 1024
+"""So much of it in one message."""
+
+
 class Ended(NamedTuple):
     """How a terminal ended."""
 
@@ -84,6 +88,15 @@ class Books:
         return struct.pack(">Q", self._base + self._sent - len(data)) + data
 
 
+def parts(message: bytes) -> list[bytes]:
+    """A message of what was typed, in several of which none is longer than :data:`PART_BYTES`."""
+    if not message:
+        return []
+    (off,), data = struct.unpack(">Q", message[:8]), message[8:]
+    starts = range(0, len(data), PART_BYTES)
+    return [struct.pack(">Q", off + start) + data[start : start + PART_BYTES] for start in starts]
+
+
 class TerminalClient:
     """See the module."""
 
@@ -115,8 +128,7 @@ class TerminalClient:
 
     def type(self, data: bytes) -> None:
         """Type ``data``."""
-        if message := self.books.typed(data):
-            self._send(message)
+        self._send_typed(self.books.typed(data))
 
     def resize(self, columns: int, rows: int) -> None:
         """The terminal has another size."""
@@ -195,11 +207,10 @@ class TerminalClient:
                     again = self.books.hello(said["offset"], said["typed"])
                     self._socket = socket
                     if again:
-                        self._send(again)
+                        self._send_typed(again)
                 elif kind == "typed":
                     self.books.taken(said["offset"])
-                    if more := self.books.more():
-                        self._send(more)
+                    self._send_typed(self.books.more())
                 elif kind == "notice":
                     self._tell(said["text"])
                 elif kind == "exit":
@@ -225,6 +236,11 @@ class TerminalClient:
         if at - self.books.acked >= ACK_BYTES:
             self.books.acked = at
             self._send(json.dumps({"type": "ack", "offset": at}))
+
+    def _send_typed(self, message: bytes) -> None:
+        """In parts: a node takes no longer message, and what is typed again after a loss is all that was on its way."""
+        for part in parts(message):
+            self._send(part)
 
     def _send(self, message: str | bytes) -> None:
         if self._socket is None:
