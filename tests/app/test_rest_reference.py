@@ -85,7 +85,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
     places = await _places(served) | {"accessId": await _access(served), "recordingId": await _recording(served)}
-    lost = {"kind": "serial", "word": "7", "reason": "lost"}
+    lost: dict[str, object] = {"kind": "serial", "word": "7", "reason": "lost"}
     revoked = await served.http.post(REVOKED, headers=served.bearer(), json={**lost, "word": "8"})
     places["revocationId"] = revoked.json()["id"]
     bodies: dict[str, dict[str, object]] = {

@@ -93,6 +93,7 @@ IN_SCENARIOS: Final[Mapping[str, frozenset[str]]] = {
         "recordings": "recording.release",
         "lockouts": "lockout.begin",
         "authority": "authority.activate authority.retire certificate.user",
+        "revocations": "certificate.revoke certificate.restore",
         "SIEM": "siem.test",
         "channels": "channel.test",
         "failover tests that are asked for": "failover.ask failover.test",

@@ -21,5 +21,5 @@ def upgrade() -> None:
         sa.Column("by_name", sa.String(256), nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_ssh_revocations"),
-        sa.UniqueConstraint("kind", "word", name="uq_ssh_revocations_kind_word"),
+        sa.UniqueConstraint("kind", "word", name="uq_ssh_revocations_kind"),
     )
