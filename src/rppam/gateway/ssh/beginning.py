@@ -9,12 +9,13 @@ from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, began, terminal_of
-from rppam.gateway.ssh.second_person import needs_second, watched_again
+from rppam.gateway.ssh.second_person import needs_second, to_be_watched, watched_again
 from rppam.gateway.ssh.target import Reached
 from rppam.kernel.actor import Actor
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.channel import Front
+    from rppam.gateway.ssh.live import LiveAccess
 
 
 async def kept(gate: Gate, front: "Front | None", route: Route, user_id: str) -> list[Kept]:
@@ -41,9 +42,10 @@ async def resumed(
     return await gate.holding.resume(found, reached.connection, actor, client, terminal, lost, agree=agree)
 
 
-def watched(gate: Gate, route: Route, resumed: Resumed | None) -> set[str]:
-    """The recordings of a session that is gone on with which somebody has to watch."""
-    return {resumed.kept.recording} if resumed is not None and needs_second(gate, route) else set()
+def watched(gate: Gate, access: "LiveAccess", route: Route, resumed: Resumed | None) -> None:
+    """Remember that somebody else watches a session that is gone on with, where the target wants that."""
+    if resumed is not None and needs_second(gate, route):
+        to_be_watched(access, resumed.kept.recording)
 
 
 def new_access(gate: Gate, ident: str, route: Route, account: Account, client: str) -> NewAccess:

@@ -65,8 +65,6 @@ class LiveAccess:
         self.shell: HeldShell | None = None
         self.why = ""
         """Why it was ended from here; empty while it was not."""
-        self.watched: set[str] = set()
-        """Recordings of its channels that somebody else watches, as the target's sessions begin only then."""
         self.ended = asyncio.Event()
         """Its end stands in the register."""
         self.still_may, self.asked_at = still_may, asyncio.get_running_loop().time()
@@ -89,6 +87,11 @@ class LiveAccess:
     def channels(self) -> int:
         """How many are open."""
         return len(self._fronts)
+
+    @property
+    def recordings(self) -> set[str]:
+        """Those of its channels."""
+        return {front.tape.ident for front in self._fronts}
 
     def __contains__(self, front: Front) -> bool:
         """Whether it is one of its channels."""
@@ -119,7 +122,6 @@ class LiveAccess:
     def channel_ended(self, front: Front, kind: Kind, how: str, up: int, down: int, took_ms: int) -> None:
         """Record that a channel is over."""
         self.left(front)
-        self.watched.discard(front.tape.ident)
         facts: dict[str, Any] = {
             "kind": kind.value, "exit": how, "bytesUp": up, "bytesDown": down, "milliseconds": took_ms,
         }  # fmt: skip

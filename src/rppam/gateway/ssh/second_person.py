@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from rppam.db.errors import DatabaseError
 from rppam.gateway.errors import RouteUnknown, SecondPersonNeeded
@@ -30,6 +31,10 @@ THROUGHOUT: Final = "throughout"
 LOOK_S: Final = 1.0
 _LOOK_S: Final = 0.5
 _WHY: Final = "nobody else watches it any more"
+
+
+_watched: Final["WeakKeyDictionary[LiveAccess, set[str]]"] = WeakKeyDictionary()
+"""The recordings of each session that began, or went on, as somebody watched."""
 
 
 def needs_second(gate: Gate, route: Route | None) -> bool:
@@ -69,8 +74,13 @@ async def _awaited(
     ident, name = await _somebody(
         gate, about.id, tape.ident, about.user_id, say, lambda: is_over() or bool(access.why), "begins"
     )
-    access.watched.add(tape.ident)
+    to_be_watched(access, tape.ident)
     await access.note("access.second", {"watcher": ident, "name": Word(name)})
+
+
+def to_be_watched(access: "LiveAccess", recording: str) -> None:
+    """Remember that somebody else watches a recording of this session, and has to, where that is to be throughout."""
+    _watched.setdefault(access, set()).add(recording)
 
 
 def watched_again(
@@ -144,7 +154,7 @@ class Watch:
         now, before = asyncio.get_running_loop().time(), self._alone
         self._alone = {}
         for access in self._gate.live if self._gate.policy.two_person == THROUGHOUT else ():
-            for recording in tuple(access.watched):
+            for recording in access.recordings & _watched.get(access, set()):
                 ident, _ = await self._gate.recordings.second(recording, access.new.user_id)
                 if (ident != "") is (recording in before):  # an approver may watch one that waits, and no other
                     await self._gate.recordings.wait(recording, on=not ident)

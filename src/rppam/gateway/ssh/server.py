@@ -348,7 +348,7 @@ class GatewayServer(forwards.Forwarding):
 
         held = gate.holding.held
         access = LiveAccess(new, actor, reached.connection, gate.store, held, self.hang_up, still_may, resumed)
-        access.watched |= beginning.watched(gate, route, resumed)
+        beginning.watched(gate, access, route, resumed)
         gate.add(access)
         if self._gone:
             self._close(access, "the user left")

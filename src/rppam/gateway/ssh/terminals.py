@@ -158,7 +158,9 @@ class WebTerminal:
         terminal = Terminal(wish.columns, wish.rows, wish.term)
         resumed, is_begun = None, kept.holder != NOT_BEGUN  # it may have waited for a second person as its gateway died
         if is_begun:
-            agree = watched_again(gate, route, actor, self._tell, lambda: self._is_over)
+            agree = watched_again(
+                gate, route, actor, lambda text: self._say(type="notice", text=text), lambda: self._is_over
+            )
             lost = self._lost_recording
             resumed = await gate.holding.resume(
                 [kept], connection, actor, wish.client, terminal, lost, had=wish.off, steal=True, agree=agree
@@ -177,7 +179,7 @@ class WebTerminal:
         new = resumed_access(kept, wish.client, gate.node, gate.boot_id)
         access = LiveAccess(new, actor, connection, gate.store, gate.holding.held, self._hang_up, still_may, resumed)
         access.generation = kept.generation + 1
-        access.watched |= beginning.watched(gate, route, resumed)
+        beginning.watched(gate, access, route, resumed)
         self._access = access
         gate.add(access)
         access.joined(self)
@@ -186,7 +188,7 @@ class WebTerminal:
             self.tape = resumed.tape
             self._hold(resumed.shell, is_resumed=True)
             if resumed.notice:
-                self._tell(resumed.notice)
+                self._say(type="notice", text=resumed.notice)
         else:
             await self._begin(access, terminal, route)
 
@@ -199,7 +201,7 @@ class WebTerminal:
             access,
             route,
             self.tape,
-            self._tell,
+            lambda text: self._say(type="notice", text=text),
             lambda: self._is_over,
         )
         try:
@@ -464,9 +466,6 @@ class WebTerminal:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _tell(self, text: str) -> None:
-        self._say(type="notice", text=text)
 
     def _say(self, **what: Any) -> None:
         if not self._pipe.is_closing:
