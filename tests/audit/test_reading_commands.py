@@ -133,6 +133,15 @@ def shown(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+async def test_what_a_node_did_by_itself_is_shown_with_its_name(config: Path, watched: Node) -> None:  # noqa: F811
+    def work(connection: Connection) -> None:
+        record(connection, "leader.elect", Entity("node", "node1", "node1"), actor=Actor(ActorKind.NODE))
+
+    await watched.database.write(work)
+    (line,) = rppam("list", "--config", config, "--action", "leader.elect").stdout.splitlines()[-1:]
+    assert line.endswith(f"{watched.database.node} -> node node1")
+
+
 @pytest.mark.parametrize("command", ["list", "export"])
 async def test_list_and_export_show_what_the_filters_say_and_nothing_else(
     config: Path,  # noqa: F811

@@ -141,6 +141,18 @@ async def test_no_test_begins_where_the_cluster_is_not_well(
     assert not any("failover-tests" in one for one in nodes.asked)
 
 
+async def test_a_note_is_no_reason_to_refuse() -> None:
+    said = {"what": "It is so.", "evidence": "seen", "fix": "Mend it."}
+    note, warning = {"code": "RD-306", "severity": "note", **said}, {"code": "RD-302", "severity": "warning", **said}
+    nodes = Doctored()
+    nodes.view = {"clusterHealthy": False, "findings": [note, warning]}
+    nodes.members = {"node3": {"status": "unreachable"}}
+    async with nodes.served():
+        with pytest.raises(CannotTestError) as caught:
+            await ran(nodes)
+    assert "refused: node3 is unreachable; RD-302: It is so. Mend that first" in str(caught.value)
+
+
 async def test_no_test_begins_on_one_node() -> None:
     nodes = Doctored()
     nodes.names = ["node1", "node2"]

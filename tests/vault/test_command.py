@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from rppam.audit.cli import command as audit_command
 from rppam.targets.account_cli import command as account_command
 from rppam.targets.cli import command as target_command
 from rppam.vault.cli import command as vault_command
+from tests.support import prefork
 from tests.support.served import Served
 from tests.targets.test_model import ED25519
-from tests.vault.people import host
+from tests.vault.people import host, person
 
 pytestmark = pytest.mark.integration
 COMMANDS = {"target": target_command, "account": account_command, "vault": vault_command, "audit": audit_command}
@@ -71,9 +73,46 @@ async def test_from_the_first_target_to_a_secret(open_vault: Served, tmp_path: P
     await run(open_vault, "vault", "key", "rotate")
 
 
+async def test_an_account_is_named_as_people_name_it(open_vault: Served) -> None:
+    await run(open_vault, "target", "add", "web1", "10.0.0.1")
+    root = await said(open_vault, "account", "add", "web1", "root")
+    made = await said(open_vault, "vault", "put", "servers/root", "--account", "root@WEB1", "--generate")
+    assert made["accountId"] == root["id"]
+    for name in ("Root@web1", "root@web2"):
+        refused = await run(open_vault, "vault", "put", "servers/other", "--account", name, "--generate", code=1)
+        assert f"no account is named '{name}': 'rppam account ls'" in refused.stderr
+
+
+async def test_the_list_says_who_has_what(open_vault: Served) -> None:
+    for name, more in (("servers/one", ()), ("servers/many", ("--shared",))):
+        await run(open_vault, "vault", "put", name, "--generate", *more)
+        await run(open_vault, "vault", "checkout", name, "--reason", "INC1")
+    lines = (await run(open_vault, "vault", "ls")).stdout.splitlines()
+    states = {line.split()[0]: " ".join(line.split()[2:-2]) for line in lines[1:]}
+    assert states == {"servers/one": "with admin", "servers/many": "available"}
+
+
+async def test_a_process_ends_with_what_the_help_says(open_vault: Served) -> None:
+    token = host(open_vault).headers["Authorization"].removeprefix("Bearer ")
+    environment = prefork.clean() | {"RPPAM_TOKEN": token, "RPPAM_URL": open_vault.url}
+
+    async def ended(*words: str) -> int:
+        done = await asyncio.to_thread(partial(prefork.run, "vault", *words, environment=environment))
+        return done.returncode
+
+    await run(open_vault, "vault", "put", "servers/root", "--generate")
+    held = ("checkout", "servers/root", "--reason", "INC1")
+    assert [await ended(*held), await ended(*held)] == [0, 1], "had; somebody has it"
+    assert await ended("get", "servers/nothing") == 1
+    assert await ended("checkout", "servers/root") == 2, "wrong usage"
+
+
 async def test_rights_are_given_by_command(open_vault: Served) -> None:
     given = await said(open_vault, "vault", "allow", "servers", "--role", "pam_user", "--right", "use")
     assert [(one["role"], one["rights"]) for one in given["items"]] == [("pam_user", ["use"])]
+    await person(open_vault, "ursula")
+    given = await said(open_vault, "vault", "allow", "servers", "--user", "ursula", "--right", "reveal")
+    assert {one["userName"]: one["rights"] for one in given["items"]} == {None: ["use"], "ursula": ["reveal"]}
     await run(open_vault, "vault", "allow", "servers", "--role", "pam_user")
     assert "servers" in (await run(open_vault, "vault", "folders")).stdout
 

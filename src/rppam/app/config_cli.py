@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.config.errors import ConfigError, Problem
 from rppam.db.errors import DatabaseUrlInvalid
@@ -27,7 +28,7 @@ _HELP: Final = {"help_option_names": ["-h", "--help"]}
 SECRET_BYTES_MAX: Final = 64 * 1024
 
 
-@click.group("config", context_settings=_HELP, epilog="Example: rppam config check /etc/rppam/rppam.config")
+@click.group("config", cls=Group, context_settings=_HELP, epilog="Example: rppam config check /etc/rppam/rppam.config")
 def command() -> None:
     """Check, show and encrypt rppam.config; push its settings to the cluster; parse connection strings."""
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 
 
 @click.group(
     "database",
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam database contract --yes",
 )

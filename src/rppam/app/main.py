@@ -89,8 +89,13 @@ def run(command: click.Command) -> int:
     except click.ClickException as error:
         error.show()
         _tell_machine(error.format_message())
-        sys.exit(Exit.ERRORS)
+        sys.exit(_exit_of(error))
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _exit_of(error: click.ClickException) -> int:
+    """Of an error of this product its own; all of click's are wrong usage, whatever click would end with."""
+    return Exit.ERRORS if type(error).__module__.startswith("click.") else error.exit_code
 
 
 def _tell_machine(error: str, code: str = "") -> None:

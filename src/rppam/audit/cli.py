@@ -16,6 +16,7 @@ import click
 
 from rppam.audit.archive_cli import archive, archives
 from rppam.audit.retention_cli import erase, hold, holds, release
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -30,7 +31,7 @@ FOLLOW_EVERY_S: Final = 0.5
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group("audit", context_settings=_HELP, epilog="Example: rppam audit list --action user.")
+@click.group("audit", cls=Group, context_settings=_HELP, epilog="Example: rppam audit list --action user.")
 def command() -> None:
     """List, follow, verify and export what was recorded."""
 
@@ -300,7 +301,8 @@ def _show(event: "Event", *, as_json: bool) -> None:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     actor, target = document["actor"], document["object"]
-    who = actor["name"] or actor["id"] or actor["kind"]
+    by_itself = document["node"] if actor["kind"] == "node" else ""
+    who = actor["name"] or actor["id"] or by_itself or actor["kind"]
     whom = " ".join(filter(None, (target["kind"], target["name"] or target["id"])))
     failed = " failed" if document["outcome"] != "success" else ""
     reason = f": {document['reason']}" if document["reason"] else ""

@@ -14,7 +14,7 @@ from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import OF_THE_NAME, ClusterHealth
+from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -105,8 +105,9 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
     if redis_enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
-        reasons = [view.quorum_reason, view.database_reason, *view.warnings]
-        report.add(finding("RD-703", "clusterHealthy: false; " + "; ".join(filter(None, reasons))))
+        away = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
+        reasons = [view.quorum_reason, view.database_reason, *away, *view.warnings]
+        report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *reasons]))))
     known = {one.code for one in report.findings}
     for one in view.findings:
         if one.code in _OF_THE_NODE - known:

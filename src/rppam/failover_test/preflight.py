@@ -13,6 +13,7 @@ from rppam.failover_test.model import MEANING, Method
 from rppam.failover_test.policy import ALLOWED, check_allowed
 from rppam.http.client import NoAnswerError
 from rppam.kernel.errors import RppamError
+from rppam.kernel.finding import Finding, Severity
 
 _LEAST: Final = 2
 
@@ -104,12 +105,17 @@ def _check_view(view: ClusterHealth) -> None:
         *([] if view.redis_connected else [f"Redis is away: {view.redis_reason}"]),
         *([] if view.quorum_met else [f"no quorum: {view.quorum_reason}"]),
         *([f"the database is away: {view.database_reason}"] if view.database_connected is False else []),
-        *(f"{one.code}: {one.what}" for one in view.findings if one.counts),
+        *(f"{one.code}: {one.what}".rstrip(".") for one in view.findings if _keeps(one)),
     ]
     raise CannotTestError(
         f"the cluster is not healthy, so a failover test is refused: {'; '.join(why) or 'see rppam status'}. Mend that "
         "first; 'rppam status' shows it"
     )
+
+
+def _keeps(one: Finding) -> bool:
+    """Whether it is a reason to refuse: what is noted, or acknowledged, is none."""
+    return one.counts and one.severity is not Severity.NOTE
 
 
 async def _view(cluster: Cluster, url: str) -> ClusterHealth:

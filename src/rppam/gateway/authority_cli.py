@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.group import Group
 from rppam.gateway.revocations_cli import COMMANDS
 from rppam.kernel.errors import Exit
 
@@ -19,7 +20,7 @@ _where: Final = target_options("the token of an administrator")
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("ca", context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
+@click.group("ca", cls=Group, context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
 def command() -> None:
     """Show and roll the SSH authority of the cluster, get certificates of it, and revoke them."""
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
 HOST: Final = "session@host"
@@ -19,7 +20,7 @@ _TOKEN: Final = "the token of an administrator"  # noqa: S105 - no token
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("session", context_settings=_HELP, epilog="Example: rppam session ls")
+@click.group("session", cls=Group, context_settings=_HELP, epilog="Example: rppam session ls")
 def command() -> None:
     """List, watch and end sessions with targets."""
 
@@ -67,7 +68,7 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
     if problem:
         click.echo(problem, err=True)
         return Exit.NO if found.get("status") == 404 else Exit.ERRORS
-    click.echo(json.dumps(found) if as_json else f"{found['user']} on {found['target']} is thrown out")
+    click.echo(json.dumps(found) if as_json else f"{found['user']} on {found['target']}: the session is ended")
     return Exit.DONE
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.group import Group
 from rppam.gateway.ssh_tokens_service import MINUTES
 from rppam.gateway.ssh_tokens_store import MINUTES_MAX
 from rppam.kernel.errors import Exit
@@ -19,7 +20,7 @@ _where: Final = target_options("the token of an account")
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("ssh-token", context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --user alice")
+@click.group("ssh-token", cls=Group, context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --user alice")
 def command() -> None:
     """Tokens for one log-in at the gateway, typed as the password."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 from rppam.licence.errors import LicenceError, LicenceMissing, LicenceUnreadable
@@ -28,6 +29,7 @@ _json_option: Final = click.option("--json", "as_json", is_flag=True, help="One 
 
 @click.group(
     "license",
+    cls=Group,
     context_settings=_HELP,
     epilog="Example: rppam license verify license.jwt --trusted issuer.pub.pem",
 )

@@ -5,10 +5,8 @@ Each sub-command gives its order to the asked node, which hands it on to the nod
 """
 
 import asyncio
-import getpass
 import json
 import re
-import socket
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.manager.key_command import command as key
 from rppam.manager.on_host import adopt, found
@@ -88,7 +87,7 @@ def _order(credential: str) -> Callable[[Work], Callable[..., int]]:
 
             say = Say(as_json=as_json)
             try:
-                code = asyncio.run(work(Orders(where, operator()), say, **options))
+                code = asyncio.run(work(Orders(where), say, **options))
             except OrderError as error:
                 code = error.exit_code
                 say.facts |= {"error": str(error), "code": error.code}
@@ -114,15 +113,7 @@ def _node_name(_context: click.Context, _argument: click.Parameter, value: str) 
     return value
 
 
-def operator() -> str:
-    """The name in a token that is made on this host."""
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"[:64]
-    except (OSError, KeyError):  # an account without a name
-        return "operator@host"
-
-
-@click.group(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")
+@click.group(cls=Group, context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")
 def command() -> None:
     """Give the cluster orders: who leads, who is in maintenance, who is a member; and see what happened.
 

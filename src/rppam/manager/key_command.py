@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.cli.files import new_cluster_key, write_private
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import PromiseFileBroken
 from rppam.kernel.errors import Exit, RppamError
@@ -41,7 +42,9 @@ _DOWN: Final = (
 )
 
 
-@click.group("key", context_settings=_HELP, epilog="Example: rppam cluster key begin --config /etc/rppam/rppam.config")
+@click.group(
+    "key", cls=Group, context_settings=_HELP, epilog="Example: rppam cluster key begin --config /etc/rppam/rppam.config"
+)
 def command() -> None:
     """Change the key that the members know each other by, or that the nodes seal with (--sealing): begin, copy, then
     switch on each, then finish on each.

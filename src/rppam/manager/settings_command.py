@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, nodes_option, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ Work = Callable[..., Coroutine[Any, Any, Any]]
 """(orders, and the sub-command's own options): what is shown; as JSON, or by the sub-command's own lines."""
 
 
-@click.group("settings", context_settings=_HELP, epilog="Example: rppam settings set security/sessions idleMinutes=15")
+@click.group(
+    "settings", cls=Group, context_settings=_HELP, epilog="Example: rppam settings set security/sessions idleMinutes=15"
+)
 def command() -> None:
     """Show and change settings of the whole cluster, while it runs."""
 
@@ -40,11 +43,10 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
         @wraps(work)
         def run(*, where: Where, others: tuple[str, ...], as_json: bool, **options: Any) -> int:
             from rppam.cli.errors import error_json
-            from rppam.manager.cli import operator
             from rppam.manager.orders_command import OrderError, Orders
 
             try:
-                found = asyncio.run(work(Orders(where, operator(), others), **options))
+                found = asyncio.run(work(Orders(where, others=others), **options))
             except OrderError as error:
                 click.echo(f"rppam settings: {error}", err=True)
                 if as_json:
@@ -153,7 +155,7 @@ async def acknowledge(orders: "Orders", code: str, reason: str, until: str, by: 
 
     Errors, and what stops service, cannot be acknowledged. The list is the setting doctor/acknowledged.
     """
-    from rppam.manager.cli import operator
+    from rppam.access.tokens.host import operator
 
     found = await _one(orders, ACKNOWLEDGED)
     listed, code = found["value"]["findings"], code.upper()

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
 HOST: Final = "recording@host"
@@ -21,7 +22,7 @@ _TOKEN: Final = "the token of an administrator or auditor"  # noqa: S105 - no to
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("recording", context_settings=_HELP, epilog="Example: rppam recording ls")
+@click.group("recording", cls=Group, context_settings=_HELP, epilog="Example: rppam recording ls")
 def command() -> None:
     """List, play, search, keep, export and verify recordings of sessions with targets."""
 

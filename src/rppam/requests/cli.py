@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ SETTINGS: Final = {"help_option_names": ["-h", "--help"]}
 _STATES: Final = ("pending", "approved", "active", "ended", "denied", "cancelled", "expired", "revoked")
 
 
-@click.group(context_settings=SETTINGS, epilog="Example: rppam request new deploy@web1 --minutes 30 --reason INC-4711")
+@click.group(
+    cls=Group, context_settings=SETTINGS, epilog="Example: rppam request new deploy@web1 --minutes 30 --reason INC-4711"
+)
 def command() -> None:
     """Ask for access, and decide about what others ask for.
 

@@ -59,7 +59,7 @@ class Rest:
             if one["name"] == name and str(one["resourceName"]).casefold() == resource.casefold()
         ]
         if len(matching) != 1:
-            raise RestError(f"no privileged account is named {word!r}; GET {ACCOUNTS} lists them")
+            raise RestError(f"no privileged account is named {word!r}: 'rppam account ls' lists them")
         return str(matching[0])
 
     def grant_of(self, request: Any) -> str:

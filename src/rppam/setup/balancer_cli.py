@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import click
 
+from rppam.cli.group import Group
+
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _PATH: Final = click.Path(path_type=Path)
 _OUT: Final = click.option("--out", type=_PATH, help="Write the file there.  [default: print it]")
@@ -31,7 +33,9 @@ def _shared(command: Any) -> Any:
     return command
 
 
-@click.group("lb", context_settings=_HELP, epilog="Example: rppam lb haproxy --node node1=http://10.0.1.11:7101")
+@click.group(
+    "lb", cls=Group, context_settings=_HELP, epilog="Example: rppam lb haproxy --node node1=http://10.0.1.11:7101"
+)
 def command() -> None:
     """Write the configuration of a load balancer in front of the nodes."""
 

@@ -13,6 +13,7 @@ import click
 
 from rppam.access.tokens.target import ca_option
 from rppam.cli.files import write_private
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -36,7 +37,7 @@ _WITNESS: Final = click.option(
 )
 
 
-@click.group("redis", context_settings=_HELP, epilog="Example: rppam redis setup --dir redis-files --tls")
+@click.group("redis", cls=Group, context_settings=_HELP, epilog="Example: rppam redis setup --dir redis-files --tls")
 def command() -> None:
     """Set up a Redis for this product, make passwords, look at its memory."""
 

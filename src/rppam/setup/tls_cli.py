@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli.group import Group
+
 if TYPE_CHECKING:
     from rppam.setup.tls_folder import Made, TlsFolder
 
@@ -27,7 +29,7 @@ def _days(default: str) -> Callable[[Any], Any]:
     return click.option("--days", type=click.IntRange(1, _DAYS_MAX), help=f"How long it lasts.  [default: {default}]")
 
 
-@click.group("tls", context_settings=_HELP, epilog="Example: rppam tls ca --dir /etc/rppam/tls")
+@click.group("tls", cls=Group, context_settings=_HELP, epilog="Example: rppam tls ca --dir /etc/rppam/tls")
 def command() -> None:
     """Certificates for HTTPS and for TLS to Redis, of an authority of its own.
 

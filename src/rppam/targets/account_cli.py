@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.targets.rest_command import HELP, Rest, shown, table
 
 PATH: Final = "/api/v1/accounts"
@@ -14,7 +15,7 @@ _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on std
 _where: Final = target_options("a token")
 
 
-@click.group("account", context_settings=HELP, epilog="Example: rppam account add web1 root")
+@click.group("account", cls=Group, context_settings=HELP, epilog="Example: rppam account add web1 root")
 def command() -> None:
     """Manage privileged accounts on targets; their secrets are in the vault."""
 

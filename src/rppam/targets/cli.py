@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.targets.rest_command import HELP, Rest, shown, table
 
 PATH: Final = "/api/v1/resources"
@@ -14,7 +15,7 @@ _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on std
 _where: Final = target_options("a token")
 
 
-@click.group("target", context_settings=HELP, epilog="Example: rppam target ls --tag prod")
+@click.group("target", cls=Group, context_settings=HELP, epilog="Example: rppam target ls --tag prod")
 def command() -> None:
     """Manage targets: machines and services that people get access to."""
 

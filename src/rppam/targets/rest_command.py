@@ -15,7 +15,8 @@ from rppam.kernel.errors import Exit
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 _REFUSED: Final = frozenset({404, 409, 412, 429, 503})
 _NOT_DONE: Final = 300
-_PAGE: Final = 1_000
+_PAGE: Final = 200
+"""What every list takes; some take no more."""
 _IDENT: Final = re.compile(r"[0-9a-f-]{36}")
 
 

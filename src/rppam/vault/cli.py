@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.process.private_memory import keep_from_dumps
 from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
@@ -33,7 +34,9 @@ _where: Final = target_options("a token")
 _reason: Final = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
-@click.group("vault", context_settings=HELP, epilog='Example: rppam vault reveal servers/root --reason "CHG123456"')
+@click.group(
+    "vault", cls=Group, context_settings=HELP, epilog='Example: rppam vault reveal servers/root --reason "CHG123456"'
+)
 def command() -> None:
     """Keep secrets of privileged accounts, show them, and check them out."""
     keep_from_dumps()
@@ -50,12 +53,26 @@ for _one in (key, rotate, rotation, rotations, ceremony, unseal, seal):
 @_where
 def list_(*, where: Where, folder: str | None, search: str, as_json: bool) -> None:
     """List entries that you may know of."""
-    found = Rest(where).all(ENTRIES, folder=folder, search=search)
+    rest = Rest(where)
+    found = rest.all(ENTRIES, folder=folder, search=search)
     if as_json:
         click.echo(json.dumps({"items": found}, ensure_ascii=False))
         return
     rows = [("ENTRY", "TYPE", "STATE", "CHANGED", "ID")]
-    table(rows + [(_path(one), one["type"], one["state"], one["changedAt"], one["id"]) for one in found])
+    held = {one["entryId"]: f"with {one['userName']}" for one in rest.all(CHECKOUTS, active="true")}
+    table(
+        rows
+        + [
+            (
+                _path(one),
+                one["type"],
+                held.get(one["id"], one["state"]) if one["exclusive"] else one["state"],
+                one["changedAt"],
+                one["id"],
+            )
+            for one in found
+        ]
+    )
 
 
 @command.command("get", context_settings=HELP, epilog="Example: rppam vault get servers/root")
@@ -74,11 +91,13 @@ def get(*, where: Where, entry: str, as_json: bool) -> None:
 
 
 @command.command(
-    "put", context_settings=HELP, epilog="Example: rppam vault put servers/root --account ID --secret password"
+    "put", context_settings=HELP, epilog="Example: rppam vault put servers/root --account root@web1 --secret password"
 )
 @click.argument("entry")
 @click.option("--type", "type_", default="password", show_default=True, help="For a new entry: password, ssh-key ...")
-@click.option("--account", metavar="ID", help="The privileged account that it signs in to.")
+@click.option(
+    "--account", metavar="ACCOUNT", help="The privileged account that it signs in to: ACCOUNT@TARGET, or its id."
+)
 @click.option("--field", "fields", multiple=True, metavar="NAME=TEXT", help="A field that is no secret: username=root.")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A field from a prompt, or a line of stdin.")
 @click.option(
@@ -114,7 +133,7 @@ def put(
     if generate:
         body["generate"] = {}
     if account is not None:
-        body["accountId"] = account
+        body["accountId"] = _account(rest, account)
     if there:
         made = rest.ask("PUT", f"{ENTRIES}/{there[0]['id']}", body)
     else:
@@ -315,6 +334,21 @@ def allow(
 
 def _entry(rest: Rest, word: str) -> dict[str, Any]:
     return rest.one(ENTRIES, word, "folder", "name")
+
+
+def _account(rest: Rest, word: str) -> str:
+    """The id of the account named ACCOUNT@TARGET; what has no @ is an id already. Raises :class:`Refused`."""
+    name, at, target = word.rpartition("@")
+    if not at:
+        return word
+    found = [
+        one["id"]
+        for one in rest.all("/api/v1/accounts", search=name[:100])
+        if one["name"] == name and str(one["resourceName"]).casefold() == target.casefold()
+    ]
+    if len(found) != 1:
+        raise Refused(f"no account is named {word!r}: 'rppam account ls' lists them, 'rppam account add' adds one")
+    return str(found[0])
 
 
 def _path(one: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Rest
@@ -16,7 +17,7 @@ _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on std
 _where: Final = target_options("a token of pam_admin or security_admin")
 
 
-@click.group("key", context_settings=HELP, epilog="Example: rppam vault key status")
+@click.group("key", cls=Group, context_settings=HELP, epilog="Example: rppam vault key status")
 def key() -> None:
     """Look at the keys of the vault, rotate them, and make a master key."""
 

@@ -18,6 +18,7 @@ from rppam.access.accounts.on_host import HELP as _HELP, ask as _ask, named as _
 from rppam.access.lockouts.cli import list_ as locked, unlock
 from rppam.access.passkeys.cli import command as passkeys
 from rppam.access.sessions.cli import command as sessions
+from rppam.cli.group import Group
 from rppam.http.times import iso_utc
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _password_option: Final = click.option(
 )
 
 
-@click.group("user", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
+@click.group("user", cls=Group, context_settings=_HELP, epilog="Example: rppam user reset-password admin")
 def command() -> None:
     """Manage accounts from this host."""
 

@@ -11,13 +11,14 @@ from typing import Final
 import click
 
 from rppam.access.accounts.on_host import HELP, ask, options
+from rppam.cli.group import Group
 from rppam.http.times import iso_utc
 
 _LOCKED_MAX: Final = 10_000
 _NO_ACCOUNT: Final = "(a name that no account has)"
 
 
-@click.group("lockout", context_settings=HELP, epilog="Example: rppam lockout list")
+@click.group("lockout", cls=Group, context_settings=HELP, epilog="Example: rppam lockout list")
 def command() -> None:
     """Show who is locked out of signing in, and unlock."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.access.accounts.on_host import HELP, ask, named, options
+from rppam.cli.group import Group
 from rppam.http.times import iso_utc
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SHOWN_MAX: Final = 10_000
 _WHY: Final = "ended on a node's host"
 
 
-@click.group("sessions", context_settings=HELP, epilog="Example: rppam user sessions ls jane")
+@click.group("sessions", cls=Group, context_settings=HELP, epilog="Example: rppam user sessions ls jane")
 def command() -> None:
     """Show who is signed in, and end sessions."""
 

@@ -11,10 +11,12 @@ import click
 
 from rppam.access.tokens.keys_command import command as keys
 from rppam.access.tokens.revoke_command import command as revoke
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 
 
 @click.group(
+    cls=Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(

@@ -3,7 +3,9 @@
 Reading the signing keys is enough to make a token anyway, so making one here gives nothing away. It lives for minutes.
 """
 
+import getpass
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,7 +23,10 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 
-SUBJECT: Final = "status@host"
+TOOL: Final = "@host"
+"""With this ends the name of a command, which says nothing of who typed it."""
+SUBJECT: Final = f"operator{TOOL}"
+NAME_MAX: Final = 64
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -34,11 +39,22 @@ class Host(NamedTuple):
 def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Host:
     """Address and tokens of the node configured in ``config``; ``subject`` is the name in the tokens.
 
+    One that ends with :data:`TOOL` stands there only where the account that runs the command has no name.
+
     ``ca``: authorities to trust instead of those of the config. Raises ``ConfigError``, ``SigningKeyError``.
     """
     settings = load_settings(config)
     url = local_url(settings)
-    return Host(url, _Tokens(tokens_of(settings), subject), trust_of(settings, url, ca))
+    name = operator(subject) if subject.endswith(TOOL) else subject
+    return Host(url, _Tokens(tokens_of(settings), name), trust_of(settings, url, ca))
+
+
+def operator(otherwise: str = SUBJECT) -> str:
+    """Who runs this command, as the ledger shall name them: the account and its host."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"[:NAME_MAX]
+    except (OSError, KeyError):  # an account without a name
+        return otherwise
 
 
 def tokens_of(settings: Settings) -> Tokens:

@@ -15,6 +15,7 @@ import click
 
 from rppam.access.tokens.claims import LIFETIME_S_MAX
 from rppam.access.tokens.target import Target, ca_option
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -38,7 +39,7 @@ class KeyLine(NamedTuple):
     """When the last token that it can have signed has expired; ``None`` while it signs or will sign."""
 
 
-@click.group("keys", context_settings=_HELP, epilog="Example: rppam token keys rotate --in-hours 24")
+@click.group("keys", cls=Group, context_settings=_HELP, epilog="Example: rppam token keys rotate --in-hours 24")
 def command() -> None:
     """Change the keys that sign access tokens. Copy what rotate makes to every node before its time comes."""
 
