@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from rppam.audit.reading import PAGE
+from rppam.db.database import Database
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.ledger.checkpoint import Signer
 from rppam.ledger.model import Entity
@@ -133,13 +134,19 @@ def shown(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-async def test_what_a_node_did_by_itself_is_shown_with_its_name(config: Path, watched: Node) -> None:  # noqa: F811
+async def test_what_a_node_did_by_itself_is_shown_with_its_name(config: Path, watched: Node, url: str) -> None:  # noqa: F811
     def work(connection: Connection) -> None:
         record(connection, "leader.elect", Entity("node", "node1", "node1"), actor=Actor(ActorKind.NODE))
 
-    await watched.database.write(work)
-    (line,) = rppam("list", "--config", config, "--action", "leader.elect").stdout.splitlines()[-1:]
-    assert line.endswith(f"{watched.database.node} -> node node1")
+    assert watched.database
+    database = Database(url, node="node2")
+    await database.start()
+    try:
+        await database.write(work)
+    finally:
+        await database.stop()
+    line = rppam("list", "--config", config, "--action", "leader.elect").stdout.splitlines()[-1]
+    assert line.endswith("  node2 -> node node1")
 
 
 @pytest.mark.parametrize("command", ["list", "export"])

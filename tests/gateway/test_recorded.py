@@ -190,7 +190,12 @@ async def test_the_commands(place: Place, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("shown", "shame"))
     assert (await rppam("recording", "verify", str(file))).code == 1
     assert (await rppam("recording", "verify", "nothing")).code == 2
-    assert one["user"].encode() in (await rppam("session", "ls", "--all")).out
+    for what, first in (("session", b"SESSION"), ("recording", b"RECORDING")):
+        titles, line = (await rppam(what, "ls", *(("--all",) if what == "session" else ()))).out.splitlines()
+        assert titles.startswith(first)
+        assert one["user"].encode() in line
+    none = await rppam("recording", "ls", "--session", "00000000-0000-7000-8000-000000000000")
+    assert (none.code, none.out, "there is no recording" in none.err) == (0, b"", True), none
     assert (await rppam("session", "kill", "nothing")).code == 1
 
 

@@ -10,6 +10,7 @@ import click
 from rppam.access.tokens.target import Where, asked, target_options
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
+from rppam.targets.rest_command import listed
 
 HOST: Final = "session@host"
 SESSIONS: Final = "/api/v1/access/sessions"
@@ -40,13 +41,16 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
-    for one in found["items"]:
-        if as_json:
+    if as_json:
+        for one in found["items"]:
             click.echo(json.dumps(one))
-            continue
+        return Exit.DONE
+    rows = [("SESSION", "SINCE", "USER", "ACCOUNT", "NODE", "STATE")]
+    for one in found["items"]:
         end = "live" if one["active"] else one["why"]
         place = f"{one['account']}@{one['target']}"
-        click.echo(f"{one['id']}  {one['startedAt']}  {one['user']:<12} {place:<24} {one['node']:<10} {end}")
+        rows.append((one["id"], one["startedAt"], one["user"], place, one["node"], end))
+    listed(rows, "no session is shown" if everything else "nobody is on a target; --all shows past sessions as well")
     return Exit.DONE
 
 

@@ -118,7 +118,7 @@ async def set_(orders: "Orders", name: str, fields: tuple[str, ...]) -> Any:
     Exit code 0: the cluster has it; 1: refused, as when somebody else changed it meanwhile or there is no leader; 2: no
     node answers, or a wrong name or value.
     """
-    wanted = dict(map(_field, fields))
+    wanted = dict(map(field_of, fields))
     found = await _one(orders, name)
     if unknown := sorted(set(wanted) - set(found["value"])):
         raise click.UsageError(f"{name} has no field {unknown[0]}; it has {', '.join(found['value'])}")
@@ -213,10 +213,11 @@ async def _one(orders: "Orders", name: str) -> Any:
     return names[name]
 
 
-def _field(text: str) -> tuple[str, Any]:
+def field_of(text: str) -> tuple[str, Any]:
+    """A field and its value, of FIELD=VALUE. Raises :class:`click.UsageError`."""
     field, parted, value = text.partition("=")
     if not parted:
-        raise click.UsageError(f"expected FIELD=VALUE, found {text!r}")
+        raise click.UsageError(f"expected FIELD=VALUE, found {text!r}; a list is JSON: byTag='[\"pci=730\"]'")
     try:
         return field, json.loads(value)
     except ValueError:

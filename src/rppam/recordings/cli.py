@@ -13,6 +13,7 @@ import click
 from rppam.access.tokens.target import Where, asked, target_options
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
+from rppam.targets.rest_command import listed
 
 HOST: Final = "recording@host"
 RECORDINGS: Final = "/api/v1/recordings"
@@ -42,13 +43,16 @@ def list_(*, session: str | None, limit: int, as_json: bool, where: Where) -> in
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
-    for one in found["items"]:
-        if as_json:
+    if as_json:
+        for one in found["items"]:
             click.echo(json.dumps(one))
-            continue
+        return Exit.DONE
+    rows = [("RECORDING", "SINCE", "USER", "ACCOUNT", "STATE", "WHAT")]
+    for one in found["items"]:
         place = f"{one['account']}@{one['target']}"
         what = one["title"] or one["kind"]
-        click.echo(f"{one['id']}  {one['startedAt']}  {one['user']:<12} {place:<24} {one['state']:<5} {what[:60]}")
+        rows.append((one["id"], one["startedAt"], one["user"], place, one["state"], what[:60]))
+    listed(rows, "there is no recording that this token may see")
     return Exit.DONE
 
 

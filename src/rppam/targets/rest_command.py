@@ -117,3 +117,11 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo(one_line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()))
+
+
+def listed(rows: Sequence[Sequence[str]], otherwise: str) -> None:
+    """As :func:`table`; where there is nothing below the titles, the sentence that says so, on stderr."""
+    if len(rows) > 1:
+        table(rows)
+    else:
+        click.echo(otherwise, err=True)

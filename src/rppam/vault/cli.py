@@ -17,7 +17,7 @@ from rppam.access.tokens.target import Where, target_options
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.process.private_memory import keep_from_dumps
-from rppam.targets.rest_command import HELP, Refused, Rest, shown, table
+from rppam.targets.rest_command import HELP, Refused, Rest, listed, shown, table
 from rppam.vault.ceremony_cli import ceremony, seal, unseal
 from rppam.vault.key_cli import key
 from rppam.vault.model import binary_fields
@@ -284,10 +284,8 @@ def checkouts(*, where: Where, active: bool, as_json: bool) -> None:
         click.echo(json.dumps({"items": found}, ensure_ascii=False))
         return
     rows = [("ENTRY", "WHO", "UNTIL", "ENDED", "ID")]
-    table(
-        rows
-        + [(one["entryName"], one["userName"], one["expiresAt"], one["endedWhy"] or "", one["id"]) for one in found]
-    )
+    rows += [(one["entryName"], one["userName"], one["expiresAt"], one["endedWhy"] or "", one["id"]) for one in found]
+    listed(rows, "nothing is checked out")
 
 
 # ---- folders ---------------------------------------------------------------------------------------------------------
