@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20

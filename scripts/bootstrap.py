@@ -198,7 +198,7 @@ def set_up(group: str) -> None:
             return
         with marked():
             for name in due:
-                say(f"installing what {LOCKS[name].name} locks")
+                say(f"installing what {LOCKS[name].name} locks (a minute or two, and nothing is shown meanwhile)")
                 if name == "servers":
                     put_old_server()
                 else:

@@ -95,7 +95,14 @@ async def test_asked_for_approved_by_another_used_and_revoked(company: Served) -
     assert (await ursula.get(GRANTS)).json()["items"] == []
     past = (await ursula.get(f"{GRANTS}?live=false")).json()["items"]
     assert [one["state"] for one in past] == ["revoked"]
-    assert await actions(company) == ["request.create", "request.approve", "grant.create", "grant.revoke"]
+    tried = "request.approve"
+    assert await actions(company) == ["request.create", tried, "request.approve", "grant.create", "grant.revoke"]
+    [refused] = [
+        one.body
+        for one in await SqlLedger(company.database).events(Query(action=tried))
+        if one.body["outcome"] == "failure"
+    ]
+    assert (refused["object"]["id"], refused["reason"].split(":")[0]) == (made["id"], "RPPAM-8504")
 
 
 async def test_two_of_three_at_one_instant_on_two_nodes_grant_once(company: Served, second: Served) -> None:

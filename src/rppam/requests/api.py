@@ -219,10 +219,14 @@ async def _decide(
     user_id = own_id(caller)
     await _seen(services, caller, ident)
     factor = await _proof(services, request, caller, body)
-    decided = await services.get(SqlRequests).decide(
-        ident, user_id, verdict, note=body.note, factor=factor, seen=body.version
-    )
-    return request_shape(decided)
+    store = services.get(SqlRequests)
+    try:
+        return request_shape(
+            await store.decide(ident, user_id, verdict, note=body.note, factor=factor, seen=body.version)
+        )
+    except DecisionRefused as error:
+        await store.tell_refused(ident, verdict, f"{error.row.code}: {error}")
+        raise
 
 
 async def _proof(

@@ -8,8 +8,14 @@ _A, _M = Retention.ACCESS, Retention.ADMINISTRATION
 
 ACTIONS: Final = (
     Action("request.create", "request", "Access was asked for", _A, "object, rights, minutes, policy, emergency"),
-    Action("request.approve", "request", "An approver approved a request", _A, "second factor, enough or not"),
-    Action("request.deny", "request", "An approver denied a request", _A, "second factor"),
+    Action(
+        "request.approve",
+        "request",
+        "An approver approved a request, or somebody was refused to",
+        _A,
+        "second factor, enough or not",
+    ),
+    Action("request.deny", "request", "An approver denied a request, or somebody was refused to", _A, "second factor"),
     Action("request.cancel", "request", "A request was taken back", _A),
     Action("request.expire", "request", "A request was not decided or not used in time", _A),
     Action("request.review", "request", "An emergency was reviewed", _A),

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from rppam.db.engine import rows_changed
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Outcome as Result
 from rppam.ledger.record import record
 from rppam.requests.errors import ChangedMeanwhile
 from rppam.requests.machine import (
@@ -33,6 +33,7 @@ from rppam.requests.telling_store import tell
 from rppam.vault.checkout_store import end_of_grant
 
 _R, _G = access_requests.c, access_grants.c
+_DECISIONS: Final = {Verdict.APPROVE: "request.approve", Verdict.DENY: "request.deny"}
 _WHY: Final = {
     State.ENDED: "its time has passed",
     State.EXPIRED: "it was not used in time",
@@ -68,12 +69,16 @@ def settle(connection: Connection, found: Stored, outcome: Outcome, event: Event
             _orphan(connection, request, now)
 
 
+def record_refusal(connection: Connection, found: Stored, verdict: Verdict, why: str) -> None:
+    """Record that somebody who may not has tried to decide."""
+    record(connection, _DECISIONS[verdict], _entity(found), outcome=Result.FAILURE, reason=why)
+
+
 def _record_act(connection: Connection, found: Stored, outcome: Outcome, event: Event | None, why: str) -> None:
     request, target = outcome.request, _entity(found)
     if isinstance(event, Decide):
         is_enough = Effect.GRANT in outcome.effects or Effect.PROLONG in outcome.effects
-        action = "request.approve" if event.verdict is Verdict.APPROVE else "request.deny"
-        record(connection, action, target, reason=why, details={"granted": is_enough})
+        record(connection, _DECISIONS[event.verdict], target, reason=why, details={"granted": is_enough})
     elif isinstance(event, Cancel | Orphan):
         record(connection, "request.cancel", target, reason=why or _why(request, event))
     elif Effect.REVIEWED in outcome.effects:

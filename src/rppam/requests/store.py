@@ -63,7 +63,7 @@ from rppam.requests.rows_store import (
     stored_of,
     unknown,
 )
-from rppam.requests.settling_store import settle
+from rppam.requests.settling_store import record_refusal, settle
 from rppam.requests.standing_store import chosen_approvers, enabled_among, groups_of, standings
 from rppam.requests.tables import access_grants, access_requests, request_approvers, request_decisions
 from rppam.requests.telling_store import tell_new
@@ -225,6 +225,11 @@ class SqlRequests(SqlStore):
         connection.execute(insert(request_decisions).values(**row))
         settle(connection, found, outcome, decision, now, note)
         return records_of(connection, [read(connection, ident)])[0]
+
+    @writes
+    def tell_refused(self, connection: Connection, ident: str, verdict: Verdict, why: str) -> None:
+        """Record that a decision was refused, which is no part of the transaction that was."""
+        record_refusal(connection, read(connection, ident), verdict, why)
 
     @writes
     def cancel(self, connection: Connection, ident: str, by: str) -> Record:

@@ -206,3 +206,12 @@ def test_the_server_runs_on_uvloop_too(tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scene())
+
+
+@pytest.mark.parametrize(("hours", "says"), [("0", "(mode 0600) now: until then"), ("24", "(mode 0600) before 20")])
+def test_a_key_that_signs_at_once_is_not_to_be_copied_before_that(
+    config: Path, tmp_path: Path, hours: str, says: str
+) -> None:
+    ensure_signing_keys(tmp_path / "keys", now_ms=NOON)
+    code, out, err = asyncio.run(run("keys", "rotate", "--in-hours", hours, "--config", str(config)))
+    assert (code, says in out) == (0, True), (out, err)

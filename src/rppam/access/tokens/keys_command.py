@@ -109,7 +109,8 @@ def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(path), "signsFrom": shown}))
         return
     click.echo(f"wrote {path}")
-    click.echo(f"next: copy it to auth.jwtKeysDir of every other node (mode 0600) before {shown}; no restart is needed")
+    until = f"before {shown}" if in_hours else "now: until then they refuse what it signs"
+    click.echo(f"next: copy it to auth.jwtKeysDir of every other node (mode 0600) {until}; no restart is needed")
     click.echo("then: rppam token keys list --nodes")
 
 
