@@ -138,7 +138,7 @@ async def test_what_a_node_did_by_itself_is_shown_with_its_name(config: Path, wa
     def work(connection: Connection) -> None:
         record(connection, "leader.elect", Entity("node", "node1", "node1"), actor=Actor(ActorKind.NODE))
 
-    assert watched.database
+    assert await watched.database.read(lambda _: True), "the database is made"
     database = Database(url, node="node2")
     await database.start()
     try:

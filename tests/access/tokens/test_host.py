@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rppam.access.tokens.host import host_of, operator
+from rppam.access.tokens.host import SUBJECT, host_of, operator, tokens_of
 from rppam.access.tokens.key_files import ensure_signing_keys
+from rppam.config.load import load_settings
 from tests.access.tokens.test_command import NOON
 
 
-def name_in(config: Path, *subject: str) -> str:
+def name_in(config: Path, subject: str = SUBJECT) -> str:
     """The subject of the token, which the node takes as it is signed."""
-    from rppam.access.tokens.host import tokens_of
-    from rppam.config.load import load_settings
-
-    claims = tokens_of(load_settings(config)).verify(host_of(config, *subject).token().reveal())
-    return str(getattr(claims, "subject", claims))
+    return tokens_of(load_settings(config)).verify(host_of(config, subject).token().reveal()).subject
 
 
 @pytest.fixture
@@ -31,11 +28,11 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("subject", [(), ("session@host",), ("recording@host",)])
-def test_it_is_who_typed_the_command(config: Path, monkeypatch: pytest.MonkeyPatch, subject: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("subject", [SUBJECT, "session@host", "recording@host"])
+def test_it_is_who_typed_the_command(config: Path, monkeypatch: pytest.MonkeyPatch, subject: str) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: "anna")
     monkeypatch.setattr(socket, "gethostname", lambda: "pam-1")
-    assert name_in(config, *subject) == "anna@pam-1"
+    assert name_in(config, subject) == "anna@pam-1"
 
 
 def test_where_the_account_has_no_name_it_is_the_command(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
