@@ -104,6 +104,22 @@ def test_a_pause_a_pending_change_and_a_missing_leader_are_loud() -> None:
     assert "it waits for node3" in alone
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            {"addresses": ["10.0.1.11", "fd00::11"], "node": "node1", "epoch": 7, "since": "2026-03-01T12:00:00Z"},
+            "pam.example.com -> 10.0.1.11, fd00::11 (node1, epoch 7 since 2026-03-01T12:00:00Z)",
+        ),
+        ({"problem": "127.0.0.1 port 53: no answer"}, "pam.example.com -> nothing: 127.0.0.1 port 53: no answer"),
+    ],
+)
+def test_the_name_in_dns_is_shown_with_what_it_points_to_and_what_is_wrong(name: dict[str, Any], line: str) -> None:
+    lines = shown({"clusterHealthy": True, "dnsName": {"name": "pam.example.com", **name}}).splitlines()
+    assert [one.split(maxsplit=1)[1].rstrip() for one in lines if one.startswith("Name ")] == [line]
+    assert not [one for one in shown({"clusterHealthy": True}).splitlines() if one.startswith("Name ")]
+
+
 def test_an_address_stays_whole_on_a_terminal_of_80_columns() -> None:
     node: dict[str, Any] = {
         "nodeName": "node1",

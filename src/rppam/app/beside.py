@@ -32,7 +32,9 @@ class Beside:
         """``worker_databases``: what living workers and gateways say of theirs. ``permitted_until``: until when this
         node may lead."""
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
-        name = name_tasks(control.config, control.boot_id, permitted_until)
+        name = name_tasks(control.config, control.boot_id, permitted_until, control.clock)
+        self.name_in_dns: Final = name.shown
+        """What health shows of the name that follows the leader."""
         hook = hook_tasks(control.config)
         self.leading: Final[Sequence[LoopTask]] = (*leader_tasks(control), *name.leading, *hook.leading)
         """What only the leader runs."""

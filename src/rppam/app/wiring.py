@@ -223,6 +223,7 @@ def _probes(
         database=beside.database.state,
         master_keys=beside.master_keys,
         gauges=beside.gauges,
+        name_in_dns=beside.name_in_dns,
         acknowledge=beside.acknowledging.judge,
     )
 

@@ -3,6 +3,7 @@
 from rppam.catalogue.table import finding
 from rppam.config.settings import Settings
 from rppam.doctor.report import Report
+from rppam.kernel.system_clock import SystemClock
 
 
 async def check_dns(settings: Settings, report: Report) -> None:
@@ -11,6 +12,6 @@ async def check_dns(settings: Settings, report: Report) -> None:
     from rppam.cluster.dns.errors import DnsError
 
     try:
-        await keeper_of(settings, "doctor", lambda: False).try_out()
+        await keeper_of(settings, "doctor", lambda: False, SystemClock().wall_ms).try_out()
     except DnsError as error:
         report.add(finding(error.row.finding, str(error)))

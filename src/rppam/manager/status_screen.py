@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
-from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView, is_grave
+from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView, NameView, is_grave
 from rppam.kernel.finding import Finding
 
 SAFETY: Final = {
@@ -85,6 +85,8 @@ def _head(view: ClusterHealth, url: str) -> Table:
     table.add_row("Leader", Text(view.leader + epoch if view.leader else none, "" if view.leader else "red"))
     if view.virtual_ip:
         table.add_row("Address", _address(view))
+    if view.dns_name is not None:
+        table.add_row("Name", _name(view.dns_name))
     if view.paused:
         table.add_row("Failover", Text(f"paused by {view.paused_by}; rppam cluster resume", style="yellow"))
     quorum = ("met" if view.quorum_met else "not met") + (f" ({view.quorum_policy})" if view.quorum_policy else "")
@@ -130,6 +132,15 @@ def _address(view: ClusterHealth) -> Text:
     if leader is not None and not leader.says_config:
         return Text(f"{view.virtual_ip}, not known where: {leader.node} does not say", style="yellow")
     return Text(f"{view.virtual_ip}, nowhere", style="red")
+
+
+def _name(name: NameView) -> Text:
+    """Where the name in DNS points, since when, and what is wrong with it."""
+    told = f"{name.name} -> {', '.join(name.addresses) or 'nothing'}"
+    if name.node is not None:
+        since = f" since {name.since}" if name.since else ""
+        told += f" ({name.node}, epoch {name.epoch}{since})"
+    return Text(f"{told}: {name.problem}" if name.problem else told, style="red" if name.problem else "")
 
 
 def _settings(view: ClusterHealth) -> Text | None:

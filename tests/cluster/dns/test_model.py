@@ -7,7 +7,9 @@ from rppam.cluster.dns.model import Mark, mark_of, why_not
 OWN = Mark("cluster-001", 7, "node1", "0123456789abcdef")
 
 
-@pytest.mark.parametrize("own", [OWN, OWN._replace(epoch=1_764_567_890_123, cluster="a", node="b-2")])
+@pytest.mark.parametrize(
+    "own", [OWN, OWN._replace(epoch=1_764_567_890_123, cluster="a", node="b-2", since_ms=1_772_366_400_000)]
+)
 def test_a_mark_is_read_as_it_was_written(own: Mark) -> None:
     assert mark_of(own.text) == own
     assert len(own.text) < 255, "one string of a TXT record"

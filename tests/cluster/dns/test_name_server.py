@@ -35,6 +35,7 @@ from tests.support.named import KEY, NAME, SECRETS, STRANGER, ZONE, Named, missi
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(bool(missing()), reason=f"needs {missing()}")]
 
 FIRST, SECOND, SIX = map(ip_address, ("10.0.1.11", "10.0.1.12", "fd00::12"))
+NOW_MS = 1_772_366_400_000
 GOOD = TsigKey(KEY, "hmac-sha256", SECRETS[KEY])
 
 
@@ -59,13 +60,15 @@ def keeper(
     def own(epoch: int) -> Mark:
         return Mark("cluster-001", epoch, node, f"boot-{node}")
 
-    return NameKeeper(name_at(named, **changes), lambda: key, own, addresses or (FIRST,), may_act)
+    return NameKeeper(name_at(named, **changes), lambda: key, own, addresses or (FIRST,), may_act, lambda: NOW_MS)
 
 
 async def test_the_leader_replaces_the_addresses_and_nothing_else(server: Named) -> None:
     assert await keeper(server).put(7) == (FIRST,)
     assert server.ask() == ["10.0.1.11"]
-    assert server.ask(f"_rppam.{NAME}", "TXT") == ["rppam1 cluster=cluster-001 epoch=7 node=node1 boot=boot-node1"]
+    assert server.ask(f"_rppam.{NAME}", "TXT") == [
+        f"rppam1 cluster=cluster-001 epoch=7 node=node1 boot=boot-node1 since={NOW_MS}"
+    ]
     assert await keeper(server).put(7) == (), "it is there: nothing is written"
     assert await keeper(server, "node2", SECOND, SIX).put(8) == (SECOND, SIX)
     assert (server.ask(), server.ask(kind="AAAA")) == (["10.0.1.12"], ["fd00::12"])
@@ -238,7 +241,9 @@ async def test_an_answer_without_a_signature_is_not_believed(server: Named) -> N
 
 
 async def test_where_no_address_is_given_loopback_is_not_taken_for_one(server: Named) -> None:
-    one = NameKeeper(name_at(server), lambda: GOOD, lambda epoch: Mark("c", epoch, "n", "b"), (), lambda: True)
+    one = NameKeeper(
+        name_at(server), lambda: GOOD, lambda epoch: Mark("c", epoch, "n", "b"), (), lambda: True, lambda: NOW_MS
+    )
     with pytest.raises(NoOwnAddress, match=r"it is reached from 127\.0\.0\.1"):
         await one.put(7)
 

@@ -66,6 +66,13 @@ def test_the_name_follows_the_leader_and_an_old_one_that_wakes_changes_nothing(
         eventually(lambda: gauge(first) == "1", within_s=10, what="the metric says so")
         (second,) = (node for node in lab.nodes if node is not first)
         assert gauge(second) == "0"
+        told = eventually(partial(the_same_everywhere, lab, first), within_s=20, what="both nodes show it alike")
+        assert (told["name"], told["addresses"], told["problem"]) == (NAME, address_of(lab, first), "")
+        assert told["epoch"] == lab.health(second)["epoch"]
+        screen = prefork.run("status", "--config", second.file).stdout
+        assert f"{NAME} -> {address_of(lab, first)[0]} ({first.name}, epoch {told['epoch']} since {told['since']})" in (
+            " ".join(screen.split())
+        )
         first.stop()
         assert lab_leader(lab, second) is second
         eventually(lambda: server.ask() == address_of(lab, second), within_s=20, what="the name has followed")
@@ -74,10 +81,21 @@ def test_the_name_follows_the_leader_and_an_old_one_that_wakes_changes_nothing(
         lab.wait_until_healthy()
         assert (server.ask(), server.ask(f"_rppam.{NAME}", "TXT")) == (address_of(lab, second), mark)
         assert second.leads()
+        later = eventually(partial(the_same_everywhere, lab, second), within_s=20, what="both show that it followed")
+        assert later["since"] > told["since"]
         second.kill()
         assert lab.wait_for_leader(other_than=second) is first
         eventually(lambda: server.ask() == address_of(lab, first), within_s=20, what="the name has come back")
         assert f"the name {NAME} points here now: {address_of(lab, first)[0]}" in first.log()
+
+
+def the_same_everywhere(lab: Lab, leader: LabNode) -> dict[str, Any]:
+    """What both nodes show of the name, in all answers; empty: not yet the same, or not yet of ``leader``."""
+    shown = [lab.health(node)["dnsName"] for node in lab.nodes]
+    admins = [node.ask("/api/v1/admin/cluster/status", token=lab.token).body["dnsName"] for node in lab.nodes]
+    facts = [{name: value for name, value in one.items() if name != "readAt"} for one in (*shown, *admins)]
+    is_settled = all(one == facts[0] for one in facts) and facts[0]["node"] == leader.name
+    return facts[0] if is_settled else {}
 
 
 def lab_leader(lab: Lab, expected: LabNode) -> LabNode:

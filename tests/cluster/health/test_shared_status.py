@@ -14,6 +14,7 @@ from rppam.cluster.health.model import (
     OTHERS_MAX,
     ClusterSnapshot,
     MemberView,
+    NameView,
     SafetyLevel,
     VoterKind,
     VoteView,
@@ -176,6 +177,14 @@ def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageSt
     page.withdraw(1)
     seen = status.snapshot()
     assert (seen.virtual_ip, seen.virtual_ip_here) == ("10.0.0.9/24", False)
+
+
+def test_nobody_vouches_for_the_name_in_dns_of_a_past_picture(status: PageStatus, page: SharedState) -> None:
+    name = NameView("pam.example.com", ("10.0.1.11",), "node1", 7, "2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z")
+    page.show(Picture(1, NOW_US, to_text(replace(SEEN, dns_name=name))))
+    assert status.snapshot().dns_name == name
+    page.withdraw(1)
+    assert status.snapshot().dns_name == replace(name, problem=RESTARTING)
 
 
 async def test_a_picture_that_is_too_large_is_shown_with_fewer_members_and_says_so(

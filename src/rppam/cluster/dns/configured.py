@@ -14,15 +14,16 @@ from rppam.config.settings import DnsSettings, Settings
 from rppam.kernel.secret import Secret
 
 
-def keeper_of(settings: Settings, boot_id: str, may_act: Callable[[], bool]) -> NameKeeper:
-    """For settings that have a name. ``may_act``: whether leadership is permitted at this moment."""
+def keeper_of(settings: Settings, boot_id: str, may_act: Callable[[], bool], wall_ms: Callable[[], int]) -> NameKeeper:
+    """For settings that have a name. ``may_act``: whether leadership is permitted at this moment. ``wall_ms``: this
+    host's time."""
     dns = settings.dns
 
     def own(epoch: int) -> Mark:
         return Mark(settings.cluster.cluster_id, epoch, settings.node.node_name, boot_id)
 
     name = DnsName(dns.name or "", dns.own_zone, dns.ttl_s, dns.server or "", dns.port)
-    return NameKeeper(name, key_of(dns), own, addresses_of(settings), may_act)
+    return NameKeeper(name, key_of(dns), own, addresses_of(settings), may_act, wall_ms)
 
 
 def addresses_of(settings: Settings) -> tuple[Address, ...]:

@@ -4,7 +4,8 @@ The leader reads what the name server has, writes what differs, and looks again 
 is put right. What fails is told and tried again, first soon, then every half minute. A node that stops leading deletes
 nothing: the name goes on pointing to it until the next leader has written its own (:mod:`rppam.cluster.dns.model` says
 why it cannot be the other way round). A node that does not lead asks now and then for an update that changes nothing,
-so that a wrong key or a missing right is known before it counts.
+so that a wrong key or a missing right is known before it counts; and it reads the name every few seconds, so that each
+node can show where it points (:mod:`rppam.cluster.dns.shown`).
 
 What it does not promise: leadership that waits for the name, or that others see a change at once; they may remember
 the addresses for the time to live.
@@ -21,9 +22,10 @@ from typing import Final
 from rppam.cluster.dns.errors import DnsError, NameServerFailed, NameTaken, NoNameServer, NoOwnAddress
 from rppam.cluster.dns.model import Address, DnsName, Mark, Seen, why_not
 from rppam.cluster.dns.server import NameServer, TsigKey
+from rppam.cluster.dns.shown import view_of
 from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.driver.node_tasks import NodeTask
-from rppam.cluster.health.model import GaugeView
+from rppam.cluster.health.model import GaugeView, NameView
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.kernel.errors import RppamError
 from rppam.kernel.network import LOOKUPS
@@ -38,6 +40,10 @@ AGAIN_S: Final = 0.5
 """After the first failure; twice as long after each further one."""
 AGAIN_S_MAX: Final = 30.0
 TRY_EVERY_S: Final = 60.0
+READ_EVERY_S: Final = 4.0
+"""So often a node that does not lead reads the name, to show it."""
+UNREAD_MAX: Final = 1
+"""So many of these readings in a row may fail before it is told."""
 TRIES: Final = 3
 """So often a round begins anew where somebody else wrote between its reading and its writing."""
 PATIENCE_S: Final = 5.0
@@ -56,18 +62,24 @@ class NameKeeper:
         own: Callable[[int], Mark],
         addresses: tuple[Address, ...],
         may_act: Callable[[], bool],
+        wall_ms: Callable[[], int],
     ) -> None:
         """``key``: as of now. ``own``: the mark for an epoch. ``addresses``: none: the one that the server is reached
-        from. ``may_act``: whether leadership is permitted at this moment."""
+        from. ``may_act``: whether leadership is permitted at this moment. ``wall_ms``: this host's time."""
         self.name = name
+        self.seen: Seen | None = None
+        """What the name server had when it was last read; ``None``: not read yet."""
+        self.read_ms = 0
+        """When that was."""
+        self._wall_ms = wall_ms
         self._key, self._own, self._addresses, self._may_act = key, own, addresses, may_act
 
     async def put(self, epoch: int) -> tuple[Address, ...]:
         """Have the name point here; return the addresses if that was new. Raises DnsError."""
-        mark = self._own(epoch)
+        mark = self._own(epoch)._replace(since_ms=self._wall_ms())
         addresses = await self._own_addresses()
         async with _Limit(self.name), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
-            seen = await server.seen()
+            seen = await self._read(server)
             for _ in range(TRIES):
                 if seen.is_as(self.name, mark, addresses):
                     return ()
@@ -75,17 +87,30 @@ class NameKeeper:
                 if not self._may_act():
                     return ()  # the next round, if there is one, knows more
                 if await server.put(mark, addresses, seen.marks):
+                    self._keep(Seen((mark.text,), addresses, frozenset((self.name.ttl_s,))))
                     return tuple(sorted(addresses, key=str))
-                seen = await server.seen()
+                seen = await self._read(server)
         raise NameTaken(f"{self.name.name}: somebody else writes it again and again. {NameTaken.row.remedy}")
 
     async def try_out(self) -> None:
         """See whether the name server would take an update. Raises DnsError."""
         await self._own_addresses()
         async with _Limit(self.name), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
-            seen = await server.seen()
+            seen = await self._read(server)
             await server.try_out()
         self._allow(seen, self._own(_HIGHEST))
+
+    async def look(self) -> None:
+        """Read what the name server has. Raises DnsError."""
+        async with _Limit(self.name), NameServer(self.name, await asyncio.to_thread(self._key)) as server:
+            await self._read(server)
+
+    async def _read(self, server: NameServer) -> Seen:
+        return self._keep(await server.seen())
+
+    def _keep(self, seen: Seen) -> Seen:
+        self.seen, self.read_ms = seen, self._wall_ms()
+        return seen
 
     def _allow(self, seen: Seen, mark: Mark) -> None:
         foreign = why_not(seen.marks, mark)
@@ -197,23 +222,48 @@ class NameWatch(NodeTask):
         super().__init__("the watch over the name in DNS", WATCH_EVERY_S, self.look, self._numbers)
         self._keeper, self._leading = keeper, leading
         self._found: DnsError | None = None
-        self._tried_at = -TRY_EVERY_S
+        self._tried_at = self._read_at = -TRY_EVERY_S
+        self._unread = 0
 
     async def look(self) -> str:
         """Try it out when it is time; a leader's own task says what it finds. Raises DnsError."""
         now = asyncio.get_running_loop().time()
         if self._leading.leads:
-            self._found, self._tried_at = None, now
+            self._found, self._tried_at, self._unread = None, now, 0
         elif now - self._tried_at >= TRY_EVERY_S:
-            self._tried_at = now
+            self._tried_at = self._read_at = now
             try:
                 await self._keeper.try_out()
-                self._found = None
+                self._found, self._unread = None, 0
             except DnsError as error:
                 self._found = error
+        elif now - self._read_at >= READ_EVERY_S:
+            self._read_at = now
+            await self._read()
         if self._found is not None:
             raise self._found
         return ""
+
+    async def _read(self) -> None:
+        try:
+            await self._keeper.look()
+        except DnsError as error:
+            self._unread += 1
+            if self._unread > UNREAD_MAX:
+                self._found = error
+        else:
+            self._unread = 0
+            if isinstance(self._found, NoNameServer):
+                self._found, self._tried_at = None, -TRY_EVERY_S  # it is back: the next look tries it out
+
+    @property
+    def wrong(self) -> RppamError | str:
+        """What keeps the name from following, or would: as of the part of this node that counts now."""
+        return self._leading.trouble or self.trouble
+
+    def shown(self, leader: str | None) -> NameView:
+        """What health shows of the name; ``leader`` is who leads as this node sees it."""
+        return view_of(self._keeper.name.name, self._keeper.seen, self._keeper.read_ms, self.wrong, leader)
 
     def _numbers(self) -> tuple[GaugeView, ...]:
         return (GaugeView("rppam_dns_name", _MEANING, float(self._leading.is_right)),)

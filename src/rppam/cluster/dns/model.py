@@ -16,6 +16,7 @@ MARK_LABEL: Final = "_rppam"
 _WORD: Final = "rppam1"
 """What a mark begins with: its form, and its version."""
 _FIELDS: Final = ("cluster", "epoch", "node", "boot")
+_DIGITS_MAX: Final = 20
 
 Address = IPv4Address | IPv6Address
 
@@ -49,21 +50,28 @@ class Mark(NamedTuple):
     node: str
     boot: str
     """The boot id of the process: no other leader of this epoch has it."""
+    since_ms: int = 0
+    """When it was written, by the writer's clock, in ms since 1970; 0: not known. For people: it decides nothing."""
 
     @property
     def text(self) -> str:
         """As it stands in DNS."""
-        return f"{_WORD} cluster={self.cluster} epoch={self.epoch} node={self.node} boot={self.boot}"
+        since = f" since={self.since_ms}" if self.since_ms else ""
+        return f"{_WORD} cluster={self.cluster} epoch={self.epoch} node={self.node} boot={self.boot}{since}"
 
 
 def mark_of(text: str) -> Mark | None:
     """The mark that ``text`` is; ``None``: it is none of ours."""
     word, *rest = text.split(" ")
     said = dict(part.split("=", 1) for part in rest if "=" in part)
-    epoch = said.get("epoch", "")
-    if word != _WORD or any(not said.get(name) for name in _FIELDS) or not (epoch.isascii() and epoch.isdecimal()):
+    epoch, since = said.get("epoch", ""), said.get("since", "")
+    if word != _WORD or any(not said.get(name) for name in _FIELDS) or not _is_number(epoch):
         return None
-    return Mark(said["cluster"], int(epoch), said["node"], said["boot"])
+    return Mark(said["cluster"], int(epoch), said["node"], said["boot"], int(since) if _is_number(since) else 0)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def why_not(found: tuple[str, ...], own: Mark) -> str:
@@ -91,4 +99,11 @@ class Seen(NamedTuple):
 
     def is_as(self, name: DnsName, mark: Mark, addresses: frozenset[Address]) -> bool:
         """Return whether nothing is left to write."""
-        return self.marks == (mark.text,) and self.addresses == addresses and self.ttls == {name.ttl_s}
+        found = self.mark
+        is_own = found is not None and found._replace(since_ms=mark.since_ms) == mark
+        return is_own and self.addresses == addresses and self.ttls == {name.ttl_s}
+
+    @property
+    def mark(self) -> Mark | None:
+        """The one mark that stands there; ``None``: there is none, or something else beside it."""
+        return mark_of(self.marks[0]) if len(self.marks) == 1 else None

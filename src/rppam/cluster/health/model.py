@@ -133,6 +133,25 @@ class CertificateView(Value, frozen=True):
     """Whole days; negative once it is over. From 30 on there is a warning."""
 
 
+class NameView(Value, frozen=True):
+    """The name in DNS that follows the leader, as the answering node read it from the name server."""
+
+    schema_name: ClassVar[str] = "DnsNameShape"
+    name: str
+    addresses: tuple[str, ...] = ()
+    """What it points to."""
+    node: str | None = None
+    """The leader that wrote them; null: none did, or not known."""
+    epoch: int | None = None
+    """At which it led."""
+    since: str | None = None
+    """When it wrote them, by its clock; null: not known."""
+    read_at: str | None = None
+    """When the answering node last read this; null: it could not yet."""
+    problem: str = ""
+    """Empty while it points to the leader, and the answering node could write it if it led; else what is wrong."""
+
+
 class NoteView(Value, frozen=True):
     """The operator note."""
 
@@ -243,6 +262,8 @@ class ClusterCommon(DatabaseView, frozen=True, kw_only=True):
     """The address that follows leadership (`cluster.virtualIp`); null where there is none."""
     virtual_ip_here: bool = False
     """Whether it is on the answering node's host."""
+    dns_name: NameView | None = None
+    """The name in DNS that follows the leader (`dns.name`); null where there is none."""
     refused: dict[str, int] = field(name="membersRefused", default_factory=dict)
     """What the answering node refused on its member link since it started, by reason (`foreign`, `forged`, ...)."""
     findings: tuple[Finding, ...] = ()

@@ -108,6 +108,7 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
         votes=(),
         no_leader_reason=why,
         virtual_ip_here=False,
+        dns_name=None if seen.dns_name is None else replace(seen.dns_name, problem=why),
         warnings=(*seen.warnings, why),
     )
 

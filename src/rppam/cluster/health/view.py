@@ -16,7 +16,15 @@ from rppam.cluster.driver.strays import asks_to_join
 from rppam.cluster.health.agreement import Agreement, HeldKeys
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import has_vote, heard_at, other_members
-from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, GaugeView, MemberView, SafetyLevel
+from rppam.cluster.health.model import (
+    CertificateView,
+    ClusterSnapshot,
+    DiskRoom,
+    GaugeView,
+    MemberView,
+    NameView,
+    SafetyLevel,
+)
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.voteless import Voteless
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
@@ -75,6 +83,8 @@ class NodeProbes:
     """How the processes of this node stand with the database."""
     gauges: Callable[[], tuple[GaugeView, ...]] = tuple
     """Numbers of features, for monitoring."""
+    name_in_dns: Callable[[str | None], NameView | None] = lambda _: None
+    """The name that follows the leader, of whom it is told; ``None`` where there is none."""
     master_keys: Callable[[], HeldKeys] = HeldKeys
     """Which master keys of the vault this node has."""
     acknowledge: Callable[[tuple[Finding, ...]], tuple[Finding, ...]] = tuple
@@ -197,6 +207,7 @@ class NodeView:
             refused=dict(sorted(self._link.refused.items())) if self._link else {},
             virtual_ip=facts.virtual_ip or None,
             virtual_ip_here=self._ask.has_address(),
+            dns_name=self._ask.name_in_dns(leader[0] if leader else None),
             database_connected=database.is_connected,
             database_reason=database.reason,
             database_latency_ms=database.latency_ms,
