@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from rppam.app.config_cli import command
+from rppam.cluster.admin.errors import SettingUnfit
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.config.errors import ConfigValueError
 from rppam.http.bounds import ApiLimits
@@ -238,6 +239,17 @@ async def test_all_or_none_puts_back_what_was_changed_when_a_later_change_is_ref
     assert "Put back: security/sessions" in result.stderr
     assert (await pair.value()) == ('"2"', {"idleMinutes": 30, "absoluteHours": 12})
     assert "security/sessions: not changed" in result.stdout
+
+
+async def test_all_or_none_does_not_begin_where_a_node_could_not_go_by_it(pair: Pair, tmp_path: Path) -> None:
+    pair.standby.orders.failure = SettingUnfit("node1: recordings/store: folder: expected a folder, found none")
+    wanted = {SESSIONS: {"idleMinutes": 15}, "recordings/store": {"store": "dir", "folder": str(tmp_path)}}
+    result = await pair.typed("--yes", "--all-or-none", settings=wanted)
+    assert result.return_value == 1, result.output
+    assert "not begun, as not every node could go by it: node1: recordings/store: folder" in result.stderr
+    asked = ("try_settings", {"recordings/store": wanted["recordings/store"]}, "admin")
+    assert pair.standby.orders.asked == [asked], "what no host decides is not tried"
+    assert (await pair.value())[0] == (await pair.value("recordings/store"))[0] == '"0"'
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,9 @@ class Obedient:
         self._note("fencing_token", purpose, by)
         return self.lends
 
+    async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
+        return self._note("try_settings", dict(values), by)
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return self._note("force_forget", list(members), by, *([list(back)] if back else []))
 

@@ -71,6 +71,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Denied, Seats, may_join, warning_of
 from rppam.manager.metrics import MetricsAccess
 from rppam.process.notify import Notifier, notifier
+from rppam.settings.trial import why_unfit
 
 ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
 """Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
@@ -191,7 +192,7 @@ def deciding_of(
     ways = (*((redis.held.hold,) if redis and redis.held else ()), *((link.hold,) if link else ()))
     faults = NodeFaults(clock, halt=halt, hold=ways)
     peers = (lambda: link.peers) if link else dict
-    administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults)
+    administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults, unfit=why_unfit)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot, control.link_orders or {}))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside.tasks)
 

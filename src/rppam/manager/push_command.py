@@ -2,8 +2,8 @@
 
 Without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is sent to the
 leader, if that is a node that was named, and only if it has not changed since it was compared. Each setting is a change
-of its own, and those that were made are listed when a later one is refused; with ``--all-or-none`` they are put back
-then, and also when a node does not obey them in time.
+of its own, and those that were made are listed when a later one is refused; with ``--all-or-none`` each node first
+tries what depends on its host, and all are put back when one is refused or a node does not obey in time.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ OBEYED_S: Final = 15.0
     "--all-or-none",
     is_flag=True,
     help="Put back what was changed, should one change be refused or a node not obey in time. Begins only where every "
-    "node is healthy and of one release, so that each takes the same.",
+    "node is healthy, of one release, and has tried the values on its own host.",
 )
 @nodes_option
 @target_options("a token of pam_admin", config=False)
@@ -157,6 +157,7 @@ async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, ma
         return
     if whole:
         _check_alike(await orders.look())
+        await _tried(orders, {one.setting.name: one.value for one in wanted if one.setting.name in outcome.differing})
     try:
         for wish in wanted:
             name = wish.setting.name
@@ -185,6 +186,17 @@ def _check_alike(view: "ClusterHealth") -> None:
             f"not begun, as nodes of several releases may take different values: {found}. Bring all to one first",
             Exit.NO,
         )
+
+
+async def _tried(orders: "Orders", values: Mapping[str, object]) -> None:
+    """Have each node try the values before any goes by them. Raises OrderError."""
+    from rppam.manager.orders_command import OrderError
+
+    answer: Any = await orders.ask_for(f"{PATH}/trial", {"settings": dict(values)}) if values else {}
+    found = answer.get("nodes") if isinstance(answer, Mapping) else None
+    nodes = [one for one in (found or []) if isinstance(one, Mapping)]
+    if unfit := [str(one.get("said")) for one in nodes if one.get("told") is not True]:
+        raise OrderError(f"not begun, as not every node could go by it: {'; '.join(unfit)}", Exit.NO)
 
 
 async def _obeyed(orders: "Orders") -> None:

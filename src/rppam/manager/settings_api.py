@@ -14,19 +14,26 @@ from pydantic import Field
 from rppam.access.accounts.model import AccountRole
 from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
+from rppam.cluster.admin.ports import Administration
+from rppam.foundation import Foundation
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
+from rppam.http.errors import RequestError
 from rppam.http.revisions import Expected, tag_of, unchanged
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.limits.policy import LIMITS
-from rppam.manager.forwarding import leadership_of
+from rppam.manager.forwarding import hand_on_to_all, leadership_of
+from rppam.manager.schemas import NodeTold
 from rppam.settings.model import Setting
 from rppam.settings.registry import SECURITY, find_setting
 from rppam.settings.service import PastRevision, SettingChanges, Shown
+from rppam.settings.trial import to_try
 
 SETTINGS_PATH: Final = "/api/v1/settings"
+TRIAL_PATH: Final = SETTINGS_PATH + "/trial"
+_NO_CONTROL: Final = "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)"
 ONE: Final = SETTINGS_PATH + "/{area}/{name}"
 REVISION_MAX = 2**53
 PAGE: Final = 20
@@ -109,6 +116,20 @@ class RollbackRequest(Shape):
     """Its value becomes a new revision. 0 is the default."""
 
 
+class TrialRequest(Shape):
+    """Values to be tried."""
+
+    settings: Annotated[dict[str, dict[str, Any]], Field(max_length=100)]
+    """By the names of the settings, each whole: what is left out has its default."""
+
+
+class SettingTrial(Shape):
+    """What each node said."""
+
+    nodes: list[NodeTold]
+    """`told`: it could go by the values. Empty where no value depends on a host."""
+
+
 async def _setting(area: Word, name: Word) -> Setting[Any]:
     return find_setting(f"{area}/{name}")
 
@@ -132,6 +153,26 @@ _WRITES: Final = [Depends(_writable)]
 async def list_settings(services: Here) -> SettingList:
     """Each with its value, its default, who made it so, and the revision in force in the answering process."""
     return SettingList(settings=[_setting_shape(shown) for shown in await services.get(SettingChanges).show_all()])
+
+
+@settings.post(TRIAL_PATH, summary="Try values on every node", response_model=SettingTrial)
+@declare(_MAY, {**BODY, 503: _NO_CONTROL})
+async def try_settings(body: TrialRequest, request: Request, caller: Caller, services: Here) -> SettingTrial:
+    """Whether every node could go by these values: what names something of a host, such as a folder, is tried on each.
+    Nothing is changed. A node that is not reached cannot say so, and is listed."""
+    for name, value in body.settings.items():
+        find_setting(name).read(value)
+    values = to_try(body.settings)
+    if not values:
+        return SettingTrial(nodes=[])
+    own = services.get(Foundation).node
+    try:
+        said = await services.get(Administration).try_settings(values, caller.subject)
+        first = NodeTold(node=own, told=True, said=said, code=None)
+    except RequestError as error:
+        first = NodeTold(node=own, told=False, said=str(error), code=error.row.code)
+    others = await hand_on_to_all(request, services, "try_settings", values=values, by=caller.subject)
+    return SettingTrial(nodes=[first, *others])
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])

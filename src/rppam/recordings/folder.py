@@ -13,6 +13,7 @@ import os
 import shutil
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,10 @@ class Folder:
         """Have a place for the parts of a recording. Raises :class:`RecordingStoreFailed`."""
         await self._soon(lambda: self._made(ident))
 
+    async def try_out(self) -> None:
+        """See whether something could be written; nothing stays. Raises :class:`RecordingStoreFailed`."""
+        await self._soon(self._tried)
+
     async def put(self, ident: str, generation: int, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Chunks that lie in the folder from then on, with their places. Raises :class:`RecordingStoreFailed`."""
         return await self._soon(lambda: self._written(ident, generation, chunks))
@@ -78,9 +83,19 @@ class Folder:
         except OSError as error:
             raise RecordingStoreFailed(f"the folder {self.path}: {error.strerror or error}") from None
 
-    def _made(self, ident: str) -> None:
+    def _tried(self) -> None:
+        self._check_there()
+        with tempfile.TemporaryFile(dir=self.path, prefix=".rppam-trial-") as file:
+            file.write(b"trial")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _check_there(self) -> None:
         if not self.path.is_dir():
             raise RecordingStoreFailed(f"the folder {self.path} is not there: is the share mounted on this node?")
+
+    def _made(self, ident: str) -> None:
+        self._check_there()
         (self.path / ident).mkdir(mode=0o700, exist_ok=True)
         _forced(self.path)
 
@@ -109,8 +124,7 @@ class Folder:
         return placed
 
     def _removed(self, ident: str) -> None:
-        if not self.path.is_dir():
-            raise RecordingStoreFailed(f"the folder {self.path} is not there: is the share mounted on this node?")
+        self._check_there()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path / ident)
 

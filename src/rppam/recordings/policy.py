@@ -4,6 +4,7 @@ A recording stays where it began. How long it is kept follows what the setting a
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from rppam.config.kinds import Choice, Text, Texts, Whole
@@ -37,6 +38,20 @@ def _together(value: StorePolicy) -> Sequence[FieldFlaw]:
     return ()
 
 
+async def _tried(value: StorePolicy) -> Sequence[str]:
+    """Whether this host has the folder, and may write there."""
+    if value.store != DIR:
+        return ()
+    from rppam.recordings.errors import RecordingStoreFailed  # noqa: PLC0415
+    from rppam.recordings.folder import Folder  # noqa: PLC0415 - it knows this module
+
+    try:
+        await Folder(Path(value.folder)).try_out()
+    except RecordingStoreFailed as error:
+        return [f"folder: expected a folder of every node that rppam may write to, found: {error}"]
+    return ()
+
+
 STORE: Final = setting(
     "recordings/store",
     "Where recordings lie",
@@ -52,6 +67,7 @@ STORE: Final = setting(
         "region": Text("a region", "[a-z0-9-]{1,40}", "Write a region such as eu-central-1."),
     },
     _together,
+    _tried,
 )
 
 

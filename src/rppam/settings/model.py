@@ -8,7 +8,7 @@ named at once, each with what was expected, what was found and the fix. A field 
 What it does not decide: where a setting is kept, who may set it. No setting holds a secret.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -40,6 +40,9 @@ class Setting(Generic[T]):
     """The whole object, each field named."""
     expected: Mapping[str, str] = field(default_factory=dict)
     """What each field may be, in words, for the reference."""
+    trial: "Callable[[T], Awaitable[Sequence[str]]] | None" = None
+    """What of a value cannot work on this host, each a sentence that names expected, found and fix; ``None``: a value
+    that can be read works on every host."""
 
 
 class InForce(NamedTuple, Generic[T]):
@@ -75,10 +78,11 @@ def setting(
     default: T,
     fields: Mapping[str, Kind],
     rule: Callable[[T], Sequence[FieldFlaw]] = _no_rule,
+    trial: Callable[[T], Awaitable[Sequence[str]]] | None = None,
 ) -> Setting[T]:
     """A setting whose JSON has these ``fields``; ``default`` is a named tuple with the same names in snake_case.
 
-    ``rule`` finds what is wrong between fields that are each in order.
+    ``rule`` finds what is wrong between fields that are each in order; ``trial``: see :class:`Setting`.
     """
     names = {field: to_snake(field) for field in fields}
     make: Callable[..., T] = type(default)
@@ -93,7 +97,7 @@ def setting(
     def write(value: T) -> dict[str, object]:
         return {field: getattr(value, python) for field, python in names.items()}
 
-    return Setting(name, title, default, read, write, {field: kind.expected for field, kind in fields.items()})
+    return Setting(name, title, default, read, write, {field: kind.expected for field, kind in fields.items()}, trial)
 
 
 def _read(found: Mapping[str, object], fields: Mapping[str, Kind]) -> dict[str, Any]:

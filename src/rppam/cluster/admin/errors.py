@@ -139,6 +139,12 @@ class FaultImpossible(AdministrationError, code="RPPAM-5217"):
     fix = "Choose another --method; 'detail' says what is in the way."
 
 
+class SettingUnfit(AdministrationError, code="RPPAM-5218"):
+    """A value of a setting would not work on this node, so no node goes by it."""
+
+    fix = "'detail' says which node lacks what; give every node the same, or choose a value that all can use."
+
+
 class TooManyOrders(
     AdministrationError, code="RPPAM-5321", fault=Fault.PEER, retry=Retry.SLOWLY, status=503, level="warning"
 ):

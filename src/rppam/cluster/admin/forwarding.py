@@ -34,7 +34,9 @@ NAME_CHARS_MAX: Final = 300
 """Of a sentence that goes back, and of names and addresses with it: in JSON each may be six times as long."""
 REPORT: Final = "report"
 HAND_ON: Final = "hand_on"
-_ORDERS: Final = frozenset({"switch_over", "set_maintenance", "pause", "forget", "fail", "fencing_token"})
+_ORDERS: Final = frozenset(
+    {"switch_over", "set_maintenance", "pause", "forget", "fail", "fencing_token", "try_settings"}
+)
 """Others are for the node that was asked, by their nature."""
 _WORD_CHARS: Final = 100
 

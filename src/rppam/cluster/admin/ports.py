@@ -45,6 +45,10 @@ class Administration(Protocol):
         """
         ...
 
+    async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
+        """This node sees whether it could go by ``values``, by the names of their settings; it changes nothing."""
+        ...
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority.
 

@@ -72,6 +72,8 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
             return await administration.fail(fault, seconds, by)
         case "fencing_token", {"purpose": str(purpose), "by": str(by)}:
             return await administration.fencing_token(purpose, by)
+        case "try_settings", {"values": {**values}, "by": str(by)}:
+            return await administration.try_settings(values, by)
         case "force_forget", {"members": [*members], "by": str(by), "back": [*back]} if all(
             isinstance(one, str) for one in (*members, *back)
         ):
@@ -103,6 +105,9 @@ class CalledAdministration:
 
     async def fencing_token(self, purpose: str, by: str) -> str:
         return said_of(await self._call("fencing_token", {"purpose": purpose, "by": by}))
+
+    async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
+        return said_of(await self._call("try_settings", {"values": dict(values), "by": by}))
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return said_of(await self._call("force_forget", {"members": list(members), "by": by, "back": list(back)}))

@@ -7,7 +7,7 @@ Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rppam.cluster.admin.errors import (
     CannotFollow,
@@ -19,6 +19,7 @@ from rppam.cluster.admin.errors import (
     NobodyToFollow,
     NotStatedOff,
     OrdersUnwritable,
+    SettingUnfit,
 )
 from rppam.cluster.admin.faults import NodeFaults
 from rppam.cluster.admin.followers import check_disks, unknown, why_nobody, why_not
@@ -60,9 +61,10 @@ class NodeAdministration:
         peers: Callable[[], Mapping[str, PeerState]] = dict,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         faults: NodeFaults | None = None,
+        unfit: Callable[[Mapping[str, Any]], Awaitable[str]] | None = None,
     ) -> None:
         """``feed`` carries out what the core decides; ``peers`` is what the member link sees; ``faults``: for tests of
-        failover, ``None`` where none can be made."""
+        failover, ``None`` where none can be made; ``unfit``: why values of settings would not work on this host."""
         self._core = core
         self._feed = feed
         self._clock = clock
@@ -70,6 +72,7 @@ class NodeAdministration:
         self._peers = peers
         self._sleep = sleep
         self._faults = faults or NodeFaults(clock)
+        self._unfit = unfit
 
     # ---- orders -----------------------------------------------------------------------------------------------------
 
@@ -98,6 +101,13 @@ class NodeAdministration:
         successor = to or ("" if not self._core.status().members_vote else able[0])
         self._feed(self._core.step(HandOver(successor, f"{by} ordered a switchover"), now))
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
+
+    async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
+        why = "" if self._unfit is None else await self._unfit(values)
+        audit.info("%s has %s try settings: %s", person(by), self._node, why or "they would work")
+        if why:
+            raise SettingUnfit(f"{self._node}: {why}")
+        return f"{self._node} could go by these settings"
 
     async def set_maintenance(self, on: bool, by: str) -> str:
         orders = self._core.orders
