@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rppam.gateway.policy import ACCESS, AccessPolicy
-from rppam.gateway.ssh.proxy_protocol import (
+from rppam.kernel.proxy_protocol import (
     MORE_BYTES_MAX,
     SIGNATURE,
     Balancers,

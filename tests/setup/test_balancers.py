@@ -93,7 +93,14 @@ def test_the_programs_themselves_take_every_kind_of_file(tmp_path: Path) -> None
     key.write_bytes(shown.key_pem())
     tls: dict[str, Any] = {"certificate": pem, "key": key, "authority": authority.path, "tls_name": "pam.example.com"}
     for number, wished in enumerate(
-        (wishes(), wishes(leader_alone=True), wishes(SECURE, **tls), wishes(SECURE, **tls | {"tls_name": ""}))
+        (
+            wishes(),
+            wishes(proxy=True),
+            wishes(SECURE, **tls, proxy=True),
+            wishes(leader_alone=True),
+            wishes(SECURE, **tls),
+            wishes(SECURE, **tls | {"tls_name": ""}),
+        )
     ):
         file = tmp_path / f"haproxy-{number}.cfg"
         file.write_text(haproxy(wished))
@@ -134,11 +141,14 @@ def nginx_file(folder: Path, text: str) -> Path:
 
 
 @contextmanager
-def balancer(kind: str, folder: Path, lab: Lab, *words: str) -> Iterator[int]:
-    """The real one in front of the lab, made by the command; its port."""
+def balancer(kind: str, folder: Path, lab: Lab, *words: str, own: str = "", works: bool = True) -> Iterator[int]:
+    """The real one in front of the lab, made by the command; its port. ``own``: where it comes from; ``works``: whether
+    it is to reach the nodes."""
     port, file = free_port(), folder / kind
     nodes = [word for one in lab.nodes for word in ("--node", f"{one.name}=http://{HOST}:{one.port}")]
     rppam("lb", kind, *nodes, "--listen", f"{HOST}:{port}", "--out", str(file), *words)
+    if own:
+        file.write_text(file.read_text().replace("backend nodes\n", f"backend nodes\n    source {own}\n"))
     if kind == "haproxy":
         command = [program(kind), "-db", "-f", str(file)]
     else:
@@ -146,7 +156,7 @@ def balancer(kind: str, folder: Path, lab: Lab, *words: str) -> Iterator[int]:
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        until(lambda: ask(port, lab.token)[0] == 200, 15)
+        until(lambda: not works or ask(port, lab.token)[0] == 200, 15)
         yield port
     finally:
         process.terminate()
@@ -240,6 +250,33 @@ def test_a_switchover_and_a_stop_fail_no_request(kind: str, lab: Lab, tmp_path: 
         assert login_from("127.0.0.5", port) == 401
         until(lambda: "127.0.0.5" in ask(port, lab.token, "/api/v1/audit/events?action=login.fail")[1], 10)
         assert "192.0.2." not in ask(port, lab.token, "/api/v1/audit/events?action=login.fail")[1]
+
+
+@pytest.mark.integration
+@pytest.mark.server
+@pytest.mark.slow
+def test_behind_haproxy_the_proxy_protocol_names_the_caller_and_without_it_the_nodes_refuse(tmp_path: Path) -> None:
+    """The balancer has an address of its own, so that this host's other callers are none."""
+    need(REDIS_8)
+    with Server(REDIS_8) as redis, Lab(tmp_path / "lab", redis.port, nodes=2, times=CALM) as lab:
+        for node in lab.nodes:
+            node.config["api"] |= {"trustedProxies": ["127.0.0.9"], "forwardedHeader": "PROXY"}
+        lab.start()
+        with balancer("haproxy", tmp_path, lab, "--proxy-protocol", own="127.0.0.9") as port:
+            with Traffic(port, lab.token) as traffic:
+                time.sleep(1)
+                assert rppam("cluster", "switchover", "--config", str(lab.nodes[0].file)).returncode == 0
+                time.sleep(2)
+            assert sum(traffic.seen.values()) > 100
+            assert traffic.failed == {}
+            assert login_from("127.0.0.5", port) == 401
+            until(lambda: "127.0.0.5" in ask(port, lab.token, "/api/v1/audit/events?action=login.fail")[1], 10)
+            told = ask(port, lab.token, "/api/v1/audit/events?action=login.fail")[1]
+            assert not [one for one in ("192.0.2.", "127.0.0.9") if one in told]
+        (tmp_path / "without").mkdir()
+        with balancer("haproxy", tmp_path / "without", lab, own="127.0.0.9", works=False) as port:
+            until(lambda: "a connection from 127.0.0.9 is refused: 'api.trustedProxies'" in lab.logs(), 15)
+            assert ask(port, lab.token)[0] == 503
 
 
 def login_from(address: str, port: int) -> int:

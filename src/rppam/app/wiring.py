@@ -66,6 +66,7 @@ from rppam.http.server import ApiServer
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.fence import OnOutranked, unheard
+from rppam.kernel.proxy_protocol import PROXY
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Denied, Seats, may_join, warning_of
@@ -274,20 +275,21 @@ def api_server(
         (Seats, Seats(known.licence, clock)),
     )
     services = offered(base, given)
+    introduced = settings.api.trusted_proxies if settings.api.forwarded_header == PROXY else ()
     footing = BackendAvailability(shared.redis.link if shared.redis else None, people.database, clock)
     app = build_app(
         ApiParts(
             services=services,
             limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
             has_footing=footing.holds,
-            trusted_proxies=settings.api.trusted_proxies,
+            trusted_proxies=() if introduced else settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
             metrics_access=MetricsAccess(settings.api.metrics_access, settings.api.metrics_token),
         )
     )
     tls = ServedCertificate.of(settings.api, clock)
     look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
-    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
+    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look, balancers=introduced)
 
 
 def _tokens(known: BootContext, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:

@@ -42,6 +42,7 @@ from rppam.config.kinds import (
     Whole,
 )
 from rppam.config.options import ConnectionOptions
+from rppam.kernel.proxy_protocol import PROXY
 from rppam.kernel.secret import Secret
 
 _MINUTE_MS: Final = 60_000
@@ -110,6 +111,7 @@ _Port = Annotated[int, _whole("a port", 1, 65_535)]
 _Ms = Annotated[int, _ms()]
 _OptionalMs = Annotated[int | None, _ms()]
 _File = Annotated[Path, FilePath("a path")]
+_CALLERS: Final = ("X-Forwarded-For", "Forwarded", PROXY)
 _OptionalFile = Annotated[Path | None, FilePath("a path")]
 _Folder = Annotated[Path, FilePath("the path of a folder")]
 _Host = Annotated[str, HostName("an IP address or a host name")]
@@ -308,9 +310,10 @@ class ApiSettings(Section):
     trusted_proxies: Annotated[tuple[str, ...], Networks("a list of IP addresses and networks")] = _key(
         (), "Load balancers in front of this API. From these alone the caller's address is taken from forwardedHeader."
     )
-    forwarded_header: Annotated[str, Choice("X-Forwarded-For or Forwarded", ("X-Forwarded-For", "Forwarded"))] = _key(
+    forwarded_header: Annotated[str, Choice("X-Forwarded-For, Forwarded or PROXY", _CALLERS)] = _key(
         "X-Forwarded-For",
-        "The header in which the trusted proxies name the caller. They must set it themselves, or append to it.",
+        "The header in which the trusted proxies name the caller. They must set it themselves, or append to it. PROXY: "
+        "their connections have to begin with the PROXY protocol, version 2, and no header counts.",
     )
     metrics_access: Annotated[str, Choice("open, token or local", ("open", "token", "local"))] = _key(
         "open",

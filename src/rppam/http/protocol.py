@@ -57,6 +57,8 @@ class Wire(H11Protocol):
         # For streams: whoever takes nothing of what is sent is cut off, whatever lies in the buffer.
         self.app_state = {**self.app_state, "hang_up": self.hang_up}
         self._header_deadline: asyncio.TimerHandle | None = None
+        self.named: tuple[str, int] | None = None
+        """The caller, where a balancer has named it; ``None``: it is the peer."""
         self._address = ""
         self._is_upgraded = False
         self._has_begun = False
@@ -64,6 +66,7 @@ class Wire(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has come."""
         super().connection_made(transport)
+        self.client = self.named or self.client
         self._arm()
         self._address = RequestSlots.address_of(self.client)
         self.crowd.come(self, self._address)

@@ -15,10 +15,13 @@ from fastapi import FastAPI
 from uvicorn import Config, Server
 
 from rppam.http.bounds import ApiLimits
-from rppam.http.protocol import wire_with
+from rppam.http.introduced import Client, Introductions, log
+from rppam.http.protocol import Wire, wire_with
+from rppam.http.refusal_log import RefusalLog
 from rppam.http.route_index import RouteIndex
 from rppam.http.serving_errors import ListenError
 from rppam.http.streams import Streams
+from rppam.kernel.proxy_protocol import Balancers
 
 BACKLOG: Final = 512
 PORT_MAX: Final = 65_535
@@ -52,10 +55,12 @@ class ApiServer:
         limits: ApiLimits | None = None,
         tls: ServerTls | None = None,
         look: Callable[[], Awaitable[None]] | None = None,
+        balancers: Sequence[str] = (),
     ) -> None:
         """``host`` is an address or a name; ``port`` 0 picks a free one. Without ``tls`` it is plain HTTP.
 
         ``look`` is awaited at the start and every second: for files that may have changed. It never raises.
+        ``balancers``: networks whose connections begin with the PROXY protocol.
         """
         limits = limits or ApiLimits()
         self.app: Final = app
@@ -82,7 +87,7 @@ class ApiServer:
             timeout_keep_alive=max(1, limits.keep_alive_ms // 1000),
             backlog=BACKLOG,
         )
-        self._server = _Embedded(self._config, tls, look)
+        self._server = _Embedded(self._config, tls, look, Balancers(balancers) if balancers else None)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -141,9 +146,15 @@ def _socket_protocol() -> type[asyncio.Protocol]:
 class _Embedded(Server):
     """uvicorn's server as a guest in our loop."""
 
-    def __init__(self, config: Config, tls: ServerTls | None, look: Callable[[], Awaitable[None]] | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tls: ServerTls | None,
+        look: Callable[[], Awaitable[None]] | None,
+        balancers: Balancers | None,
+    ) -> None:
         super().__init__(config)
-        self._tls, self._look = tls, look
+        self._tls, self._look, self._balancers = tls, look, balancers
         self.ready: Final = asyncio.Event()
         self._leaving: Final = asyncio.Event()
 
@@ -159,26 +170,44 @@ class _Embedded(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As the server's own, with our TLS and a bound on its handshake, and tell when it is done."""
-        if self._tls is None:
+        if self._balancers is not None:
+            await self._startup_introduced(sockets or [], self._balancers)
+        elif self._tls is None:
             await super().startup(sockets)
         else:
             await self._startup_tls(sockets or [], self._tls)
         self.ready.set()
 
+    def _connection(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+    async def _startup_introduced(self, sockets: list[socket.socket], balancers: Balancers) -> None:
+        await self.lifespan.startup()
+        tls = None if self._tls is None else self._tls.context
+
+        def connection(client: Client | None) -> asyncio.Protocol:
+            made = self._connection()
+            if client is not None and isinstance(made, Wire):
+                made.named = client
+            return made
+
+        refusals = RefusalLog(log)
+        self.servers = [
+            Introductions(plug, connection, balancers, tls, HANDSHAKE_S, refusals)  # type: ignore[misc]
+            for plug in sockets
+        ]
+        self.started = True
+
     async def _startup_tls(self, sockets: list[socket.socket], tls: ServerTls) -> None:
         await self.lifespan.startup()
         config = self.config
-
-        def connection() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            return made
-
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                connection, sock=plug, ssl=tls.context, backlog=config.backlog, ssl_handshake_timeout=HANDSHAKE_S
+                self._connection, sock=plug, ssl=tls.context, backlog=config.backlog, ssl_handshake_timeout=HANDSHAKE_S
             )
             for plug in sockets
         ]

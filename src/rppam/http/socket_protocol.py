@@ -1,5 +1,6 @@
 """A connection that became a WebSocket: uvicorn's protocol, counted among the connections as before."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -13,6 +14,12 @@ class SocketWire(WebSocketsSansIOProtocol):
 
     _crowd: "ConnectionLimiter | None" = None
     _address = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is read; the caller is the one that the handshake's connection knew."""
+        super().connection_made(transport)
+        before = transport.get_protocol() if isinstance(transport, asyncio.Transport) else None
+        self.client = getattr(before, "named", None) or self.client
 
     def join(self, crowd: "ConnectionLimiter", address: str) -> None:
         """Be counted from now on."""

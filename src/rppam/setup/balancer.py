@@ -48,6 +48,8 @@ class Wishes(NamedTuple):
     tls_name: str
     """The name that the certificate of every node carries; empty: each its own."""
     leader_alone: bool
+    proxy: bool = False
+    """The caller's address goes by the PROXY protocol, version 2, and no header."""
 
 
 def nodes_of(texts: Sequence[str]) -> tuple[Node, ...]:
@@ -83,12 +85,15 @@ def haproxy(wishes: Wishes) -> str:
     secure = wishes.certificate is not None
     listen = f"{wishes.listen} ssl crt {wishes.certificate} alpn http/1.1" if secure else wishes.listen
     check, checked = (LEADER, "only the leader") if wishes.leader_alone else (READY, "every node but one that drains")
-    lines = [f"    server {one.name} {_shown(one)} check{_trusted(one, wishes)}" for one in wishes.nodes]
+    introduced = " send-proxy-v2 check-send-proxy" if wishes.proxy else ""
+    lines = [f"    server {one.name} {_shown(one)} check{introduced}{_trusted(one, wishes)}" for one in wishes.nodes]
     return filled(
         "haproxy.cfg",
         {
             "listen": listen,
             "secure": secure,
+            "proxy": wishes.proxy,
+            "header": not wishes.proxy,
             "check": check,
             "checked": f"200 from {checked}",
             "name": wishes.tls_name or "rppam",

@@ -47,6 +47,13 @@ def command() -> None:
     "--certificate /etc/haproxy/rppam.pem --ca /etc/haproxy/rppam-ca.pem",
 )
 @_shared
+@click.option(
+    "--proxy-protocol",
+    "proxy",
+    is_flag=True,
+    help="Name the caller by the PROXY protocol, version 2, in front of each connection, and not by a header. "
+    "Every node needs api.forwardedHeader PROXY.",
+)
 def haproxy(*, out: Path | None, force: bool, nodes: tuple[str, ...], **wished: Any) -> None:
     """For HAProxy: asks each node every second, passes over one that drains before it is gone."""
     from rppam.setup import balancer

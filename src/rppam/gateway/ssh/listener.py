@@ -2,7 +2,7 @@
 
 At most :data:`WAITING_MAX` connections may be unauthenticated at a time in one process, :data:`PER_ADDRESS_MAX` of them
 from one address; the others are closed at once. Who has not logged in within the time is cut. Behind a trusted balancer
-the address is the one that it names (:mod:`~rppam.gateway.ssh.proxy_protocol`).
+the address is the one that it names (:mod:`~rppam.kernel.proxy_protocol`).
 """
 
 import asyncio
@@ -18,9 +18,9 @@ import asyncssh
 
 from rppam.gateway.ssh.algorithms import CIPHERS, LOGIN_S, SIGNATURES, common
 from rppam.gateway.ssh.gate import Gate
-from rppam.gateway.ssh.proxy_protocol import Balancers, ProxyHeaderError, client_of
 from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.clock import Clock
+from rppam.kernel.proxy_protocol import Balancers, ProxyHeaderError, client_of
 
 log: Final = logging.getLogger("rppam.gateway")
 

@@ -27,13 +27,13 @@ from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.listener import Listener
 from rppam.gateway.ssh.login import GatewayLogin
-from rppam.gateway.ssh.proxy_protocol import Balancers
 from rppam.gateway.ssh.reaper import Reaper
 from rppam.gateway.ssh.second_person import Watch
 from rppam.gateway.ssh.terminals import Terminals
 from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.user_keys_store import SqlUserKeys
+from rppam.kernel.proxy_protocol import Balancers
 from rppam.kernel.secret import Secret
 from rppam.kernel.services import Services
 

@@ -1,9 +1,9 @@
-"""Whose connection it is behind a load balancer: the PROXY protocol, version 2, in front of what SSH says.
+"""Whose connection it is behind a load balancer: the PROXY protocol, version 2, in front of SSH, TLS or HTTP.
 
 Decides the address that log, limits, lockouts, the register and the ledger speak of. It is read from trusted balancers
 alone, and from them it has to come: a balancer that sends none would have everybody come from one address. From anybody
-else the same bytes are no SSH. What it does not promise: that the address is right where the balancer takes its word
-from somebody else.
+else the same bytes are neither SSH nor HTTP. What it does not promise: that the address is right where the balancer
+takes its word from somebody else.
 
 Source: The PROXY protocol, versions 1 and 2, section 2.2 (haproxy.org).
 """
@@ -17,6 +17,8 @@ from typing import Final
 
 from rppam.kernel.network import unmapped
 
+PROXY: Final = "PROXY"
+"""What a config calls it, where it could be a header of HTTP as well."""
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 HEAD_BYTES: Final = 16
 MORE_BYTES_MAX: Final = 536
