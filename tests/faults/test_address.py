@@ -100,19 +100,20 @@ def test_a_neighbour_finds_it_where_it_is_now_although_it_remembers_where_it_was
     assert who_answers(client, address) == "two"
 
 
-def test_another_host_that_has_it_is_found_before_it_is_claimed(net: Net) -> None:
+@pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
+def test_another_host_that_has_it_is_found_before_it_is_claimed(net: Net, text: str) -> None:
     one, two = net.hosts["one"], net.hosts["two"]
-    holder = LinuxAddress(virtual_address(f"{SHARED}/24", ""))
+    holder = LinuxAddress(virtual_address(text, ""))
     with two.inside():
         begun = time.monotonic()
         assert holder.claimed_by() == ""
         assert time.monotonic() - begun < 1
-    take(one, 60)
+    take(one, 60, text)
     with two.inside():
         assert holder.claimed_by() == hardware_address(one)
     with one.inside():
         assert holder.claimed_by() == "", "its own is nobody else's"
-    drop(one)
+    drop(one, text)
     with two.inside():
         assert holder.claimed_by() == ""
 
@@ -167,7 +168,8 @@ def test_an_interface_that_is_not_there_is_named(net: Net) -> None:
 class Holders:
     """Who has the address, looked at again and again from outside the nodes."""
 
-    def __init__(self, lab: FaultLab) -> None:
+    def __init__(self, lab: FaultLab, address: str = SHARED) -> None:
+        self._address = address
         self._hosts = [node.host for node in lab.nodes]
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -183,7 +185,7 @@ class Holders:
 
     def _look(self) -> None:
         while not self._over.wait(0.005):
-            found = frozenset(host.name for host in self._hosts if has(host))
+            found = frozenset(host.name for host in self._hosts if has(host, self._address))
             self.looks.append((time.monotonic(), found))
 
     def twice(self) -> list[tuple[float, frozenset[str]]]:
@@ -192,8 +194,8 @@ class Holders:
         return [(at, one & two) for (at, one), (_, two) in pairs if len(one & two) > 1]
 
 
-def only(lab: FaultLab, node: FaultNode) -> bool:
-    return [one.name for one in lab.nodes if has(one.host)] == [node.name]
+def only(lab: FaultLab, node: FaultNode, address: str = SHARED) -> bool:
+    return [one.name for one in lab.nodes if has(one.host, address)] == [node.name]
 
 
 @pytest.mark.server
@@ -232,6 +234,61 @@ def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path:
             node.term()
             node.wait()
         assert not any(has(node.host) for node in lab.nodes)
+
+
+@pytest.mark.server
+@pytest.mark.alone
+def test_an_address_of_ipv6_waits_for_whoever_has_it_then_follows_leadership_and_goes(tmp_path: Path) -> None:
+    with FaultLab(tmp_path / "lab", times="default", policy="majority", virtual_ip=f"{SHARED_6}/64") as lab:
+        client, squatter = lab.net.add("client"), lab.net.add("squatter")
+        for number, host in enumerate([*(node.host for node in lab.nodes), client, squatter], 1):
+            ip("-n", host.namespace, "addr", "add", f"fd00:78::{number}/64", "dev", "eth0", "nodad")
+        ip("-n", squatter.namespace, "addr", "add", f"{SHARED_6}/64", "dev", "eth0", "nodad")
+        for node in lab.nodes:
+            node.config["api"]["host"] = "::"
+        with Holders(lab, SHARED_6) as holders:
+            lab.start()
+            first = lab.wait_for_leader()
+            told = f"{SHARED_6}/64: the host {hardware_address(squatter)} has it."
+            eventually(lambda: told in first.log(), within_s=5, what="the leader says who has it", say=first.log)
+            assert not any(has(node.host, SHARED_6) for node in lab.nodes)
+            ip("-n", squatter.namespace, "addr", "del", f"{SHARED_6}/64", "dev", "eth0")
+            eventually(lambda: only(lab, first, SHARED_6), within_s=5, what="it is free, and the leader has it")
+            assert _reached(client, lab) == first.name
+
+            answer = first.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
+            assert answer.status == 200, answer.body
+            second = eventually(lambda: _other(lab, first), within_s=5, what="another leader")
+            eventually(lambda: only(lab, second, SHARED_6), within_s=2, what="it went along")
+            assert _reached(client, lab) == second.name, "the client heard where it is now"
+
+            lab.wait_until_healthy()
+            second.kill()
+            eventually(lambda: not has(second.host, SHARED_6), within_s=6, what="the kernel has removed it")
+            third = eventually(lambda: _other(lab, second), within_s=10, what="another leader")
+            eventually(lambda: only(lab, third, SHARED_6), within_s=2, what="it came to the next leader")
+            assert _reached(client, lab) == third.name
+        assert holders.twice() == []
+        for node in lab.nodes:
+            if node is not second:
+                node.term()
+                node.wait()
+        assert not any(has(node.host, SHARED_6) for node in lab.nodes)
+
+
+def _reached(client: Host, lab: FaultLab) -> str:
+    """Which node answers the client at the shared address."""
+
+    def asked() -> str:
+        try:
+            with client.connect(SHARED_6, 7101, 1.0, family=6) as link:
+                link.sendall(b"GET /system/health/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                said = b"".join(iter(lambda: link.recv(1000), b""))
+        except OSError:
+            return ""
+        return str(json.loads(said.partition(b"\r\n\r\n")[2])["node"])
+
+    return eventually(asked, within_s=5, what="an answer at the shared address", say=lab.logs)
 
 
 def _shown(lab: FaultLab, node: FaultNode) -> tuple[object, object]:

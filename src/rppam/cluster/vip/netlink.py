@@ -28,7 +28,7 @@ _REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
 _ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
 _ADDRESS, _LOCAL, _CACHE, _FLAGS, _PROTO = 1, 2, 6, 8, 11
 _NO_DAD: Final = 0x02
-"""Of IPv6: do not wait whether another host has it; the lease says that none has."""
+"""Of IPv6: do not wait a second whether another host has it; it was asked for before (:func:`claimed_by`)."""
 _PERMANENT: Final = 0x80
 _HEADER: Final = struct.Struct("=IHHII")
 _MESSAGE: Final = struct.Struct("=BBBBI")
@@ -39,10 +39,16 @@ _ARP: Final = 0x0806
 PROBE_US: Final = 60_000
 """How long a neighbour has to say that it has the address; on one network it takes a millisecond."""
 PROBES: Final = 2
-_FRAME_BYTES: Final = 64
+_FRAME_BYTES: Final = 128
 _EVERYBODY: Final = b"\xff" * 6
 _ALL_NODES: Final = "ff02::1"
-_ADVERTISEMENT, _OVERRIDE, _TARGET_LINK = 136, 0x20000000, 2
+_SOLICITATION, _ADVERTISEMENT, _OVERRIDE, _TARGET_LINK = 135, 136, 0x20000000, 2
+_IPV6: Final = 0x86DD
+_ICMPV6: Final = 58
+_HOPS: Final = 255
+"""What came through no router has as many (RFC 4861, section 7.1)."""
+_ETHERNET_BYTES, _IPV6_BYTES, _TARGET_AT, _OPTION_AT = 14, 40, 62, 78
+_SOLICITED_NODE: Final = IPv6Address("ff02::1:ff00:0").packed[:13]
 
 
 class HostAddress(NamedTuple):
@@ -159,22 +165,22 @@ def announce(ip: IPv4Address | IPv6Address, device: str) -> None:
 
 
 def claimed_by(ip: IPv4Address | IPv6Address, device: str) -> str:
-    """The hardware address of another host that has ``ip``, asked by ARP probes (RFC 5227, section 2.1); empty: none.
+    """The hardware address of another host that has ``ip``; empty: none.
 
-    Takes :data:`PROBE_US` where nobody answers. IPv6, and what is no Ethernet, is not asked. Raises OSError.
+    Asked by ARP probes (RFC 5227, section 2.1), or as duplicate address detection asks (RFC 4862, section 5.4.2).
+    Takes :data:`PROBE_US` where nobody answers. What is no Ethernet is not asked. Raises OSError.
     """
     if sys.platform == "win32":
         raise OSError("packets are not made by hand on Windows")
-    if ip.version == 6:
-        return ""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(_ARP)) as line:
+    probe, owner, kind = (_probe, _owner, _ARP) if ip.version == 4 else (solicitation, advertised_by, _IPV6)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(kind)) as line:
         line.bind((device, 0))
         _, _, _, hardware, mac = line.getsockname()
         if hardware != _ETHERNET or len(mac) != len(_EVERYBODY):
             return ""
         for _ in range(PROBES):
             line.settimeout(TIMEOUT_S)
-            line.send(_probe(mac, ip))
+            line.send(probe(mac, ip))
             until_us = host_us() + PROBE_US // PROBES
             while (left_us := until_us - host_us()) > 0:
                 line.settimeout(left_us / 1e6)
@@ -182,9 +188,44 @@ def claimed_by(ip: IPv4Address | IPv6Address, device: str) -> str:
                     frame = line.recv(_FRAME_BYTES)
                 except TimeoutError:
                     break
-                if frame[28:32] == ip.packed and frame[22:28] != mac:
-                    return frame[22:28].hex(":")
+                if (found := owner(frame, ip)) not in {b"", mac}:
+                    return found.hex(":")
     return ""
+
+
+def _owner(frame: bytes, ip: IPv4Address | IPv6Address) -> bytes:
+    """Who says in ``frame`` to have ``ip``; empty: nobody."""
+    return frame[22:28] if frame[28:32] == ip.packed else b""
+
+
+def advertised_by(frame: bytes, ip: IPv4Address | IPv6Address) -> bytes:
+    """Who says in ``frame``, a neighbour advertisement (RFC 4861, section 4.4), to have ``ip``; empty: nobody."""
+    head, body = frame[_ETHERNET_BYTES:], frame[_ETHERNET_BYTES + _IPV6_BYTES :]
+    is_said = head[6:8] == bytes((_ICMPV6, _HOPS)) and body[:2] == bytes((_ADVERTISEMENT, 0))
+    if not is_said or frame[_TARGET_AT:_OPTION_AT] != ip.packed:
+        return b""
+    has_link = frame[_OPTION_AT : _OPTION_AT + 2] == bytes((_TARGET_LINK, 1))
+    return frame[_OPTION_AT + 2 : _OPTION_AT + 8] if has_link else frame[6:12]
+
+
+def solicitation(mac: bytes, ip: IPv4Address | IPv6Address) -> bytes:
+    """Make the frame that asks for ``ip`` in nobody's name: its source is the unspecified address, so that whoever has
+    it tells all nodes."""
+    group = _SOLICITED_NODE + ip.packed[-3:]
+    addresses = bytes(16) + group
+    body = struct.pack("!BBHI", _SOLICITATION, 0, 0, 0) + ip.packed
+    told = _checksum(addresses + struct.pack("!II", len(body), _ICMPV6) + body)
+    body = body[:2] + struct.pack("!H", told) + body[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(body), _ICMPV6, _HOPS) + addresses
+    return b"\x33\x33" + group[-4:] + mac + struct.pack("!H", _IPV6) + head + body
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def _probe(mac: bytes, ip: IPv4Address | IPv6Address) -> bytes:
