@@ -156,9 +156,11 @@ def cloud(answers: dict[str, str]) -> Iterator[tuple[str, list[Asked]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def run(name: str, event: str, **told: str) -> subprocess.CompletedProcess[str]:
@@ -221,3 +223,90 @@ def test_the_example_for_aws_signs_with_the_credentials_of_the_instance_s_role()
         assert last.headers["x-amz-security-token"] == "session=="
         del answers["POST /"]
         assert run("aws.sh", "gained", **told).returncode != 0
+
+
+def test_the_example_for_azure_leads_the_route_here_and_only_where_it_has_to() -> None:
+    table = "/subscriptions/s1/resourceGroups/g/providers/Microsoft.Network/routeTables/t"
+    own = "/meta/instance/network/interface/0/ipv4/ipAddress/0/privateIpAddress?api-version=2021-02-01&format=text"
+    identity = "/meta/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F"
+    place = f"{table}/routes/rppam?api-version=2024-05-01"
+    answers = {
+        f"GET {own}": "10.0.1.11",
+        f"GET {identity}": json.dumps({"access_token": "a-token", "expires_in": "3599"}),
+        f"PUT {place}": "{}",
+    }
+    with cloud(answers) as (url, asked):
+        told = {"API": url, "METADATA": f"{url}/meta", "ROUTE_TABLE": table, "RPPAM_VIRTUAL_IP": "10.9.0.50/32"}
+        assert run("azure.sh", "lost", **told).returncode == 0
+        assert asked == []
+        done = run("azure.sh", "gained", **told)
+        assert (done.returncode, done.stdout) == (0, "route rppam leads to 10.0.1.11\n"), done.stderr
+        assert [one.headers["metadata"] for one in asked[:-1]] == ["true", "true"]
+        assert asked[-1].headers["authorization"] == "Bearer a-token"
+        assert json.loads(asked[-1].body)["properties"] == {
+            "nextHopType": "VirtualAppliance",
+            "addressPrefix": "10.9.0.50/32",
+            "nextHopIpAddress": "10.0.1.11",
+        }
+        for holder, puts in (("10.0.1.11", 1), ("10.0.1.12", 2)):
+            answers[f"GET {place}"] = json.dumps({"properties": {"nextHopIpAddress": holder}}, indent=2)
+            assert run("azure.sh", "held", **told).returncode == 0
+            assert sum(one.line.startswith("PUT") for one in asked) == puts
+        assert run("azure.sh", "gained", **told | {"RPPAM_VIRTUAL_IP": "fd00::50/64"}).returncode == 0
+        assert json.loads(asked[-1].body)["properties"]["addressPrefix"] == "fd00::50/128"
+        del answers[f"PUT {place}"]
+        refused = run("azure.sh", "gained", **told)
+        assert refused.returncode != 0
+        assert "403" in refused.stderr
+        assert "a-token" not in refused.stderr
+
+
+def test_the_example_for_google_takes_the_address_from_whoever_has_it_and_waits_until_it_is_here() -> None:
+    project = "/v1/projects/p1"
+    own, other = (
+        f"{project}/zones/{zone}/instances/{name}" for zone, name in (("eu-w3-a", "pam1"), ("eu-w3-b", "pam2"))
+    )
+    taken, given = (
+        f"{project}/zones/{zone}/operations/{name}/wait" for zone, name in (("eu-w3-b", "d"), ("eu-w3-a", "a"))
+    )
+    address = f"GET {project}/regions/eu-w3/addresses/pam"
+    delete = f"POST {other}/deleteAccessConfig?networkInterface=nic0&accessConfig=external-nat"
+    add = f"POST {own}/addAccessConfig?networkInterface=nic0"
+    answers = {
+        "GET /meta/project/project-id": "p1",
+        "GET /meta/instance/zone": "projects/77/zones/eu-w3-a",
+        "GET /meta/instance/name": "pam1",
+        "GET /meta/instance/service-accounts/default/token": json.dumps({"access_token": "a-token", "expires_in": 99}),
+        delete: json.dumps({"kind": "compute#operation", "name": "d", "status": "RUNNING"}, indent=2),
+        f"POST {taken}": json.dumps({"status": "DONE"}),
+        add: json.dumps({"kind": "compute#operation", "name": "a", "status": "RUNNING"}, indent=2),
+        f"POST {given}": json.dumps({"status": "DONE"}),
+    }
+
+    def held_by(instance: str | None) -> None:
+        users = {"users": [f"https://www.googleapis.com/compute{instance}"]} if instance else {}
+        answers[address] = json.dumps({"address": "34.1.2.3", "name": "pam", **users}, indent=2)
+
+    with cloud(answers) as (url, asked):
+        told = {"API": f"{url}/v1", "METADATA": f"{url}/meta", "ADDRESS": "pam"}
+        assert run("gcp.sh", "lost", **told).returncode == 0
+        assert asked == []
+        held_by(other)
+        done = run("gcp.sh", "gained", **told)
+        assert (done.returncode, done.stdout) == (0, "pam is with zones/eu-w3-a/instances/pam1\n"), done.stderr
+        assert [one.line for one in asked[5:]] == [delete, f"POST {taken}", add, f"POST {given}"]
+        assert {one.headers.get("metadata-flavor") for one in asked[:4]} == {"Google"}
+        assert {one.headers["authorization"] for one in asked[4:]} == {"Bearer a-token"}
+        assert json.loads(asked[-2].body) == {"type": "ONE_TO_ONE_NAT", "name": "external-nat", "natIP": "34.1.2.3"}
+        for holder, steps in ((own, []), (None, [add, f"POST {given}"])):
+            held_by(holder)
+            asked.clear()
+            assert run("gcp.sh", "held", **told).returncode == 0
+            assert [one.line for one in asked[5:]] == steps
+        answers[f"POST {given}"] = json.dumps({"status": "DONE", "error": {"errors": [{"code": "IN_USE"}]}})
+        refused = run("gcp.sh", "gained", **told)
+        assert (refused.returncode, "IN_USE" in refused.stderr) == (1, True)
+        del answers[add]
+        refused = run("gcp.sh", "gained", **told)
+        assert refused.returncode != 0
+        assert "a-token" not in refused.stderr
