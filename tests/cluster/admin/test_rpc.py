@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -45,6 +45,9 @@ class Recording:
 
     async def fencing_token(self, purpose: str, by: str) -> str:
         return self._note("fencing_token", purpose, by)
+
+    async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
+        return self._note("try_settings", dict(values), by)
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return self._note("force_forget", list(members), by, list(back))

@@ -7,7 +7,7 @@ whatever carries a name and a flat object there, and one back. An error arrives 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rppam.cluster.admin.errors import AdministrationError, ControlSilent, OtherNodeError
 from rppam.cluster.admin.ports import Administration
@@ -73,7 +73,7 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
         case "fencing_token", {"purpose": str(purpose), "by": str(by)}:
             return await administration.fencing_token(purpose, by)
         case "try_settings", {"values": {**values}, "by": str(by)}:
-            return await administration.try_settings(values, by)
+            return await administration.try_settings(cast("dict[str, Any]", values), by)
         case "force_forget", {"members": [*members], "by": str(by), "back": [*back]} if all(
             isinstance(one, str) for one in (*members, *back)
         ):
