@@ -159,8 +159,7 @@ class NodeView:
     def snapshot(self) -> ClusterSnapshot:
         facts, status, now = self._facts, self._core.status(), self._clock.now()
         connected, orders = self._connected(), self._core.orders
-        votes = self._votes(connected, now)
-        found = status.leader(now)
+        votes, found = self._votes(connected, now), status.leader(now)
         # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
         leader = found if self._core.status().members_vote or connected or (found and found[0] == facts.node) else None
         policy = status.membership.body.policy
