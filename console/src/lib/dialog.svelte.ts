@@ -15,7 +15,7 @@ export interface Choice {
 export interface Field {
   name: string;
   label: string;
-  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date" | "lookup";
+  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date" | "lookup" | "file";
   choices?: Choice[];
   /** For a lookup: some of what matches. */
   find?: (text: string) => Promise<Choice[]>;

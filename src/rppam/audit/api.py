@@ -28,6 +28,7 @@ _MAY = for_roles(AccountRole.AUDITOR)
 Word = Annotated[str | None, Query(min_length=1, max_length=256)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Place = Annotated[int | None, Query(ge=0)]
+BeforeRow = Annotated[int | None, Query(ge=0, le=2**53)]
 
 
 class EventShape(Shape):
@@ -106,12 +107,17 @@ async def list_events(
     since: Annotated[Word, Query(description="ISO 8601; this moment or later")] = None,
     until: Annotated[Word, Query(description="ISO 8601; before this moment")] = None,
     after: Annotated[Place, Query(description="`next` of the page before")] = None,
-    newest: Annotated[bool, Query(description="The newest first; `after` is not used then")] = False,
+    newest: Annotated[bool, Query(description="The newest first; `before` goes on then, and not `after`")] = False,
+    before: Annotated[BeforeRow, Query(description="With `newest`: `next` of the page before")] = None,
     limit: Limit = 100,
 ) -> EventList:
     """The oldest first. `index` is null for a second or so, until the leader has put the event into the signed tree:
-    such events come last, and again on the next page."""
+    such events come last, and again on the next page. With `newest` they come first, and `next` is null on the last
+    page."""
     wanted = Wanted(action, actor, object, _moment("since", since), _moment("until", until), after, newest, limit)
+    if newest:
+        shown, following = await services.get(SqlLedger).newest_first(wanted, before)
+        return EventList(events=[_event(event) for event in shown], next=following)
     found = await services.get(SqlLedger).events(wanted)
     placed = [event.index for event in found if event.index is not None]
     return EventList(events=[_event(event) for event in found], next=max(placed, default=after))

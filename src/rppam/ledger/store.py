@@ -139,7 +139,7 @@ class SqlLedger:
             where, read = _conditions(query), _bare if query.bare else _with_words
             events = select(_E.body, _E.leaf, _E.hash).where(*where).limit(query.limit)
             if query.newest:
-                return read(connection, connection.execute(events.order_by(_E.seq.desc())).all())
+                return _newest_first(connection, query, None)[0]
             after = -1 if query.after is None else query.after
             # Those that wait are read first: one that gets its place meanwhile is found there, with all before it.
             wanted = events.where(_E.leaf.is_(None)).order_by(_E.seq)
@@ -154,6 +154,10 @@ class SqlLedger:
             return found
 
         return await self._database.read(work)
+
+    async def newest_first(self, query: Query, before: int | None = None) -> tuple[list[Event], int | None]:
+        """A page of the newest events, and what the next one goes on ``before``; ``None``: there is no older one."""
+        return await self._database.read(lambda connection: _newest_first(connection, query, before))
 
     async def newest(self) -> Signed | None:
         """The newest checkpoint; ``None`` where nothing was integrated yet."""
@@ -383,15 +387,26 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     return where
 
 
+def _newest_first(connection: Connection, query: Query, before: int | None) -> tuple[list[Event], int | None]:
+    where, read = _conditions(query), _bare if query.bare else _with_words
+    if before is not None:
+        where.append(_E.seq < before)
+    # One more tells whether there is another page. By the row's number: an event may get its place between two pages.
+    wanted = select(_E.body, _E.leaf, _E.hash, _E.seq).where(*where).order_by(_E.seq.desc()).limit(query.limit + 1)
+    rows = connection.execute(wanted).all()
+    shown = rows[: query.limit]
+    return read(connection, shown), shown[-1].seq if len(rows) > len(shown) else None
+
+
 def _refs(word: str) -> Select[tuple[str]]:
     return select(audit_words.c.ref).where(audit_words.c.word == word)
 
 
-def _bare(_: Connection, rows: Sequence[Row[Any, Any, Any]]) -> list[Event]:
+def _bare(_: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
     return [Event(row.body, row.leaf, {}, noted=row.hash) for row in rows]
 
 
-def _with_words(connection: Connection, rows: Sequence[Row[Any, Any, Any]]) -> list[Event]:
+def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
     refs = set()
     for row in rows:
         refs |= refs_of(json.loads(row.body))
