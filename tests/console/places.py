@@ -41,14 +41,28 @@ def asking(lab: Lab) -> Callable[..., Any]:
     return ask
 
 
+def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
+    def ask(method: str, path: str, /, **body: Any) -> Any:
+        node = lab.running()[0]
+        login = node.ask(
+            "/api/v1/auth/login", method="POST", send={"username": user, "password": PASSWORD}, timeout_s=20
+        )
+        assert login.status == 200, login
+        answer = node.ask(path, method=method, send=body or None, token=login.body["accessToken"], timeout_s=20)
+        assert answer.status < 300, answer
+        return answer.body
+
+    return ask
+
+
 @contextmanager
-def shell(node: LabNode, folder: Path, user: str = "sue") -> Iterator["subprocess.Popen[bytes]"]:
-    """``ssh`` of OpenSSH through the node's gateway, with a terminal."""
+def shell(node: LabNode, folder: Path, user: str = "sue", **more: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """``ssh`` of OpenSSH through the node's gateway, with a terminal; ``more``: options of it."""
     answer = folder / "answer"
     answer.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
     answer.chmod(0o700)
     words = {"Port": node.config["access"]["port"], "User": f"{user}+web1", "StrictHostKeyChecking": "no"}
-    words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no"}
+    words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no", **more}
     argv = ["ssh", "-tt", *(word for name, value in words.items() for word in ("-o", f"{name}={value}")), HOST]
     kept = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
     kept |= {"SSH_ASKPASS": str(answer), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0", "TERM": "xterm-256color"}

@@ -3,9 +3,9 @@
 import re
 from base64 import b32decode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
@@ -14,7 +14,7 @@ from rppam.access.mfa.one_time_codes import code_at, step_at
 from rppam.kernel.system_clock import SystemClock
 from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
 from tests.console.dialogs import Dialog, plain, sites
-from tests.console.places import asking, authenticator, reaching, shell, typed, with_passkey
+from tests.console.places import asking, authenticator, reaching, shell, signed_in, typed, with_passkey
 from tests.gateway.places import Sshd, sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
@@ -156,20 +156,6 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
 def lab(company: Company) -> Lab:
     """What the pages are opened at."""
     return company.lab
-
-
-def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
-    def ask(method: str, path: str, /, **body: Any) -> Any:
-        node = lab.running()[0]
-        login = node.ask(
-            "/api/v1/auth/login", method="POST", send={"username": user, "password": PASSWORD}, timeout_s=20
-        )
-        assert login.status == 200, login
-        answer = node.ask(path, method=method, send=body or None, token=login.body["accessToken"], timeout_s=20)
-        assert answer.status < 300, answer
-        return answer.body
-
-    return ask
 
 
 @pytest.mark.timeout(1_200)
