@@ -141,6 +141,7 @@ def test_nothing_sticks_out_on_a_phone(open_page: OpenPage, company: Company, lo
         page.locator("main h1").first.wait_for()
         page.wait_for_timeout(300)
         page.locator("main [aria-busy=true]").first.wait_for(state="detached")
+        page.get_by_role("status").get_by_text("Healthy" if locale == "en-GB" else "Gesund").wait_for()
         page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
         watched.shot(f"narrow-{locale[:2]}-{place.split('?')[0].replace('/', '-')[:24] or 'home'}")
         found[place] = page.evaluate(STICKING, WIDTH)
