@@ -129,6 +129,8 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         fields = {"password": "correct-horse"}
         entry = {"folder": "servers", "name": "root", "type": "password", "fields": fields, "exclusive": True}
         made = ask("POST", "/api/v1/vault/entries", **entry)
+        file = {"folder": "servers", "name": "keytab", "type": "file", "fields": {"content": "a2V5dGFi"}}
+        ask("POST", "/api/v1/vault/entries", **file)
         folder = next(one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
         rights = {"items": [{"role": "pam_approver", "rights": ["list", "use"]}]}
         ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", **rights)

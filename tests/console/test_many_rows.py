@@ -1,30 +1,20 @@
 """The audit page and the list of targets over 100,000 rows each: opened, paged and filtered by the server."""
 
-import asyncio
 import contextlib
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
-from sqlalchemy import Connection
 
-from rppam.db.database import Database
-from rppam.kernel.actor import Actor, ActorKind, acting
-from rppam.ledger.model import Entity
-from rppam.ledger.record import record
 from tests.console.conftest import AXE, OpenPage, cluster
-from tests.support.lab import Lab
+from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 ROWS: Final = 100_000
-AT_ONCE: Final = 2_000
-"""So many in a transaction: the node writes between them."""
 NEEDLES: Final = 3
 RARE: Final = 60
 """Events of an action that is not done often: more than a page of them."""
@@ -34,9 +24,13 @@ RARE: Final = 60
 def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with cluster(redis, tmp_path_factory.mktemp("many"), nodes=1) as lab:
         with_targets(lab.database)
-        with ThreadPoolExecutor(1) as beside:  # in this thread the browser has its loop
-            beside.submit(lambda: asyncio.run(with_events(lab.database))).result()
+        eventually(lambda: signed(lab), within_s=30, what="an event that is signed", say=lab.logs)
+        with_events(lab.database)
         yield lab
+
+
+def signed(lab: Lab) -> bool:
+    return lab.nodes[0].ask("/api/v1/audit/events?limit=1", token=lab.token).body["next"] is not None
 
 
 def with_targets(url: str) -> None:
@@ -45,28 +39,33 @@ def with_targets(url: str) -> None:
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO resources (id,"
             " name, name_key, kind, address, port, description, host_key_policy, legacy_algorithms, revision,"
             " created_at) SELECT 'many-' || i, printf('Host%06d', i), printf('host%06d', i), 'ssh',"
-            " printf('10.%d.%d.%d', i / 65536, i / 256 % 256, i % 256), 22, 'rack ' || i % 40, 'pin', 0, 1, 1 FROM n",
+            " printf('10.%d.%d.%d', i / 65536, i / 256 % 256, i % 256), 22, 'rack ' || (i % 40), 'pin', 0, 1, 1 FROM n",
             (ROWS,),
         )
         database.execute("INSERT INTO resource_tags (resource_id, tag) SELECT id, 'linux' FROM resources")
 
 
-async def with_events(url: str) -> None:
-    """By the ledger itself: each has its place in the chain of its writer, and the leader puts it into the tree."""
-    database = Database(url, 60_000, node="node1")
-    await database.start()
-    common, needle = (Actor(ActorKind.USER, f"id-{name}", name, "", "10.0.0.7", "r") for name in ("common", "needle"))
-    for first in range(0, ROWS, AT_ONCE):
-
-        def work(connection: Connection, first: int = first) -> None:
-            for number in range(first, first + AT_ONCE):
-                action = "resource.unpin" if number < RARE else "resource.change"
-                who = needle if number < NEEDLES else common
-                record(connection, action, Entity("resource", f"many-{number}", f"Host{number % 500}"), actor=who)
-
-        with acting(common):
-            await database.write(work)
-    await database.stop()
+def with_events(url: str) -> None:
+    """Copies of an event that is there, with actors, actions and objects of their own; far behind the signed tree, so
+    that the leader need not sign them while the pages are asked."""
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as database, database:
+        (body, at) = database.execute("SELECT body, time FROM audit_events WHERE leaf IS NOT NULL LIMIT 1").fetchone()
+        words = {f"ref-{name}": name for name in ("common", "needle", *(f"Host{number}" for number in range(500)))}
+        database.executemany(
+            "INSERT INTO audit_words (ref, salt, word, retention, made_at) VALUES (?, x'00', ?, '', 0)", words.items()
+        )
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :rows - 1), one AS (SELECT i,"
+            " 'many-' || i AS id, CASE WHEN i < :rare THEN 'resource.unpin' ELSE 'resource.change' END AS action,"
+            " CASE WHEN i < :needles THEN 'ref-needle' ELSE 'ref-common' END AS actor,"
+            " 'ref-Host' || (i % 500) AS name FROM n)"
+            " INSERT INTO audit_events (id, leaf, hash, writer, number, time, action, actor, object_kind, object_id,"
+            " object_name, outcome, body) SELECT id, 1000000 + i, printf('%064x', i), 'many', i, :at, action, actor,"
+            " 'resource', id, name, 'success', json_set(:body, '$.id', id, '$.action', action, '$.actor.name', actor,"
+            " '$.actor.address', '', '$.object', json_object('kind', 'resource', 'id', id, 'name', name),"
+            " '$.details', json('{}'), '$.committed', json('[]')) FROM one",
+            {"rows": ROWS, "rare": RARE, "needles": NEEDLES, "at": at, "body": body},
+        )
 
 
 def test_the_audit_page_goes_back_page_by_page_and_finds_what_is_rare(open_page: OpenPage, lab: Lab) -> None:
@@ -80,31 +79,32 @@ def test_the_audit_page_goes_back_page_by_page_and_finds_what_is_rare(open_page:
     page.get_by_role("button", name="Search").click()
     seen: list[str] = []
     for turn in range(3):
-        events.get_by_text(f"Host{(ROWS - 1 - 50 * turn) % 500}", exact=True).wait_for()
+        events.get_by_role("cell", name=f"Host{(ROWS - 1 - 50 * turn) % 500} resource", exact=True).wait_for()
         assert events.locator("tbody tr").count() == 50
         seen += events.locator("tbody tr td:nth-child(4)").all_inner_texts()
         page.get_by_role("main").get_by_role("button", name="Next").click()
     assert [one.split()[0] for one in seen] == [f"Host{(ROWS - 1 - place) % 500}" for place in range(150)]
     page.get_by_role("main").get_by_role("button", name="Back").click()
-    events.get_by_text(f"Host{(ROWS - 1 - 100) % 500}", exact=True).wait_for()
+    events.get_by_role("cell", name=f"Host{(ROWS - 1 - 100) % 500} resource", exact=True).wait_for()
 
     page.get_by_label("Action").fill("resource.unpin")
     page.get_by_role("button", name="Search").click()
-    events.get_by_text("Host59", exact=True).wait_for()
+    events.get_by_role("cell", name="Host59 resource", exact=True).wait_for()
     page.get_by_role("main").get_by_role("button", name="Next").click()
-    events.get_by_text("Host0", exact=True).wait_for()
+    events.get_by_role("cell", name="Host0 resource", exact=True).wait_for()
     assert events.locator("tbody tr").count() == RARE - 50
     assert page.get_by_role("main").get_by_role("button", name="Next").is_disabled(), "there is no older one"
 
     page.get_by_label("Action").fill("")
     page.get_by_label("Who").fill("needle")
     page.get_by_role("button", name="Search").click()
-    events.get_by_text("Host2", exact=True).wait_for()
+    events.get_by_role("cell", name="Host2 resource", exact=True).wait_for()
+    events.get_by_role("cell", name="Host9 resource", exact=True).wait_for(state="detached")
     assert events.locator("tbody tr").count() == NEEDLES
     page.get_by_label("Who").fill("")
     page.get_by_label("Object").fill("many-77777")
     page.get_by_role("button", name="Search").click()
-    events.get_by_text("Host277", exact=True).wait_for()
+    events.get_by_role("cell", name="Host277 resource", exact=True).wait_for()
     assert events.locator("tbody tr").count() == 1
     watched.shot("light-audit-of-many")
     if AXE.exists():
@@ -129,33 +129,3 @@ def test_the_list_of_targets_is_paged_and_searched_by_the_server(open_page: Open
     page.get_by_role("link", name="Host000039").click()
     page.get_by_role("heading", level=1, name="Host000039").wait_for()
     watched.shot("light-target-of-many")
-
-
-QUESTIONS: Final = (
-    "audit/events?newest=true&limit=50",
-    "audit/events?newest=true&limit=50&action=resource.unpin",
-    "audit/events?newest=true&limit=50&action=resource.",
-    "audit/events?newest=true&limit=50&actor=needle",
-    "audit/events?newest=true&limit=50&object=many-77777",
-    "audit/events?newest=true&limit=50&until=2020-01-01T00:00:00Z",
-    "audit/events?limit=50&action=resource.unpin",
-    "audit/events?limit=50&actor=common",
-    "resources?pageSize=25",
-    "resources?pageSize=25&page=4000",
-    "resources?pageSize=25&search=host09999",
-    "resources?pageSize=25&search=rack%2039",
-    "resources?pageSize=25&search=nothing%20like%20it",
-)
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_no_question_of_a_page_reads_for_long(lab: Lab, question: str) -> None:
-    """The best of some: a busy machine makes one slow, a missing index all."""
-    took: list[float] = []
-    for _ in range(5):
-        began = time.monotonic()
-        answer = lab.nodes[0].ask(f"/api/v1/{question}", token=lab.token, timeout_s=30)
-        took.append(time.monotonic() - began)
-        assert answer.status == 200, answer
-    print(f"TOOK {min(took) * 1000:.0f} ms {question}")
-    assert min(took) < 1.0, took

@@ -49,6 +49,21 @@ async def integrated(database: Database) -> int:
     return await SqlLedger(database).integrate(LEADER, "node1", ORIGIN, SIGNER)
 
 
+async def test_the_newest_come_page_by_page_also_where_events_get_their_place_meanwhile(database: Database) -> None:
+    names = [f"name{number}" for number in range(5)]
+    for name in names:
+        await act(database, name)
+    ledger, found, before = SqlLedger(database), list[str](), None
+    for _ in range(3):
+        page, before = await ledger.newest_first(Query(newest=True, limit=2), before)
+        found += [event.document()["object"]["name"] for event in page]
+        await integrated(database)
+        await act(database, f"after {len(found)}")
+    assert (found, before) == (names[::-1], None)
+    page, before = await ledger.newest_first(Query(newest=True, limit=8))
+    assert (len(page), before) == (8, None), "a page that is just full is the last one"
+
+
 async def test_an_event_says_who_did_what_to_whom_and_its_words_can_be_forgotten(database: Database) -> None:
     await act(database, "anna")
     await integrated(database)
