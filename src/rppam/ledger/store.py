@@ -402,11 +402,11 @@ def _refs(word: str) -> Select[tuple[str]]:
     return select(audit_words.c.ref).where(audit_words.c.word == word)
 
 
-def _bare(_: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+def _bare(_: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Event]:
     return [Event(row.body, row.leaf, {}, noted=row.hash) for row in rows]
 
 
-def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+def _with_words(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Event]:
     refs = set()
     for row in rows:
         refs |= refs_of(json.loads(row.body))
