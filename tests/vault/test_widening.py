@@ -7,7 +7,7 @@ import pytest
 
 from tests.requests.people import furnish
 from tests.support.served import Served
-from tests.vault.people import ENTRIES, FOLDERS, SECRET, Person, host, let, person
+from tests.vault.people import ENTRIES, FOLDERS, SECRET, Person, actions, host, let, person
 
 pytestmark = pytest.mark.integration
 WIDENS = (403, "RPPAM-8416")
@@ -166,3 +166,33 @@ async def test_only_an_administrator_has_an_entry_shown_more_easily(
         assert said(await ursula.put(path, **body)) == WIDENS
     assert (await admin.put(path, reveal=shall_be)).status_code == 200
     assert (await ursula.put(path, reveal=was)).status_code == 200, "whom fewer see"
+
+
+async def test_who_is_refused_stands_in_the_ledger_and_has_changed_nothing(open_vault: Served) -> None:
+    admin, ursula = host(open_vault), await person(open_vault, "ursula")
+    made = await folders(open_vault, a=("manage",), b=("manage", "reveal"), c=("list",))
+    entry = await admin.entry(folder="a", exclusive=False)
+    for path, body in (
+        (f"{ENTRIES}/{entry['id']}", {"folder": "b"}),
+        (f"{ENTRIES}/{entry['id']}", {"folder": "c"}),
+        (f"{FOLDERS}/{made['a']}", {"path": "b/a"}),
+        (f"{FOLDERS}/{made['c']}", {"path": "d"}),
+    ):
+        assert (await ursula.put(path, **body)).status_code == 403
+    unknown = await ursula.put(f"{ENTRIES}/{entry['id']}", folder="nowhere")
+    assert unknown.status_code == 404
+    invalid = await admin.put(f"{ENTRIES}/{entry['id']}", accountId="nobody")
+    assert invalid.status_code == 400
+    for action, ident in (("secret.change", entry["id"]), ("folder.change", made["a"]), ("folder.change", made["c"])):
+        told = [one for one in await actions(open_vault, action) if one["object"]["id"] == ident]
+        assert {(one["outcome"], one["actor"]["name"]) for one in told} == {("failure", "ursula")}, action
+        codes = [one["reason"].partition(":")[0] for one in told]
+        expected = {"secret.change": ["RPPAM-8407", "RPPAM-8416"]}.get(action)
+        assert sorted(codes) == (expected or [{made["a"]: "RPPAM-8416", made["c"]: "RPPAM-8407"}[ident]])
+    # Who changed it last is whoever did, not who tried.
+    path = f"{ENTRIES}/{entry['id']}"
+    assert (await admin.put(path, description="as it is")).status_code == 200
+    assert (await ursula.put(path, folder="b")).status_code == 403
+    stale = {**ursula.headers, "If-Match": '"1"'}
+    answer = await open_vault.http.put(path, json={"description": "x"}, headers=stale)
+    assert (answer.status_code, answer.json()["changedBy"]) == (412, "admin"), answer.text

@@ -9,12 +9,12 @@ What it does not promise: a name that the ledger has forgotten, as it may after 
 import json
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from rppam.http.errors import PreconditionFailedError
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import unwritten
 from rppam.ledger.tables import audit_events, audit_words
 
@@ -43,11 +43,19 @@ def _newest(connection: Connection, target: Entity, actions: Collection[str]) ->
     names = (target.id, "")
     waiting, words = unwritten(connection)
     for event in reversed(waiting):
-        if event["object_kind"] == target.kind and event["object_id"] in names and event["action"] in actions:
+        is_it = event["object_kind"] == target.kind and event["object_id"] in names
+        if is_it and event["action"] in _that(actions, event["outcome"]):
             return _told(connection, event["body"], event["time"], words)
-    which = _E.object_id.in_(names) & (_E.object_kind == target.kind) & _E.action.in_(actions)
+    which = _E.object_id.in_(names) & (_E.object_kind == target.kind)
+    which &= or_(*(_E.action.in_(_that(actions, one)) & (_E.outcome == one.value) for one in Outcome))
     row = connection.execute(select(_E.body, _E.time).where(which).order_by(_E.seq.desc()).limit(1)).one_or_none()
     return ("", "") if row is None else _told(connection, row.body, row.time, words)
+
+
+def _that(actions: Collection[str], outcome: str) -> list[str]:
+    """Those that make a revision with this outcome: whoever was refused has made none, and a failure that has a name
+    of its own is what happened."""
+    return [one for one in actions if outcome == Outcome.SUCCESS or one.endswith(".fail")]
 
 
 def _told(connection: Connection, body: str, time: int, words: Mapping[str, str]) -> tuple[str, str]:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
-from rppam.vault.errors import FolderUnknown, RightLacking
+from rppam.ledger.model import Entity
+from rppam.vault.errors import FolderUnknown, RightLacking, WouldWiden
 from rppam.vault.model import Folder, FolderRight, Right
 from rppam.vault.service import Vault
 from rppam.vault.store import (
@@ -88,7 +89,7 @@ class Folders:
                 check_folder_move(connection, access, folder, after.path)
             return change_folder(connection, after, expected, if_match)
 
-        return await self._vault.database.write(work)
+        return await self._vault.tried("folder.change", Entity("folder", ident), work, WouldWiden, RightLacking)
 
     async def one(self, caller: Identity, ident: str) -> tuple[Folder, frozenset[Right]]:
         """One that the caller has rights on, and which. Raises :class:`FolderUnknown`."""

@@ -31,7 +31,7 @@ from rppam.vault.checkout_store import (
     standing_in,
     taken,
 )
-from rppam.vault.errors import CheckedOut, EntryUnknown, FolderUnknown, RightLacking
+from rppam.vault.errors import CheckedOut, EntryUnknown, FolderUnknown, RightLacking, WouldWiden
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
     Checkout,
@@ -163,7 +163,7 @@ class Vault:
                 check(access, entry, Right.MANAGE, Right.AUDIT)
             return self._opened(connection, access, entry, checkout, "secret.reveal", why, Right.REVEAL, version)
 
-        return await self._tried("secret.reveal", ident, work)
+        return await self.tried("secret.reveal", Entity("secret", ident), work)
 
     async def use(self, caller: Identity, account_id: str, purpose: str) -> tuple[Entry, Mapping[str, Secret]]:
         """The secret of a privileged account, to sign a session in with and not to be shown; recorded.
@@ -272,7 +272,7 @@ class Vault:
             end_overdue_of(connection, ident)
             return add_version(connection, self.keyring, changed, fields, caller.subject)
 
-        return await self.database.write(work)
+        return await self.tried("secret.change", Entity("secret", ident), work, WouldWiden, RightLacking)
 
     async def remove(self, caller: Identity, ident: str, if_match: Collection[int] | None = None) -> None:
         """Delete an entry with all its versions; who has it checked out has it no more.
@@ -386,6 +386,24 @@ class Vault:
         record(connection, action, entity_of(entry), reason=why, details=facts)
         return Shown(entry, number, fields, checkout, left)
 
+    async def tried(self, action: str, target: Entity, work: Callable[[Connection], T], *of: type[RppamError]) -> T:
+        """As ``write``; that somebody was refused is recorded as well, where they may know of it. ``of``: by which
+        errors; none: by any."""
+        try:
+            return await self.database.write(work)
+        except (EntryUnknown, FolderUnknown):
+            raise
+        except RppamError as error:
+            if of and not isinstance(error, of):
+                raise
+            said = f"{error.row.code}: {error}"
+            facts: dict[str, Any] = {}
+            if isinstance(error, CheckedOut):  # who that is, no signed text says
+                said, facts = f"{error.row.code}: somebody else has it", {"holder": Word(error.held_by)}
+            refused = partial(record, action=action, target=target, outcome=Outcome.FAILURE, reason=said, details=facts)
+            await self.database.write(refused)
+            raise
+
     def tell_forced(self, connection: Connection, entry: Entry, checkout: Checkout, by: str, reason: str) -> None:
         """Have the holder of a check-out hear who has ended it, as part of the transaction that does."""
         tells = self._tells()
@@ -404,18 +422,3 @@ class Vault:
                 raise FolderUnknown("no folder has this path")
             raise RightLacking("you may not put entries into this folder")
         return folder_at(connection, path) or create_folder(connection, path)
-
-    async def _tried(self, action: str, ident: str, work: Callable[[Connection], T]) -> T:
-        """As ``write``; that somebody was refused is recorded as well, where there is such an entry."""
-        try:
-            return await self.database.write(work)
-        except EntryUnknown:
-            raise
-        except RppamError as error:
-            said, target = f"{error.row.code}: {error}", Entity("secret", ident)
-            facts: dict[str, Any] = {}
-            if isinstance(error, CheckedOut):  # who that is, no signed text says
-                said, facts = f"{error.row.code}: somebody else has it", {"holder": Word(error.held_by)}
-            refused = partial(record, action=action, target=target, outcome=Outcome.FAILURE, reason=said, details=facts)
-            await self.database.write(refused)
-            raise
