@@ -434,6 +434,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "vault checkout": _REST,
         "vault checkouts": _READS,
         "vault folders": _READS,
+        "vault generate": "makes up a secret that stands nowhere",
         "vault get": _READS,
         "vault key new": _FILES,
         "vault key rotate": _REST,

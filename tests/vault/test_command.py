@@ -107,6 +107,22 @@ async def test_a_process_ends_with_what_the_help_says(open_vault: Served) -> Non
     assert await ended("checkout", "servers/root") == 2, "wrong usage"
 
 
+async def test_a_passphrase_is_made_up_with_its_bits_told(open_vault: Served) -> None:
+    made = await run(open_vault, "vault", "generate", "--words", "5", "--separator", ".")
+    assert len(made.stdout.strip().split(".")) == 5
+    assert made.stderr == "64 bits\n"
+    told = await said(open_vault, "vault", "generate", "--type", "api-token")
+    assert (told["field"], len(told["secret"]), told["entropyBits"]) == ("token", 40, 238)
+    assert told["secret"].isalnum()
+    await run(open_vault, "vault", "put", "servers/console", "--words", "4")
+    shown = await said(open_vault, "vault", "reveal", "servers/console", "--reason", "INC1")
+    assert len(shown["fields"]["password"].split("-")) == 4
+    both = await run(open_vault, "vault", "generate", "--words", "5", "--length", "12", code=2)
+    assert "RPPAM-8415: words: expected neither length" in both.stderr
+    weak = await run(open_vault, "vault", "generate", "--type", "password", "--length", "5", code=2)
+    assert "expected rules that give 40 bits or more, found 29" in weak.stderr
+
+
 async def test_rights_are_given_by_command(open_vault: Served) -> None:
     given = await said(open_vault, "vault", "allow", "servers", "--role", "pam_user", "--right", "use")
     assert [(one["role"], one["rights"]) for one in given["items"]] == [("pam_user", ["use"])]

@@ -1,11 +1,30 @@
 """Generated secrets: each class comes in, and nothing that was left out."""
 
 import collections
+import itertools
+import math
 
 import pytest
 
 from rppam.vault.errors import GeneratorInvalid
-from rppam.vault.generator import CHARS, LENGTH, LENGTH_MAX, LOOK_ALIKES, CharClass, Rules, generated
+from rppam.vault.generator import (
+    BY_TYPE,
+    CHARS,
+    LENGTH,
+    LENGTH_MAX,
+    LOOK_ALIKES,
+    PLAIN,
+    SEPARATORS,
+    CharClass,
+    Phrase,
+    Rules,
+    all_words,
+    entropy_bits,
+    generated,
+    generated_for,
+    rules_of,
+)
+from rppam.vault.model import EntryType
 
 MANY = 200
 
@@ -67,8 +86,87 @@ def test_no_two_are_alike_and_none_is_shown_by_accident() -> None:
         Rules(0, (CharClass.DIGITS,)),
         Rules(classes=(CharClass.DIGITS,), without="23456789"),
         Rules(classes=(CharClass.DIGITS,), without="0123456789", look_alikes=True),
+        Rules(phrase=Phrase(2)),
+        Rules(phrase=Phrase(21)),
+        Rules(phrase=Phrase(separator="x")),
+        Rules(phrase=Phrase(separator="")),
+        Rules(phrase=Phrase(separator=":")),
+        Rules(phrase=Phrase(), without="-"),
+        Rules(phrase=Phrase(), without="aeiou"),
+        Rules(phrase=Phrase(digit=True), without="7"),
     ],
 )
 def test_rules_that_nothing_fits_are_refused(rules: Rules) -> None:
     with pytest.raises(GeneratorInvalid):
         generated(rules)
+    with pytest.raises(GeneratorInvalid):
+        entropy_bits(rules)
+
+
+def test_the_words_are_letters_and_each_stands_there_once() -> None:
+    words = all_words()
+    assert len(words) == len(set(words)) == 7772
+    assert all(word.isalpha() and word.islower() and 3 <= len(word) <= 9 for word in words)
+
+
+def test_a_passphrase_is_of_words_with_what_was_asked_for() -> None:
+    known = set(all_words())
+    for text in texts(Rules(phrase=Phrase(5, "."))):
+        assert len(text.split(".")) == 5
+        assert set(text.split(".")) <= known
+    for text in texts(Rules(phrase=Phrase(capitals=True, digit=True))):
+        words = text.split("-")
+        assert all(word[0].isupper() for word in words)
+        assert sum(char.isdigit() for char in text) == 1
+        assert {word.rstrip("0123456789").lower() for word in words} <= known
+        assert any(word[-1].isdigit() for word in words)
+    assert not set("".join(texts(Rules(phrase=Phrase(), without="xyz")))) & set("xyz")
+    assert not SEPARATORS & set(":\n\r\t'\"\\")
+
+
+def test_no_word_is_likelier_than_another() -> None:
+    counted = collections.Counter(
+        word for _ in range(50) for text in texts(Rules(phrase=Phrase(20))) for word in text.split("-")
+    )
+    drawn, kinds = sum(counted.values()), len(all_words())
+    assert drawn == 50 * MANY * 20
+    expected = drawn / kinds  # some 26
+    spread = sum((counted[word] - expected) ** 2 for word in all_words()) / expected
+    # Chi squared: its mean is the number of words, and eight standard deviations come by no chance.
+    assert abs(spread - (kinds - 1)) < 8 * math.sqrt(2 * kinds), spread
+
+
+def test_bits_are_those_of_all_that_the_rules_can_give() -> None:
+    classes = (CharClass.DIGITS, CharClass.LOWER)
+    rules = Rules(3, classes, without="345678" + CHARS[CharClass.LOWER][2:], look_alikes=True)
+    possible = {
+        "".join(text)
+        for text in itertools.product("0129ab", repeat=3)
+        if set(text) & set("0129") and set(text) & set("ab")
+    }
+    assert {one for _ in range(10) for one in texts(rules)} == possible
+    assert entropy_bits(rules) == pytest.approx(math.log2(len(possible)))
+    assert entropy_bits(Rules(4, (CharClass.DIGITS,), look_alikes=True)) == pytest.approx(math.log2(10_000))
+    assert entropy_bits(Rules(phrase=Phrase(6))) == pytest.approx(6 * math.log2(7772))
+    assert entropy_bits(Rules(phrase=Phrase(6, digit=True))) == pytest.approx(6 * math.log2(7772) + math.log2(60))
+    assert 150 < entropy_bits(PLAIN) < 24 * math.log2(len("".join(CHARS.values())))
+    assert entropy_bits(Rules(LENGTH_MAX)) > entropy_bits(PLAIN), "and no number is too great"
+
+
+@pytest.mark.parametrize("type_", BY_TYPE)
+def test_what_a_type_has_made_up_is_strong_enough_for_it(type_: EntryType) -> None:
+    own = rules_of(type_)
+    field, secret = generated_for(type_, own.rules)
+    assert field == own.field
+    assert len(secret) > 20
+    assert entropy_bits(own.rules) >= own.bits_least
+    with pytest.raises(
+        GeneratorInvalid, match=f"the type {type_.value} expected rules that give {own.bits_least} bits"
+    ):
+        generated_for(type_, Rules(4, (CharClass.DIGITS,)))
+
+
+def test_of_other_types_nothing_is_made_up() -> None:
+    for type_ in set(EntryType) - set(BY_TYPE):
+        with pytest.raises(GeneratorInvalid, match=type_.value):
+            rules_of(type_)

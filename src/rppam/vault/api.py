@@ -19,10 +19,11 @@ from rppam.http.revisions import Expected, tagged
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
+from rppam.kernel.secret import Secret
 from rppam.kernel.services import Services
 from rppam.vault.checkout_service import Checkouts, Wish
 from rppam.vault.errors import FactorNeeded
-from rppam.vault.generator import generated
+from rppam.vault.generator import entropy_bits, generated, generated_for, rules_of
 from rppam.vault.model import (
     DESCRIPTION_CHARS_MAX,
     PAGE_SIZE,
@@ -49,6 +50,7 @@ from rppam.vault.schemas import (
     ForceRequest,
     Generate,
     Generated,
+    MakeUp,
     NewCheckout,
     NewEntry,
     Number,
@@ -117,7 +119,8 @@ async def add_entry(body: NewEntry, caller: Caller, services: Here, response: Re
     """Its secret is sealed before it is stored, and shown in no answer but that of `reveal`."""
     given = _plain(body.fields)
     if body.generate is not None:
-        given["password"] = generated(body.generate.rules()).reveal()
+        field, secret = _made_up(body.type, body.generate)
+        given[field] = secret.reveal()
     new = Entry(
         id="",
         folder_id="",
@@ -166,7 +169,7 @@ async def change_entry(
         description=None if description is None else checked_line(description, "description", DESCRIPTION_CHARS_MAX),
         policy=policy,
         fields=None if body.fields is None else checked_fields(before.type, _plain(body.fields)),
-        generated=None if body.generate is None else {"password": generated(body.generate.rules())},
+        generated=None if body.generate is None else dict([_made_up(before.type, body.generate)]),
     )
     allowed = {before.revision} if body.revision is None else {before.revision} & {body.revision}
     return _answer(await store.change(caller, entry_id, change, allowed, expected), response)
@@ -239,9 +242,16 @@ async def release_entry(entry_id: EntryId, caller: Caller, services: Here, respo
 
 @vault.post(f"{VAULT}/generate", summary="Make up a secret", response_model=Generated)
 @declare(SIGNED_IN, BODY)
-async def generate(body: Generate) -> Generated:
+async def generate(body: MakeUp, response: Response) -> Generated:
     """It stands nowhere. With `generate` in an entry nobody sees it."""
-    return Generated(secret=generated(body.rules()).reveal())
+    if body.type is None:
+        rules, field = body.rules(), "password"
+        secret = generated(rules)
+    else:
+        rules = body.rules(rules_of(body.type).rules)
+        field, secret = generated_for(body.type, rules)
+    response.headers["Cache-Control"] = "no-store"
+    return Generated(secret=secret.reveal(), field=field, entropy_bits=int(entropy_bits(rules)))
 
 
 # ---- check-outs ------------------------------------------------------------------------------------------------------
@@ -304,6 +314,10 @@ async def _prove(caller: Identity, body: RevealRequest, client: str, services: S
         raise FactorNeeded("a token that was made on a host has no second factor: sign in with an account")
     if not await shown_factor(services, caller.user_id, body.passkey, body.code or None, client):
         raise FactorNeeded("expected 'code' of the own authenticator, or 'passkey'")
+
+
+def _made_up(type_: EntryType, wanted: Generate) -> tuple[str, Secret]:
+    return generated_for(type_, wanted.rules(rules_of(type_).rules))
 
 
 def _plain(fields: Mapping[str, SecretStr]) -> dict[str, str]:

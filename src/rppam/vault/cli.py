@@ -19,6 +19,7 @@ from rppam.kernel.errors import Exit
 from rppam.process.private_memory import keep_from_dumps
 from rppam.targets.rest_command import HELP, Refused, Rest, listed, shown, table
 from rppam.vault.ceremony_cli import ceremony, seal, unseal
+from rppam.vault.generate_cli import WORD_COUNT, generate
 from rppam.vault.key_cli import key
 from rppam.vault.model import binary_fields
 from rppam.vault.rotation_cli import rotate, rotation, rotations
@@ -42,7 +43,7 @@ def command() -> None:
     keep_from_dumps()
 
 
-for _one in (key, rotate, rotation, rotations, ceremony, unseal, seal):
+for _one in (key, generate, rotate, rotation, rotations, ceremony, unseal, seal):
     command.add_command(_one)
 
 
@@ -108,6 +109,7 @@ def get(*, where: Where, entry: str, as_json: bool) -> None:
     help="A field from a file: privateKey=id_ed25519, content=any.bin.",
 )
 @click.option("--generate", is_flag=True, help="Have the password made up, so that nobody knows it.")
+@click.option("--words", type=WORD_COUNT, help="Have it made up of so many words.")
 @click.option("--shared", is_flag=True, help="For a new entry: several may have it checked out at once.")
 @_json
 @_where
@@ -121,6 +123,7 @@ def put(
     secrets: tuple[str, ...],
     files: tuple[str, ...],
     generate: bool,
+    words: int | None,
     shared: bool,
     as_json: bool,
 ) -> None:
@@ -130,8 +133,8 @@ def put(
     there = [one for one in rest.all(ENTRIES, folder=folder, search=name[:100]) if _path(one) == entry.strip("/")]
     found = _fields(there[0]["type"] if there else type_, fields, secrets, files)
     body: dict[str, Any] = {"fields": found} if found else {}
-    if generate:
-        body["generate"] = {}
+    if generate or words is not None:
+        body["generate"] = {} if words is None else {"words": words}
     if account is not None:
         body["accountId"] = _account(rest, account)
     if there:

@@ -9,7 +9,18 @@ from rppam.access.accounts.api import PRINTABLE
 from rppam.access.passkeys.schemas import Answer
 from rppam.http.schemas import ONE_LINE, Flag, Shape, told
 from rppam.http.times import iso_utc
-from rppam.vault.generator import LENGTH, LENGTH_MAX, CharClass, Rules
+from rppam.vault.errors import GeneratorInvalid
+from rppam.vault.generator import (
+    LENGTH_MAX,
+    PLAIN,
+    SEPARATOR,
+    WORDS,
+    WORDS_MAX,
+    WORDS_MIN,
+    CharClass,
+    Phrase,
+    Rules,
+)
 from rppam.vault.model import (
     DESCRIPTION_CHARS_MAX,
     FIELDS_MAX,
@@ -54,25 +65,60 @@ SearchId = Annotated[str | None, Query(max_length=36, pattern=PRINTABLE)]
 
 
 class Generate(Shape):
-    """Rules of a secret that the vault makes up."""
+    """Rules of a secret that the vault makes up: of characters, or of words. What is left out is as the type of the
+    entry has it."""
 
-    length: Annotated[int, Field(ge=1, le=LENGTH_MAX, strict=True)] = LENGTH
-    classes: Annotated[list[CharClass], Field(min_length=1, max_length=len(CharClass))] = Field(default=list(CharClass))
-    """Each comes in."""
-    look_alikes: Flag = False
+    length: Annotated[int | None, Field(ge=1, le=LENGTH_MAX, strict=True)] = None
+    """Of characters; 24 unless the type says otherwise."""
+    classes: Annotated[list[CharClass] | None, Field(min_length=1, max_length=len(CharClass))] = None
+    """Each comes in; all four unless the type says otherwise."""
+    look_alikes: Flag | None = None
     """Allow characters that look alike, such as 0 and O."""
     without: Annotated[str, Field(max_length=64)] = ""
     """Characters that the target refuses."""
+    words: Annotated[int | None, Field(ge=WORDS_MIN, le=WORDS_MAX, strict=True)] = None
+    """A passphrase of so many words, in the place of characters: neither `length` nor `classes` nor `lookAlikes` beside
+    it."""
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = SEPARATOR
+    """Stands between words: one of `-_.,+=/~` or a blank."""
+    capitals: Flag = False
+    """Begin each word with one."""
+    digit: Flag = False
+    """End one of the words with one."""
 
-    def rules(self) -> Rules:
-        """For :func:`rppam.vault.generator.generated`."""
-        return Rules(self.length, tuple(self.classes), self.look_alikes, self.without)
+    def rules(self, own: Rules = PLAIN) -> Rules:
+        """For :func:`rppam.vault.generator.generated`. ``own``: those of the type. Raises :class:`GeneratorInvalid`."""
+        by_characters = (self.length, self.classes, self.look_alikes) != (None, None, None)
+        if self.words is not None and by_characters:
+            raise GeneratorInvalid("words: expected neither length nor classes nor lookAlikes beside it")
+        phrase = None if by_characters else own.phrase
+        if self.words is not None or phrase is not None:
+            words = WORDS if self.words is None else self.words
+            phrase = Phrase(words, self.separator, self.capitals, self.digit)
+        return Rules(
+            own.length if self.length is None else self.length,
+            own.classes if self.classes is None else tuple(self.classes),
+            own.look_alikes if self.look_alikes is None else self.look_alikes,
+            own.without + self.without,
+            phrase,
+        )
+
+
+class MakeUp(Generate):
+    """Rules of a secret, and of what it is to be one."""
+
+    type: EntryType | None = None
+    """With the rules of this type, which may refuse one that is too easily guessed."""
 
 
 class Generated(Shape):
     """A secret that stands nowhere yet."""
 
     secret: str
+    field: str
+    """Of an entry of the type, where it is to lie."""
+    entropy_bits: int
+    """The logarithm of how many secrets these rules can give, each as likely as any other."""
 
 
 class NewEntry(Shape):
@@ -89,7 +135,8 @@ class NewEntry(Shape):
     """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`, `seed`.
     Bytes are base64: `content` of a `file`, `pfx` of a `certificate`."""
     generate: Generate | None = None
-    """Have `password` made up, so that nobody knows it."""
+    """Have the secret made up, so that nobody knows it: `password`, of an `ssh-key` its `passphrase`, of an `api-token`
+    its `token`; of other types nothing is made up."""
     exclusive: Flag = True
     """One at a time has it checked out."""
     rotate_after_use: Flag = False
@@ -111,7 +158,7 @@ class EntryPut(Shape):
     fields: SecretFields | None = None
     """A new version of the secret, in place of all its fields."""
     generate: Generate | None = None
-    """A new version whose `password` is made up; other fields stay."""
+    """A new version whose secret is made up; other fields stay."""
     exclusive: Flag | None = None
     rotate_after_use: Flag | None = None
     kill_on_checkin: Flag | None = None
