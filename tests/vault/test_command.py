@@ -130,6 +130,10 @@ async def test_rights_are_given_by_command(open_vault: Served) -> None:
     given = await said(open_vault, "vault", "allow", "servers", "--user", "ursula", "--right", "reveal")
     assert {one["userName"]: one["rights"] for one in given["items"]} == {None: ["use"], "ursula": ["reveal"]}
     await run(open_vault, "vault", "allow", "servers", "--role", "pam_user")
+    await person(open_vault, "ursula")
+    for name in ("ursula", "URSULA"):
+        given = await said(open_vault, "vault", "allow", "servers", "--user", name, "--right", "list")
+        assert [(one["userName"], one["rights"]) for one in given["items"]] == [("ursula", ["list"])]
     assert "servers" in (await run(open_vault, "vault", "folders")).stdout
 
 

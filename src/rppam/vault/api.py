@@ -33,6 +33,7 @@ from rppam.vault.model import (
     EntryType,
     Search,
     checked_entry_name,
+    checked_entry_tags,
     checked_fields,
     checked_line,
     checked_path,
@@ -60,6 +61,7 @@ from rppam.vault.schemas import (
     RevealRequest,
     SearchId,
     SearchPath,
+    SearchTags,
     SearchText,
     VersionList,
     VersionShape,
@@ -96,10 +98,13 @@ async def list_entries(
     folder: SearchPath = None,
     account_id: Annotated[SearchId, Query(alias="accountId")] = None,
     type: Annotated[EntryType | None, Query()] = None,  # noqa: A002 - the product's name
+    tag: SearchTags = [],  # noqa: B006 - the framework copies it
+    owner_id: Annotated[SearchId, Query(alias="ownerId")] = None,
 ) -> EntryList:
-    """Those that the caller has a right on or a grant for. `folder` is looked into with all below it."""
+    """Those that the caller has a right on or a grant for. `folder` is looked into with all below it; with several
+    `tag` an entry has all of them."""
     path = None if folder is None else checked_path(folder)
-    wanted = Search(page, page_size, search, path, account_id, type)
+    wanted = Search(page, page_size, search, path, account_id, type, checked_entry_tags(tag), owner_id)
     found, total = await services.get(Vault).page(caller, wanted)
     return EntryList(items=[entry_shape(one) for one in found], page=page, page_size=page_size, total=total)
 
@@ -131,6 +136,8 @@ async def add_entry(body: NewEntry, caller: Caller, services: Here, response: Re
         resource_id=None,
         description=checked_line(body.description, "description", DESCRIPTION_CHARS_MAX),
         policy=EntryPolicy(body.exclusive, body.rotate_after_use, body.kill_on_checkin, body.reveal),
+        tags=checked_entry_tags(body.tags),
+        owner_id=body.owner_id,
     )
     made = await services.get(Vault).create(caller, new, checked_fields(body.type, given))
     response.headers["Location"] = f"{ENTRIES}/{made.id}"
@@ -168,6 +175,8 @@ async def change_entry(
         account_id=body.account_id,
         description=None if description is None else checked_line(description, "description", DESCRIPTION_CHARS_MAX),
         policy=policy,
+        tags=None if body.tags is None else checked_entry_tags(body.tags),
+        owner_id=body.owner_id,
         fields=None if body.fields is None else checked_fields(before.type, _plain(body.fields)),
         generated=None if body.generate is None else dict([_made_up(before.type, body.generate)]),
     )

@@ -28,6 +28,8 @@ VAULT: Final = "/api/v1/vault"
 ENTRIES: Final = f"{VAULT}/entries"
 CHECKOUTS: Final = f"{VAULT}/checkouts"
 ASK_EVERY_S: Final = 2.0
+_USERS: Final = 200
+"""So many at most are listed at once."""
 _WAITED_FOR: Final = frozenset({"RPPAM-8411", "RPPAM-8413"})
 """Somebody else has it, or its secret is to be changed before anybody gets it."""
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -50,30 +52,27 @@ for _one in (key, generate, rotate, rotation, rotations, ceremony, unseal, seal)
 @command.command("ls", context_settings=HELP, epilog="Example: rppam vault ls --folder servers")
 @click.option("--folder", help="In this folder and below.")
 @click.option("--search", default="", help="Part of a name, a folder or a description.")
+@click.option("--tag", "tags", multiple=True, help="With this tag; several times for all of several.")
+@click.option("--owner", metavar="NAME", help="Those that this user looks after.")
 @_json
 @_where
-def list_(*, where: Where, folder: str | None, search: str, as_json: bool) -> None:
+def list_(
+    *, where: Where, folder: str | None, search: str, tags: tuple[str, ...], owner: str | None, as_json: bool
+) -> None:
     """List entries that you may know of."""
     rest = Rest(where)
-    found = rest.all(ENTRIES, folder=folder, search=search)
+    owner_id = None if owner is None else _user(rest, owner)
+    found = rest.all(ENTRIES, folder=folder, search=search, tag=tags, ownerId=owner_id)
     if as_json:
         click.echo(json.dumps({"items": found}, ensure_ascii=False))
         return
-    rows = [("ENTRY", "TYPE", "STATE", "CHANGED", "ID")]
+    rows = [("ENTRY", "TYPE", "STATE", "TAGS", "OWNER", "CHANGED", "ID")]
     held = {one["entryId"]: f"with {one['userName']}" for one in rest.all(CHECKOUTS, active="true")}
-    table(
-        rows
-        + [
-            (
-                _path(one),
-                one["type"],
-                held.get(one["id"], one["state"]) if one["exclusive"] else one["state"],
-                one["changedAt"],
-                one["id"],
-            )
-            for one in found
-        ]
-    )
+    for one in found:
+        state = held.get(one["id"], one["state"]) if one["exclusive"] else one["state"]
+        about = (one["type"], state, ",".join(one["tags"]), one["ownerName"] or "")
+        rows.append((_path(one), *about, one["changedAt"], one["id"]))
+    table(rows)
 
 
 @command.command("get", context_settings=HELP, epilog="Example: rppam vault get servers/root")
@@ -110,6 +109,8 @@ def get(*, where: Where, entry: str, as_json: bool) -> None:
 )
 @click.option("--generate", is_flag=True, help="Have the password made up, so that nobody knows it.")
 @click.option("--words", type=WORD_COUNT, help="Have it made up of so many words.")
+@click.option("--tag", "tags", multiple=True, help="Several times for several, in place of all; an empty one for none.")
+@click.option("--owner", metavar="NAME", help="The user who looks after it.")
 @click.option("--shared", is_flag=True, help="For a new entry: several may have it checked out at once.")
 @_json
 @_where
@@ -124,10 +125,12 @@ def put(
     files: tuple[str, ...],
     generate: bool,
     words: int | None,
+    tags: tuple[str, ...],
+    owner: str | None,
     shared: bool,
     as_json: bool,
 ) -> None:
-    """Make ENTRY (FOLDER/NAME), or give it a new version of its secret."""
+    """Make ENTRY (FOLDER/NAME), or give it a new version of its secret, other tags or another owner."""
     rest = Rest(where)
     folder, _, name = entry.strip("/").rpartition("/")
     there = [one for one in rest.all(ENTRIES, folder=folder, search=name[:100]) if _path(one) == entry.strip("/")]
@@ -137,6 +140,10 @@ def put(
         body["generate"] = {} if words is None else {"words": words}
     if account is not None:
         body["accountId"] = _account(rest, account)
+    if tags:
+        body["tags"] = [tag for tag in tags if tag]
+    if owner is not None:
+        body["ownerId"] = _user(rest, owner)
     if there:
         made = rest.ask("PUT", f"{ENTRIES}/{there[0]['id']}", body)
     else:
@@ -320,7 +327,7 @@ def allow(
     path = folder.strip("/")
     found = [one for one in rest.ask("GET", f"{VAULT}/folders")["items"] if one["path"] == path]
     ident = found[0]["id"] if found else rest.ask("POST", f"{VAULT}/folders", {"path": path})["id"]
-    whom = {"role": role} if user is None else {"userId": rest.one("/api/v1/users", user, "username")["id"]}
+    whom = {"role": role} if user is None else {"userId": _user(rest, user)}
     there = rest.ask("GET", f"{VAULT}/folders/{ident}/rights")
     kept = [one for one in there["items"] if any(one.get(name) != value for name, value in whom.items())]
     items = kept + ([whom | {"rights": list(rights)}] if rights else [])
@@ -350,6 +357,11 @@ def _account(rest: Rest, word: str) -> str:
     if len(found) != 1:
         raise Refused(f"no account is named {word!r}: 'rppam account ls' lists them, 'rppam account add' adds one")
     return str(found[0])
+
+
+def _user(rest: Rest, name: str) -> str:
+    found: str = rest.one("/api/v1/users", name, "username", page_size=_USERS)["id"]
+    return found
 
 
 def _path(one: dict[str, Any]) -> str:

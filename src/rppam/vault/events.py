@@ -11,7 +11,9 @@ ACTIONS: Final = (
     Action("folder.change", "folder", "A folder was renamed or described", _M, "path, description"),
     Action("folder.delete", "folder", "A folder was deleted", _M),
     Action("folder.rights", "folder", "Rights on a folder were set", _M, "all of them"),
-    Action("secret.create", "secret", "An entry of the vault was made", _M, "folder, type, account, policy"),
+    Action(
+        "secret.create", "secret", "An entry of the vault was made", _M, "folder, type, account, policy, tags, owner"
+    ),
     Action("secret.change", "secret", "An entry was changed, not its secret", _M, "what is different"),
     Action("secret.set", "secret", "A new version of a secret was stored", _M, "version, names of fields, how"),
     Action("secret.delete", "secret", "An entry was deleted with all its versions", _M),

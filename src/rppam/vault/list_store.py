@@ -14,6 +14,7 @@ from rppam.vault.model import Entry, Search
 from rppam.vault.policy import Access
 from rppam.vault.store import entries_wanted, entry_of, joined_page, visible
 from rppam.vault.tables import vault_entries, vault_folders
+from rppam.vault.tag_store import tagged
 
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
@@ -52,7 +53,9 @@ def _asked(connection: Connection, search: Search, folders: Mapping[str, str]) -
         where.append(_E.account_id == search.account_id)
     if search.type is not None:
         where.append(_E.type == search.type.value)
-    return where
+    if search.owner_id is not None:
+        where.append(_E.owner_id == search.owner_id)
+    return where + tagged(search.tags)
 
 
 def _below(folders: Mapping[str, str], path: str | None) -> list[str]:

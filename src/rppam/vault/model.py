@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.targets.errors import ResourceInvalid
+from rppam.targets.model import checked_tags
 from rppam.vault.errors import EntryInvalid, ReasonNeeded
 from rppam.vault.one_time_code import SEED, read_seed
 
@@ -175,6 +177,11 @@ class Entry(NamedTuple):
     created_at: WallMs = WallMs(0)
     changed_at: WallMs = WallMs(0)
     """When its secret was set last."""
+    tags: tuple[str, ...] = ()
+    """In order."""
+    owner_id: str | None = None
+    """The user who looks after it; it gives no right."""
+    owner_name: str | None = None
 
 
 class Version(NamedTuple):
@@ -277,6 +284,14 @@ def checked_entry_name(text: str) -> str:
     return name
 
 
+def checked_entry_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags in lower case, each once and sorted. Raises :class:`EntryInvalid`."""
+    try:
+        return checked_tags(tags)
+    except ResourceInvalid as error:
+        raise EntryInvalid(str(error)) from None
+
+
 def checked_path(text: str) -> str:
     """The path of a folder in its one form. Raises :class:`EntryInvalid`."""
     words = [word.strip() for word in text.split("/") if word.strip()]
@@ -321,6 +336,9 @@ class Search(NamedTuple):
     """In it and below."""
     account_id: str | None = None
     type: EntryType | None = None
+    tags: tuple[str, ...] = ()
+    """It has all of them."""
+    owner_id: str | None = None
 
     @property
     def offset(self) -> int:

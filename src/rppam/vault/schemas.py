@@ -9,6 +9,7 @@ from rppam.access.accounts.api import PRINTABLE
 from rppam.access.passkeys.schemas import Answer
 from rppam.http.schemas import ONE_LINE, Flag, Shape, told
 from rppam.http.times import iso_utc
+from rppam.targets.model import TAG_CHARS_MAX, TAGS_MAX
 from rppam.vault.errors import GeneratorInvalid
 from rppam.vault.generator import (
     LENGTH_MAX,
@@ -55,12 +56,17 @@ Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX, json_schema
 Reason = Annotated[str, Field(min_length=1, max_length=REASON_CHARS_MAX)]
 _FIELDS: Final = {"propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}}
 SecretFields = Annotated[dict[str, SecretStr], Field(max_length=FIELDS_MAX, json_schema_extra=_FIELDS)]
+_TAG: Final = told(r"^\s*([a-zA-Z0-9][a-zA-Z0-9._:=/-]*)?\s*$")
+Tag = Annotated[str, Field(max_length=TAG_CHARS_MAX, json_schema_extra=_TAG)]
+Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX)]
 Revision = Annotated[int | None, Field(ge=1)]
 Shown = Annotated[str | None, Field(max_length=64)]
 PageNumber = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)]
 SearchText = Annotated[str, Query(max_length=100, pattern=PRINTABLE)]
 SearchPath = Annotated[str | None, Query(max_length=PATH_CHARS_MAX, pattern=PRINTABLE)]
+SearchTag = Annotated[str, Field(max_length=TAG_CHARS_MAX, pattern=PRINTABLE, json_schema_extra=_TAG)]
+SearchTags = Annotated[list[SearchTag], Query(max_length=TAGS_MAX)]
 SearchId = Annotated[str | None, Query(max_length=36, pattern=PRINTABLE)]
 
 
@@ -143,6 +149,9 @@ class NewEntry(Shape):
     """After a check-out nobody gets it before it was changed or released."""
     kill_on_checkin: Flag = False
     """Sessions that use it end with the check-out."""
+    tags: Tags = Field(default=[])
+    owner_id: Ident | None = None
+    """The user who looks after it; it gives no right."""
     reveal: RevealPolicy = RevealPolicy.WITH_REASON
     """`never`: only used, shown to nobody; `with-approval`: shown with an approved request."""
 
@@ -163,6 +172,10 @@ class EntryPut(Shape):
     rotate_after_use: Flag | None = None
     kill_on_checkin: Flag | None = None
     reveal: RevealPolicy | None = None
+    tags: Tags | None = None
+    """In place of all that it has."""
+    owner_id: Annotated[str | None, Field(max_length=36)] = None
+    """Empty: nobody."""
     revision: Revision = None
     """If given, the one that it stands at: a change that somebody else made meanwhile is not overwritten."""
     id: Shown = None
@@ -174,6 +187,7 @@ class EntryPut(Shape):
     generation: int | None = None
     created_at: Shown = None
     changed_at: Shown = None
+    owner_name: Annotated[str | None, Field(max_length=256)] = None
     held_by: Annotated[str | None, Field(max_length=256)] = None
     held_until: Shown = None
 
@@ -204,6 +218,11 @@ class EntryShape(Shape):
     created_at: str
     changed_at: str
     """When its secret was set last."""
+    tags: list[str]
+    owner_id: str | None
+    """The user who looks after it."""
+    owner_name: str | None
+    """For people; nothing where that account is not there any more."""
     held_by: str | None = None
     """Who has it checked out; in the answer about one entry."""
     held_until: str | None = None
@@ -406,6 +425,7 @@ def entry_shape(entry: Entry, held: Checkout | None = None) -> EntryShape:
     """The entry for an answer."""
     shown = entry._asdict()
     del shown["policy"], shown["folder_id"]
+    shown["tags"] = list(entry.tags)
     times = {"created_at": iso_utc(entry.created_at), "changed_at": iso_utc(entry.changed_at)}
     holder = {} if held is None else {"held_by": held.holder.name, "held_until": iso_utc(held.expires_at)}
     return EntryShape(**shown | entry.policy._asdict() | times | holder)

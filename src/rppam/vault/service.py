@@ -96,6 +96,9 @@ class Change(NamedTuple):
     policy: EntryPolicy | None = None
     fields: Mapping[str, Secret] | None = None
     """A new version."""
+    tags: tuple[str, ...] | None = None
+    owner_id: str | None = None
+    """Empty: nobody."""
     generated: Mapping[str, Secret] | None = None
     """Fields of a new version, in place of those of the same names."""
 
@@ -255,6 +258,8 @@ class Vault:
                 account_id=entry.account_id if change.account_id is None else change.account_id or None,
                 description=entry.description if change.description is None else change.description,
                 policy=entry.policy if change.policy is None else change.policy,
+                tags=entry.tags if change.tags is None else change.tags,
+                owner_id=entry.owner_id if change.owner_id is None else change.owner_id or None,
             )
             check_pointing(access, entry, after.account_id)
             check_policy(access, entry, after.policy)

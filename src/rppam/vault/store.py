@@ -61,6 +61,7 @@ from rppam.vault.policy import Access
 from rppam.vault.ports import Grant
 from rppam.vault.sealing import Keyring, open_field, seal_field
 from rppam.vault.tables import checkouts, vault_entries, vault_fields, vault_folders, vault_rights, vault_versions
+from rppam.vault.tag_store import OWNER_NAME, TAGS, check_owner, put_tags, read_tags
 
 _E: Final = vault_entries.c
 _F: Final = vault_folders.c
@@ -270,6 +271,7 @@ def joined_page(connection: Connection, where: ColumnElement[bool], size: int, o
 def create_entry(connection: Connection, entry: Entry) -> Entry:
     """An entry without a version. Raises :class:`EntryNameTaken`, :class:`EntryInvalid`."""
     _check_account(connection, entry.account_id)
+    check_owner(connection, entry.owner_id)
     columns = _columns(entry) | {
         "id": entry.id,
         "state": EntryState.AVAILABLE.value,
@@ -282,6 +284,7 @@ def create_entry(connection: Connection, entry: Entry) -> Entry:
     try:
         with connection.begin_nested():
             connection.execute(insert(vault_entries).values(**columns))
+            put_tags(connection, entry.id, entry.tags)
     except IntegrityError:
         raise EntryNameTaken(f"{entry.folder or 'the root'} has an entry named {entry.name!r} already") from None
     made = entry_in(connection, entry.id)
@@ -294,6 +297,8 @@ def change_entry(connection: Connection, entry: Entry, expected: Collection[int]
     before = entry_in(connection, entry.id, lock=True)
     check_revision(before.revision, expected)
     _check_account(connection, entry.account_id)
+    if entry.owner_id != before.owner_id:  # who has gone meanwhile may stay named
+        check_owner(connection, entry.owner_id)
     old, new = _facts(before) | {"name": before.name}, _facts(entry) | {"name": entry.name}
     facts = {name: value for name, value in new.items() if old[name] != value}
     if not facts:
@@ -302,6 +307,8 @@ def change_entry(connection: Connection, entry: Entry, expected: Collection[int]
         with connection.begin_nested():
             values = _columns(entry) | {"revision": before.revision + 1}
             connection.execute(update(vault_entries).where(_E.id == entry.id).values(**values))
+            if "tags" in facts:
+                put_tags(connection, entry.id, entry.tags)
     except IntegrityError:
         raise EntryNameTaken(f"{entry.folder or 'the root'} has an entry named {entry.name!r} already") from None
     record(connection, "secret.change", entity_of(before), details=facts)
@@ -441,7 +448,8 @@ def _state_now() -> ColumnElement[str]:
 
 STATE_NOW: Final = _state_now()
 """Whether an entry can be had at this moment: its newest check-out may be over, and nobody has ended it yet."""
-_ENTRIES: Final = select(vault_entries, _F.path, target_accounts.c.resource_id, STATE_NOW).select_from(_joined())
+_SHOWN: Final = (_F.path, target_accounts.c.resource_id, STATE_NOW, TAGS, OWNER_NAME)
+_ENTRIES: Final = select(vault_entries, *_SHOWN).select_from(_joined())
 # Asked at each act with the vault, so they are put together once: that costs more than the database takes for them.
 _ENTRY: Final = _ENTRIES.where(_E.id == bindparam("entry"))
 _LOCK: Final = select(_E.id).where(_E.id == bindparam("entry")).with_for_update()
@@ -470,6 +478,9 @@ def entry_of(row: Row[Any]) -> Entry:
         revision=row.revision,
         created_at=WallMs(row.created_at),
         changed_at=WallMs(row.changed_at),
+        tags=read_tags(row.tags),
+        owner_id=row.owner_id,
+        owner_name=row.owner_name,
     )
 
 
@@ -480,13 +491,15 @@ def _columns(entry: Entry) -> dict[str, Any]:
         "type": entry.type.value,
         "account_id": entry.account_id,
         "description": entry.description,
+        "owner_id": entry.owner_id,
         **entry.policy._asdict(),
         "reveal": entry.policy.reveal.value,
     }
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    facts = _columns(entry) | {"folder": entry.folder, "account_id": entry.account_id or ""}
+    facts = _columns(entry) | {"folder": entry.folder, "tags": list(entry.tags)}
+    facts |= {"account_id": entry.account_id or "", "owner_id": entry.owner_id or ""}
     del facts["name"]
     return facts
 

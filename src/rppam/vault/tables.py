@@ -68,10 +68,21 @@ vault_entries = Table(
     Column("revision", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    Column("owner_id", String(36)),
     UniqueConstraint("folder_id", "name"),
     Index("ix_vault_entries_account_id", "account_id"),
+    Index("ix_vault_entries_owner_id", "owner_id"),
 )
-"""``version`` is the current one of its secret; ``generation`` that of its newest check-out, which only grows."""
+"""``version`` is the current one of its secret; ``generation`` that of its newest check-out, which only grows;
+``owner_id`` the user who looks after it."""
+
+vault_entry_tags = Table(
+    "vault_entry_tags",
+    metadata,
+    Column("entry_id", String(36), ForeignKey("vault_entries.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(64), primary_key=True),
+    Index("ix_vault_entry_tags_tag", "tag"),
+)
 
 vault_deks = Table(
     "vault_deks",
