@@ -243,8 +243,10 @@ def _stores() -> Iterable[State]:
     yield State("Ledger", "events are not integrated", _warned(late), "events wait for their place in the ledger")
     kept = "RPPAM-8005: /var/lib/rppam/ledger.json cannot be written: No space left on device"
     yield State("Ledger", "what was seen of it cannot be kept", _warned(kept), "cannot be written")
-    doubted = "RPPAM-8002: the ledger is not the one that was seen by pam-3 (it has 7 events; pam-3 has seen 9)"
-    yield State("Ledger", "another node does not believe it", _warned(doubted), "the ledger")
+    doubted = "the ledger is not the one that was seen by pam-3 (it has 7 events, of which 9 were seen signed)"
+    yield State("Ledger", "a witness alone does not believe it", _found("RD-631", doubted), FINDING)
+    kept = "RPPAM-8005: no cosignature comes from pam-3 (ledger.json cannot be written: No space left on device)"
+    yield State("Ledger", "a witness cannot keep what it has seen", _warned(kept), "no cosignature comes from")
     anew = "within the last day these members had lost what they had seen of the ledger, and began anew: pam-3"
     yield State("Ledger", "a member began anew", _warned(anew), "began anew")
     yield from _features()

@@ -119,9 +119,9 @@ class Nodes(NamedTuple):
         findings = self.lab.health(node)["findings"]
         return any(one["code"] == code and because in str(one["evidence"]) for one in findings) == is_there
 
-    def has_warned(self, node: LabNode, *words: str, is_there: bool = True) -> bool:
-        """Its health has a warning with all these words, or has it no more."""
-        return any(all(word in one for word in words) for one in self.lab.health(node)["warnings"]) == is_there
+    def found(self, node: LabNode, code: str) -> str:
+        """The evidence of this finding in its health; empty where it has none."""
+        return next((str(one["evidence"]) for one in self.lab.health(node)["findings"] if one["code"] == code), "")
 
     def gauges(self, node: LabNode) -> Gauges:
         """What monitoring reads, by name and value of the one label."""

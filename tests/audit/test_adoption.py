@@ -64,7 +64,7 @@ async def put_back(cluster: Cluster) -> int:
     size = seen_by(cluster).checkpoint.size
     await restore(cluster.node.database, saved)
     await cluster.asks.work(EPOCH)
-    assert f"of which {size} were seen signed" in await cluster.node.cosigners.refusals()
+    assert f"of which {size} were seen signed" in await cluster.said()
     return size
 
 
@@ -80,7 +80,7 @@ async def test_the_command_on_its_host_has_it_adopt_the_ledger_and_the_leader_re
     newest = await SqlLedger(cluster.node.database).newest()
     assert newest is not None
     assert seen_by(cluster).checkpoint.size == newest.size < before
-    assert await cluster.node.cosigners.refusals() == ""
+    assert await cluster.said() == ""
     await cluster.leader().work(EPOCH)
     (event,) = await told(cluster, "ledger.adopt")
     assert (event["reason"], event["actor"]["kind"]) == (WHY, "host")
@@ -100,7 +100,7 @@ async def test_what_was_adopted_counts_once_and_the_next_fork_is_refused_again(c
     assert (seen.adoption.reason, seen.adoption.until) == (WHY, 0)
     cluster.cosigns().file.write(seen._replace(checkpoint=seen.checkpoint._replace(size=99)))
     await cluster.leader().work(EPOCH)
-    assert "of which 99 were seen signed" in await cluster.node.cosigners.refusals()
+    assert "of which 99 were seen signed" in await cluster.said()
 
 
 async def test_an_order_that_no_leader_followed_within_the_hour_is_void(cluster: Cluster) -> None:
@@ -111,7 +111,7 @@ async def test_an_order_that_no_leader_followed_within_the_hour_is_void(cluster:
     late = seen.adoption._replace(until=seen.adoption.until - ADOPT_WITHIN_MS - 1)
     cluster.cosigns().file.write(seen._replace(adoption=late))
     await cluster.leader().work(EPOCH)
-    assert f"of which {before} were seen signed" in await cluster.node.cosigners.refusals()
+    assert f"of which {before} were seen signed" in await cluster.said()
     assert await told(cluster, "ledger.adopt") == []
 
 
@@ -138,7 +138,7 @@ async def test_a_ledger_that_another_key_signs_is_not_adopted(
     (tmp_path / "stranger").mkdir()
     await Node(await open_database(url), tmp_path / "stranger").act(3)
     await cluster.leader().work(EPOCH)
-    said = await cluster.node.cosigners.refusals()
+    said = await cluster.said()
     assert "the checkpoint to adopt is not signed by the key that was seen first" in said
     assert seen_by(cluster).checkpoint.size == before
 
@@ -168,7 +168,7 @@ async def test_a_witness_that_begins_anew_is_named_for_a_day_and_a_new_one_is_no
     assert "had lost what they had seen of the ledger, and began anew" in said
     assert f"witness1 (it had cosigned {had} events)" in said
     await run(cluster.node.database, "UPDATE audit_events SET time = time - 90000000 WHERE action = 'ledger.reset'")
-    assert await cluster.node.cosigners.refusals() == ""
+    assert await cluster.said() == ""
 
 
 async def test_a_file_of_the_release_before_gets_its_life_and_accuses_nobody(cluster: Cluster) -> None:

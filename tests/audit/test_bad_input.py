@@ -135,7 +135,7 @@ async def test_a_witness_whose_disk_is_full_is_named_and_cosigns_nothing(
     await cluster.node.act(3)
     monkeypatch.setattr("rppam.ledger.cosigner.replace_durably", full)
     await cluster.asks.work(EPOCH)
-    assert "No space left on device" in await cluster.node.cosigners.refusals()
+    assert "No space left on device" in await cluster.said()
 
 
 async def test_a_database_that_goes_away_in_the_middle_of_a_commit_leaves_both_or_neither(

@@ -9,13 +9,17 @@ import pytest
 from sqlalchemy import text
 
 from rppam.audit.cosigners import WitnessCosignatures
+from rppam.cluster.driver.node_tasks import findings_of, told_of
+from rppam.cluster.health.model import is_grave
 from rppam.cluster.link.checkpoints import answering
 from rppam.cluster.link.codec import CheckpointOffer
 from rppam.db.database import Database
+from rppam.kernel.finding import Severity
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.ledger.checkpoint import cosigned_at, verifier_of
 from rppam.ledger.cosigner import Cosigner
+from rppam.ledger.errors import LedgerRolledBack
 from rppam.ledger.store import Query, SqlLedger
 from tests.audit.test_watch import Node, keys_of
 from tests.cluster.link import links
@@ -38,6 +42,13 @@ class Cluster:
         return WitnessCosignatures(
             ledger, self.node.cosigners, self.ours.link, keys_of(self.node.database), SystemEntropy()
         )
+
+    async def said(self) -> str:
+        """What health says of those who do not cosign."""
+        try:
+            return await self.node.cosigners.refusals()
+        except LedgerRolledBack as error:
+            return told_of(error)
 
     def cosigns(self) -> Cosigner:
         """The witness, as after a start."""
@@ -99,14 +110,21 @@ async def test_a_ledger_that_was_put_back_is_not_cosigned_and_every_node_says_so
     await cluster.node.database.write(lambda connection: connection.execute(back).close())
     cluster.cosigns()  # its file, not its memory, is what it goes by
     await cluster.leader().work(EPOCH)
-    said = await cluster.node.watch.check()
-    assert "RPPAM-8002" in said
-    assert "witness1 (it has 303 events, of which 309 were seen signed)" in said
-    assert "of each witness that is named" in await cluster.node.cosigners.refusals()
+    # The node has not looked meanwhile, as one that was started anew from a copy: the witness alone doubts.
+    said = "the ledger is not the one that was seen by witness1 .it has 303 events, of which 309 were seen signed"
+    with pytest.raises(LedgerRolledBack, match=said) as caught:
+        await cluster.node.watch.check()
+    [told] = findings_of([caught.value])
+    assert (told.code, told.severity, "of each witness that is named" in told.advice) == (
+        "RD-631",
+        Severity.ERROR,
+        True,
+    )
+    assert is_grave(told), "no cluster is healthy with it"
     await cluster.asks.work(EPOCH)
     (cluster.folder / "ledger.json").unlink()
     await cluster.asks.work(EPOCH)
-    said = await cluster.node.cosigners.refusals()
+    said = await cluster.said()
     assert "RPPAM-8002" not in said, "though nothing was signed since it refused"
     assert "began anew: witness1 (it had cosigned 309 events)" in said
 
@@ -116,10 +134,12 @@ async def test_a_witness_that_is_none_any_more_warns_nobody(cluster: Cluster) ->
     await cluster.node.act(3)
     cosigner.file.path.write_text("{")
     await cluster.asks.work(EPOCH)
-    assert "cannot be read" in await cluster.node.cosigners.refusals()
+    said = await cluster.said()
+    assert said.startswith("RPPAM-8005: no cosignature comes from witness1 ("), "which is no doubt of the ledger"
+    assert "cannot be read" in said
     cluster.ours.link.expect(["node1", "witness1"], ["witness1"])
     await cluster.asks.work(EPOCH)
-    assert await cluster.node.cosigners.refusals() == ""
+    assert await cluster.said() == ""
 
 
 async def test_a_witness_of_the_release_before_costs_nothing_but_its_cosignature(cluster: Cluster) -> None:

@@ -276,14 +276,26 @@ def adopt(nodes: Nodes) -> None:
         adopted = prefork.run("audit", "adopt", "--config", node.file, "--reason", REASON)
         assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     for node in lab.nodes:
-        believes = partial(nodes.has_found, node, "RD-631", is_there=False)
-        eventually(believes, within_s=NAMED_S, what=f"{node.name} believes it", say=lab.logs)
-        doubts = partial(nodes.has_warned, node, WITNESS, "RPPAM-8002", "of each witness that is named")
-        eventually(doubts, within_s=NAMED_S, what="the witness is named still", say=lab.logs)
+        doubts = partial(nodes.found, node, "RD-631")
+        eventually(
+            lambda doubts=doubts: f"seen by {WITNESS} (" in doubts(),  # type: ignore[misc]
+            within_s=NAMED_S,
+            what=f"{node.name} believes it, and names the witness that does not",
+            say=lab.logs,
+        )
+        assert lab.health(node)["clusterHealthy"] is False, "the witness alone doubts it"
+        status = prefork.run("status", "--config", node.file)
+        assert status.returncode == 1, status.stdout + status.stderr
+        assert "the ledger is not the one that was seen" in " ".join(status.stdout.split())
+        assert f"the ledger: RPPAM-8002: the ledger is not the one that was seen by {WITNESS}" in node.log()
+        doctor = prefork.run("doctor", "--config", node.file, "--json")
+        [told] = [one for one in json.loads(doctor.stdout)["findings"] if one["code"] == "RD-631"]
+        assert WITNESS in told["evidence"]
+        assert nodes.gauges(node)["rppam_findings", "error"] >= 1
     adopted = prefork.run("audit", "adopt", "--config", nodes.witness.file, "--reason", REASON)
     assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     for node in lab.nodes:
-        is_whole = partial(nodes.has_warned, node, "RPPAM-8002", is_there=False)
+        is_whole = partial(nodes.has_found, node, "RD-631", is_there=False)
         eventually(is_whole, within_s=2 * NAMED_S, what="nobody doubts it", say=lab.logs)
     nodes.wait_until_healthy(within_s=NAMED_S)
 

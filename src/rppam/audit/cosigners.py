@@ -1,11 +1,13 @@
 """Who has cosigned the ledger how far, in SQL; and the leader's part: it asks the witnesses, which have no database.
 
 Decides whose cosignature is kept: one that verifies under the key that its member showed. A member's new key is
-recorded in the ledger itself. A witness that does not believe the ledger is named in every node's health.
+recorded in the ledger itself. A witness that does not believe the ledger is a finding in every node's
+health: it is there to be believed, also alone.
 """
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Row, func, or_, select, update
@@ -19,7 +21,7 @@ from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import CheckpointRefused, cosigned_at, verifier_of
 from rppam.ledger.cosigner import Adoption, Judged
-from rppam.ledger.errors import LedgerRolledBack
+from rppam.ledger.errors import LedgerRolledBack, LedgerUnwatched
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import Signed, SqlLedger
@@ -32,10 +34,6 @@ RESET_TOLD_MS: Final = DAY_MS
 """For so long health names a member that began anew."""
 _C: Final = audit_cosigners.c
 _E: Final = audit_events.c
-_REMEDY: Final = (
-    "If the database was restored on purpose, take it over with 'rppam audit adopt' on the host of every node and of "
-    "each witness that is named. If not, somebody has replaced it: keep it for an investigation."
-)
 
 
 class Cosigned(NamedTuple):
@@ -96,12 +94,18 @@ class SqlCosigners:
             )
 
     async def refusals(self) -> str:
-        """A warning that names who does not believe the ledger, or who began anew, or nothing."""
-        told = [f"{one.name.rpartition('/')[2]} ({one.why})" for one in await self.all() if one.why]
-        if not told:
-            return await self._resets()
-        code = LedgerRolledBack.row.code
-        return f"{code}: the ledger is not the one that was seen by {', '.join(told)}. {_REMEDY}"
+        """A warning that names who cannot remember the ledger, or who began anew, or nothing.
+
+        Raises :class:`LedgerRolledBack` where somebody does not believe it: as grave as where it is this node.
+        """
+        refused = [one for one in await self.all() if one.why]
+        if doubts := _named(one for one in refused if one.key):
+            raise LedgerRolledBack(f"the ledger is not the one that was seen by {doubts}")
+        # Whoever cannot read or write what it has seen shows no key either.
+        if unwatched := _named(refused):
+            row = LedgerUnwatched.row
+            return f"{row.code}: no cosignature comes from {unwatched}. There: {row.remedy}"
+        return await self._resets()
 
     async def _resets(self) -> str:
         wanted = select(_E.object_id, _E.body).where(_E.action == "ledger.reset", _E.time > NowMs() - RESET_TOLD_MS)
@@ -208,6 +212,10 @@ def _life_of(connection: Connection, name: str) -> str:
         if life := json.loads(body)["details"].get("life"):
             return str(life)
     return ""
+
+
+def _named(cosigners: Iterable[Cosigned]) -> str:
+    return ", ".join(f"{one.name.rpartition('/')[2]} ({one.why})" for one in cosigners)
 
 
 def _cosigned(row: Row[Any]) -> Cosigned:

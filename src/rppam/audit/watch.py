@@ -112,7 +112,8 @@ class LedgerWatch:
         if seen is None or seen.checkpoint != checkpoint or newest.note != self._noted:
             await self._cosign(key, 0 if seen is None else seen.checkpoint.size, newest)
         await self._waiting()
-        return await self._late(newest) or await self._cosigners.refusals()
+        late = await self._late(newest)
+        return await self._cosigners.refusals() or late
 
     async def _cosign(self, key: str, since: int, newest: Signed) -> None:
         proof = await self._ledger.consistency(since, newest.size) if since <= newest.size else []

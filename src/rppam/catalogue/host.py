@@ -140,10 +140,11 @@ HOST: Final = (
         "RPPAM-8001 in log and health; events wait for their place in the ledger",
         Fix("Keep the database as it is for an investigation. 'rppam audit verify' names the first bad place; restore "
             "a backup in which it is whole, and take that over with 'rppam audit adopt'.", "rppam audit verify")),
-    error("RD-631", "The ledger in the database is older than, or forks from, what this node has seen signed.",
+    error("RD-631", "The ledger in the database is older than, or forks from, what a node or witness has seen signed.",
         "RPPAM-8002 in log and health",
-        Fix("If the database was restored on purpose, take it over with 'rppam audit adopt'; that is recorded. If not, "
-            "somebody has replaced it: keep it for an investigation.", "rppam audit adopt --reason WHY")),
+        Fix("If the database was restored on purpose, take it over with 'rppam audit adopt' on the host of every node "
+            "and of each witness that is named; that is recorded. If not, somebody has replaced it: keep it for an "
+            "investigation.", "rppam audit adopt --reason WHY")),
     error("RD-632", "The virtual address is not where it should be: on the host of the leader, and on no other.",
         "clients reach nobody, or the wrong node, at the address",
         linux("Set cluster.virtualIp to the same on all nodes, and read the leader's warnings: it says why its host "
