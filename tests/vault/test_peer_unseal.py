@@ -1,5 +1,6 @@
 """Whoever stands between two nodes, or is told not to take part, opens no vault: both ends are the real ones."""
 
+import asyncio
 import base64
 import json
 import secrets
@@ -14,9 +15,11 @@ from sqlalchemy import select
 
 from rppam.config.settings import Settings
 from rppam.db.database import Database
+from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_events
 from rppam.vault.keys import unsealed_key
-from rppam.vault.peer_unseal import PeerUnseal, answer
+from rppam.vault.peer_agreement import AGREE, CONFIRM, Questions, agreed
+from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
 from rppam.vault.unsealed import file_system_of, keep
 from tests.support.parsing import REDIS, parse
 
@@ -58,7 +61,7 @@ class Between:
         self.asked.append(to)
         settings = self.peers[to]
         assert settings is not None, "a witness has no vault"
-        told = await answer(settings, "through", json.loads(body)["arguments"])
+        told = await answer(settings, None, "through", json.loads(body)["arguments"])
         self.heard.append(told)
         return json.dumps(self.alter(dict(told)))
 
@@ -153,4 +156,147 @@ async def test_what_is_no_question_is_refused(place: Path, tmp_path: Path, key: 
     opened = node("opened", place, tmp_path)
     keep(opened.vault.unsealed_path, KEY, tmp_path)
     with pytest.raises(ValueError):  # noqa: PT011 - whatever it says, nothing was sealed for that key
-        await answer(opened, "through", {"key": key})
+        await answer(opened, None, "through", {"key": key})
+
+
+class Members:
+    """Nodes that speak to each other, each by an end of its own; ``deaf``: nothing comes through to these."""
+
+    def __init__(self, nodes: dict[str, Settings], asks: PeerUnseal | None = None) -> None:
+        self.nodes, self.questions = nodes, Questions() if asks is None else asks.questions
+        self.deaf: set[str] = set()
+        self.old: set[str] = set()
+        """Of a release that knows no such question."""
+        self.asked: list[tuple[str, str, str]] = []
+
+    def end(self, name: str) -> "End":
+        return End(self, name)
+
+
+class End:
+    """The way from one of them to the others."""
+
+    witnesses = ("witness",)
+
+    def __init__(self, members: Members, own: str) -> None:
+        self.members, self.own = members, own
+        self.peers = dict.fromkeys({*members.nodes, "witness"} - {own})
+
+    async def order(self, to: str, body: str, url: str | None) -> str:
+        there, given = self.members.end(to), json.loads(body)
+        self.members.asked.append((self.own, given["order"], to))
+        assert to not in self.witnesses
+        if to in self.members.deaf:
+            await asyncio.sleep(60)
+        settings = self.members.nodes[to]
+        if to in self.members.old and given["order"] != ORDER:
+            return json.dumps({"error": "", "text": "no order that may come from another node"})
+        if given["order"] == ORDER:
+            return json.dumps(await answer(settings, there, self.own, given["arguments"]))
+        if given["order"] == AGREE:
+            return json.dumps(await agreed(settings, there, self.own, given["arguments"]))
+        assert given["order"] == CONFIRM
+        questions = self.members.questions if to == "closed" else Questions()
+        return json.dumps(await questions.confirm(self.own, given["arguments"]))
+
+
+Names = tuple[str, ...]
+
+
+def company(place: Path, tmp_path: Path, *names: str, **vault: object) -> Members:
+    """``closed``, and others of which ``opened`` is open."""
+    nodes = {name: node(name, place, tmp_path, **vault) for name in ("closed", "opened", *names)}
+    keep(nodes["opened"].vault.unsealed_path, KEY, tmp_path)
+    return Members(nodes)
+
+
+async def opens(members: Members, database: Database) -> tuple[bool, str]:
+    """Whether ``closed`` is opened by the others, and what it says."""
+    settings = members.nodes["closed"]
+    task = PeerUnseal(settings, database, members.end("closed"))
+    members.questions = task.questions
+    said = await task.look()
+    return settings.vault.unsealed_path.exists(), said
+
+
+async def unsealings(database: Database) -> list[dict[str, Any]]:
+    return [one.document()["details"] for one in await SqlLedger(database).events(Query("vault.unseal"))]
+
+
+async def test_a_second_member_asks_the_sealed_one_itself_and_is_recorded(
+    database: Database, place: Path, tmp_path: Path
+) -> None:
+    members = company(place, tmp_path, "third")
+    assert await opens(members, database) == (True, "")
+    assert members.asked == [("closed", ORDER, "opened"), ("opened", AGREE, "third"), ("third", CONFIRM, "closed")]
+    assert unsealed_key(members.nodes["closed"]) == KEY
+    assert await unsealings(database) == [{"by": "opened", "agreed": ["third"]}]
+
+
+@pytest.mark.parametrize("away", ["deaf", "old"])
+async def test_without_a_second_member_it_stays_sealed_and_says_why(
+    database: Database, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    monkeypatch.setattr("rppam.vault.peer_agreement.AGREE_S", 0.05)
+    members = company(place, tmp_path, "third")
+    getattr(members, away).add("third")
+    is_open, said = await opens(members, database)
+    assert not is_open
+    why = {"deaf": "third: no answer within 0.05 s", "old": "third: no order that may come from another node"}[away]
+    expected = "the vault stays sealed here: opened has its key, and 2 members have to agree "
+    assert said == f"{expected}(vault.peerUnsealMembers), found 1: {why}"
+    assert await unsealings(database) == []
+    getattr(members, away).clear()
+    assert await opens(members, database) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("needed", "others", "deaf", "opened"),
+    [
+        (1, ("third", "fourth"), ("third", "fourth"), True),
+        (2, ("third", "fourth"), ("third",), True),
+        (2, ("third", "fourth"), ("third", "fourth"), False),
+        (3, ("third", "fourth"), ("third",), False),
+        (3, ("third", "fourth"), (), True),
+        (2, (), (), True),
+        (5, ("third",), (), True),
+        (5, ("third",), ("third",), False),
+    ],
+)
+async def test_as_many_agree_as_the_config_says_or_all_that_there_are(
+    database: Database,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    needed: int,
+    others: Names,
+    deaf: Names,
+    *,
+    opened: bool,
+) -> None:
+    monkeypatch.setattr("rppam.vault.peer_agreement.AGREE_S", 0.05)
+    members = company(place, tmp_path, *others, peerUnsealMembers=needed)
+    members.deaf.update(deaf)
+    assert (await opens(members, database))[0] is opened
+
+
+async def test_whoever_asks_in_the_name_of_a_node_that_has_not_asked_gets_nothing(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = company(place, tmp_path, "third")
+    key = base64.b64encode(X25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+    told = await answer(members.nodes["opened"], members.end("opened"), "closed", {"key": key})
+    assert told["sealed"] == ""
+    assert "third: closed says that it has not asked so" in told["said"]
+    assert "with a key pair that it has not made" in caplog.text
+    # Nor does one member vouch for itself, for a witness or for a stranger.
+    for name in ("third", "witness", "stranger"):
+        told = await agreed(members.nodes["opened"], members.end("opened"), "third", {"node": name, "key": key})
+        assert told == {"said": f"{name} is no other node of its members", "agrees": False}
+
+
+async def test_one_that_takes_no_part_agrees_to_nothing(database: Database, place: Path, tmp_path: Path) -> None:
+    members = company(place, tmp_path, "third")
+    members.nodes["third"] = node("third", place, tmp_path, peerUnseal=False)
+    is_open, said = await opens(members, database)
+    assert (is_open, "third: it takes no part" in said) == (False, True)

@@ -383,6 +383,11 @@ class VaultSettings(Section):
     peer_unseal: _Bool = _key(
         True, "Whether a sealed node gets the master key from one that is open, and gives it. For keySource shares."
     )
+    peer_unseal_members: Annotated[int, _whole("a whole number of members", 1, 5)] = _key(
+        2,
+        "How many members have to agree that a sealed node gets the master key, with the one that gives it; where "
+        "there are fewer beside the sealed one, all of them. For keySource shares.",
+    )
     lead_without_key: _Bool = _key(
         False,
         "Whether a node may lead that has not got the vault's master key. It refuses vault work either way.",

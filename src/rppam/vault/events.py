@@ -29,7 +29,7 @@ ACTIONS: Final = (
         "vault-key",
         "The vault was opened on a node",
         _M,
-        "by shares, or by which node",
+        "by shares, or by which node, and who agreed",
     ),
     Action("vault.seal", "vault-key", "The vault was closed on a node, or found closed there", _M),
     Action("vault.mek-change", "vault-key", "The vault's keys were wrapped with another master key", _M, "how many"),

@@ -3,7 +3,8 @@ waits for nobody.
 
 It asks over the member link, where each proves which node it is, by an order that a key signs which witnesses do not
 have. The key comes sealed for a key pair that the asking node has made for this question alone, so whoever holds the
-cluster key and stands between the two reads nothing. What it does not promise: protection against a node of the cluster
+cluster key and stands between the two reads nothing. Other members have to agree
+(:mod:`rppam.vault.peer_agreement`). What it does not promise: protection against a node of the cluster
 whose host was taken; ``vault.peerUnseal`` turns it off.
 
 Before a vault is opened the ledger says so. Whether it says what is the case is looked at whenever that changes: where
@@ -13,8 +14,8 @@ it was closed while the database was away, or by a reboot, that is recorded as s
 import base64
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from sqlalchemy import Connection, select
@@ -25,12 +26,14 @@ from rppam.crypto.sealed import Label, SealRefused, derived, framed, seal, unsea
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
+from rppam.kernel.logging import one_line
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.tables import audit_events
 from rppam.vault.errors import MasterKeyMissing, UnsealPlaceWrong
 from rppam.vault.keys import unsealed_key
+from rppam.vault.peer_agreement import Peers, Questions, agreeing, takes_part
 from rppam.vault.unsealed import check, keep
 
 ORDER: Final = "vault_unseal"
@@ -44,27 +47,9 @@ _LABEL: Final = Label(b"rppam-vault-unseal-1", b"the master key of the vault, fo
 log: Final = logging.getLogger("rppam.vault")
 
 
-class Peers(Protocol):
-    """The way to the other members."""
-
-    @property
-    def peers(self) -> Mapping[str, object]:
-        """By name."""
-        ...
-
-    @property
-    def witnesses(self) -> tuple[str, ...]:
-        """Those that never lead."""
-        ...
-
-    async def order(self, to: str, body: str, url: str | None) -> str:
-        """Give an order; its answer."""
-        ...
-
-
-async def answer(settings: Settings, through: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+async def answer(settings: Settings, link: Peers | None, through: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What an open node answers to one that asks. Raises ValueError for what is no question."""
-    if settings.vault.key_source != "shares" or not settings.vault.peer_unseal:
+    if not takes_part(settings):
         return {"said": "", "sealed": ""}
     try:
         key = unsealed_key(settings)
@@ -74,9 +59,13 @@ async def answer(settings: Settings, through: str, arguments: Mapping[str, Any])
     own = X25519PrivateKey.generate()
     public = own.public_key().public_bytes_raw()
     shared = own.exchange(X25519PublicKey.from_public_bytes(theirs))
+    members, why = await agreeing(settings, link, through, theirs)
+    if why:
+        log.warning("The vault of %s is not opened with the key of this node: %s", through, why)
+        return {"said": why, "sealed": ""}
     sealed = seal(_key(shared), key, _bound(theirs, public))
-    log.warning("The vault of %s is opened with the key of this node", through)
-    return {"said": "", "sealed": _text(sealed), "key": _text(public)}
+    log.warning("The vault of %s is opened with the key of this node; agreed: %s", through, ", ".join(members) or "-")
+    return {"said": "", "sealed": _text(sealed), "key": _text(public), "agreed": members}
 
 
 class PeerUnseal(NodeTask):
@@ -88,13 +77,16 @@ class PeerUnseal(NodeTask):
         self._agreed: bool | None = None
         """Whether it was open when the ledger last said the same."""
         self._doubts = 0
+        self.questions: Final = Questions()
+        self._withheld = ""
+        """Why the last round brought no key from a node that has it."""
 
     async def look(self) -> str:
-        """One round. Raises a ``DatabaseError``."""
-        is_open = self._is_open()
+        """One round; a warning where an open node withholds the key. Raises a ``DatabaseError``."""
+        is_open, self._withheld = self._is_open(), ""
         if await self._is_told(is_open=is_open) and not is_open and self._link is not None:
             await self._ask(self._link)
-        return ""
+        return self._withheld
 
     async def _is_told(self, *, is_open: bool) -> bool:
         """Whether the ledger says how it is; where it has not for two rounds, it does from now on."""
@@ -126,8 +118,10 @@ class PeerUnseal(NodeTask):
             if name in link.witnesses:
                 continue
             try:
-                if key := await self._asked(link, name):
-                    await self._open(key, name)
+                key, agreed = await self._asked(link, name)
+                if key:
+                    await self._open(key, name, agreed)
+                    self._withheld = ""
                     return
             except UnsealPlaceWrong as error:
                 log.error("The vault stays sealed: %s", error)  # noqa: TRY400 - the cause is in the sentence
@@ -138,26 +132,34 @@ class PeerUnseal(NodeTask):
             except (RppamError, SealRefused, ValueError, KeyError) as error:
                 log.debug("%s has given no key of the vault: %s", name, error)
 
-    async def _open(self, key: bytes, by: str) -> None:
+    async def _open(self, key: bytes, by: str, agreed: Sequence[str]) -> None:
         path, home = self._settings.vault.unsealed_path, self._settings.node
         check(path)
-        await self._database.write(lambda connection: _record(connection, _UNSEAL, home.node_name, by=by))
+        await self._database.write(lambda connection: _record(connection, _UNSEAL, home.node_name, by, agreed))
         keep(path, key, home.data_dir)
         self._agreed = True
         log.warning("The vault is open: %s has given its master key", by)
 
-    async def _asked(self, link: Peers, name: str) -> bytes:
+    async def _asked(self, link: Peers, name: str) -> tuple[bytes, Sequence[str]]:
+        """The key that ``name`` gives, and who has agreed; nothing where it gives none."""
         own = X25519PrivateKey.generate()
         public = own.public_key().public_bytes_raw()
         body = {"order": ORDER, "arguments": {"key": _text(public)}, "request": ""}
-        found = json.loads(await link.order(name, json.dumps(body), None))
+        self.questions.open.add(_text(public))
+        try:
+            found = json.loads(await link.order(name, json.dumps(body), None))
+        finally:
+            self.questions.open.discard(_text(public))
         if not isinstance(found, Mapping):
             raise ValueError("expected an object")  # noqa: TRY004 - what the other node said is wrong, not a type of ours
         if not found.get("sealed"):
-            return b""
+            if why := one_line(str(found.get("said", ""))):
+                self._withheld = f"the vault stays sealed here: {name} has its key, and {why}"
+            return b"", ()
         theirs = base64.b64decode(str(found["key"]), validate=True)
         shared = own.exchange(X25519PublicKey.from_public_bytes(theirs))
-        return unseal(_key(shared), base64.b64decode(str(found["sealed"]), validate=True), _bound(public, theirs))
+        key = unseal(_key(shared), base64.b64decode(str(found["sealed"]), validate=True), _bound(public, theirs))
+        return key, [str(one) for one in found.get("agreed") or ()]
 
 
 def last_said(connection: Connection, node: str) -> str:
@@ -167,8 +169,10 @@ def last_said(connection: Connection, node: str) -> str:
     return connection.execute(wanted).scalar_one_or_none() or ""
 
 
-def _record(connection: Connection, action: str, node: str, by: str = "", reason: str = "") -> None:
-    facts = {"by": by} if by else {}
+def _record(
+    connection: Connection, action: str, node: str, by: str = "", agreed: Sequence[str] = (), *, reason: str = ""
+) -> None:
+    facts: dict[str, Any] = {"by": by} | ({"agreed": list(agreed)} if agreed else {}) if by else {}
     record(connection, action, Entity("vault-key", node, node), details=facts, reason=reason)
 
 

@@ -13,6 +13,7 @@ from rppam.vault.folder_service import Folders
 from rppam.vault.key_service import VaultKeys
 from rppam.vault.key_watch import FRESH_US, KeyWatch
 from rppam.vault.keys import master_keys_of
+from rppam.vault.peer_agreement import AGREE, CONFIRM, agreed
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
 from rppam.vault.ports import Grants, Tells, Uses
 from rppam.vault.sealing import Keyring
@@ -66,9 +67,12 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     keyring = Keyring(master_keys_of(base.config, base.clock, FRESH_US))
     tasks: list[NodeTask] = []
     if base.config.vault.key_source == "shares":
-        tasks.append(PeerUnseal(base.config, base.database, base.link))
+        opening = PeerUnseal(base.config, base.database, base.link)
+        tasks.append(opening)
         if base.link is not None and base.link_orders is not None:
-            base.link_orders[ORDER] = partial(answer, base.config)
+            base.link_orders[ORDER] = partial(answer, base.config, base.link)
+            base.link_orders[AGREE] = partial(agreed, base.config, base.link)
+            base.link_orders[CONFIRM] = opening.questions.confirm
     leads_without = base.config.vault.lead_without_key or not base.config.cluster.enabled
     return [*tasks, KeyWatch(base.database, keyring, leads_without=leads_without)]
 
