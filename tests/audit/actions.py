@@ -124,6 +124,8 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "ledger.archive": "audit/test_archive.py",
     "ledger.prune": "audit/test_archive.py",
     "secret.use": "gateway/test_vault_routes.py",
+    "vault.unseal": "vault/test_unseal.py",
+    "vault.seal": "vault/test_unseal.py",
     "vault.kek-retire": "vault/test_sealing.py",
     "vault.mek-change": "vault/test_sealing.py",
     "recording.head": "gateway/test_recorded.py",
@@ -157,8 +159,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 
 _SAME: Final = "the command records it as the others of its group do; the steps before it are a whole cluster's"
 NOT_RECORDED: Final[Mapping[str, str]] = {
-    "vault.unseal": "it takes shares and a file system in memory: tests/vault/test_unseal.py",
-    "vault.seal": "it takes shares and a file system in memory: tests/vault/test_unseal.py",
     "cluster-key.switch": _SAME,
     "cluster-key.finish": _SAME,
     "member.adopt": "the command takes over the data directory of another host, and records it as its neighbours do",

@@ -180,13 +180,15 @@ class End:
 
     def __init__(self, members: Members, own: str) -> None:
         self.members, self.own = members, own
-        self.peers = dict.fromkeys({*members.nodes, "witness"} - {own})
+        self.peers = dict.fromkeys(sorted({*members.nodes, "witness"} - {own}))
 
     async def order(self, to: str, body: str, url: str | None) -> str:
         there, given = self.members.end(to), json.loads(body)
         self.members.asked.append((self.own, given["order"], to))
         assert to not in self.witnesses
         if to in self.members.deaf:
+            if given["order"] == ORDER:
+                raise ValueError("it is away")
             await asyncio.sleep(60)
         settings = self.members.nodes[to]
         if to in self.members.old and given["order"] != ORDER:
