@@ -78,7 +78,7 @@ async def agreed(settings: Settings, link: Peers, through: str, arguments: Mappi
                 told = await _asked(link, node, CONFIRM, {"key": key})
             why = "" if told.get("asks") is True else f"{node} says that it has not asked so"
         except (RppamError, ValueError, TimeoutError) as error:
-            why = f"{node} did not tell it whether it asks: {error or 'no answer in time'}"
+            why = f"{node} did not tell it whether it asks: {str(error) or 'no answer in time'}"
     return {"said": why, "agrees": not why}
 
 
