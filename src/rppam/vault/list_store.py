@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from rppam.db.paging import FEW, has_text, ids_from
 from rppam.vault.model import Entry, Search
 from rppam.vault.policy import Access
-from rppam.vault.store import entries_wanted, entry_of, joined_page, visible
+from rppam.vault.store import entries_wanted, entry_of, joined, visible
 from rppam.vault.tables import vault_entries, vault_folders
 from rppam.vault.tag_store import tagged
 
@@ -27,7 +27,7 @@ def entries_page(connection: Connection, access: Access, search: Search) -> tupl
     if access.grants and not access.everywhere:
         # Grants are few, and name entries in any folder.
         below = [] if search.folder is None else [_E.folder_id.in_(_below(folders, search.folder))]
-        return joined_page(connection, and_(visible(access), *where, *below), search.page_size, search.offset)
+        return _joined_page(connection, and_(visible(access), *where, *below), search.page_size, search.offset)
     seen = [ident for ident in _below(folders, search.folder) if access.on_folder(folders[ident])]
     is_asked = bool(where)
     if len(seen) < len(folders):
@@ -35,11 +35,18 @@ def entries_page(connection: Connection, access: Access, search: Search) -> tupl
     if search.text:
         few = list(connection.scalars(select(_E.id).where(*where).limit(FEW + 1)))
         if len(few) <= FEW:
-            return joined_page(connection, _E.id.in_(few), search.page_size, search.offset)
+            return _joined_page(connection, _E.id.in_(few), search.page_size, search.offset)
     counts = _counts(connection, where) if is_asked else _counts_of(connection, seen)
     ids = _ids(connection, where, [(ident, counts.get(ident, 0)) for ident in seen], search)
     rows = {row.id: row for row in connection.execute(entries_wanted().where(_E.id.in_(ids)))}
     return [entry_of(rows[ident]) for ident in ids if ident in rows], sum(counts.values())
+
+
+def _joined_page(connection: Connection, where: ColumnElement[bool], size: int, offset: int) -> tuple[list[Entry], int]:
+    """By folder and name, and how many there are in all."""
+    total = connection.execute(select(func.count()).select_from(joined()).where(where)).scalar_one()
+    wanted = entries_wanted().where(where).order_by(_F.path, _E.name).limit(size).offset(offset)
+    return [entry_of(row) for row in connection.execute(wanted)], total
 
 
 def _asked(connection: Connection, search: Search, folders: Mapping[str, str]) -> list[ColumnElement[bool]]:

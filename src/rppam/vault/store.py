@@ -260,14 +260,6 @@ def entries_of_account(connection: Connection, account_id: str) -> list[Entry]:
     return [entry_of(row) for row in rows]
 
 
-def joined_page(connection: Connection, where: ColumnElement[bool], size: int, offset: int) -> tuple[list[Entry], int]:
-    """By folder and name, and how many there are in all."""
-    joined = _joined()
-    total = connection.execute(select(func.count()).select_from(joined).where(where)).scalar_one()
-    wanted = entries_wanted().where(where).order_by(_F.path, _E.name).limit(size).offset(offset)
-    return [entry_of(row) for row in connection.execute(wanted)], total
-
-
 def create_entry(connection: Connection, entry: Entry) -> Entry:
     """An entry without a version. Raises :class:`EntryNameTaken`, :class:`EntryInvalid`."""
     _check_account(connection, entry.account_id)
@@ -300,8 +292,7 @@ def change_entry(connection: Connection, entry: Entry, expected: Collection[int]
     if entry.owner_id != before.owner_id:  # who has gone meanwhile may stay named
         check_owner(connection, entry.owner_id)
     old, new = _facts(before) | {"name": before.name}, _facts(entry) | {"name": entry.name}
-    facts = {name: value for name, value in new.items() if old[name] != value}
-    if not facts:
+    if not (facts := {name: value for name, value in new.items() if old[name] != value}):
         return before
     try:
         with connection.begin_nested():
@@ -435,7 +426,8 @@ def _check_account(connection: Connection, account_id: str | None) -> None:
         raise EntryInvalid("accountId: no privileged account has this id")
 
 
-def _joined() -> Any:
+def joined() -> Any:
+    """Entries with the folder and the account of each."""
     folders = vault_entries.join(vault_folders, _E.folder_id == _F.id)
     return folders.outerjoin(target_accounts, _E.account_id == target_accounts.c.id)
 
@@ -448,8 +440,8 @@ def _state_now() -> ColumnElement[str]:
 
 STATE_NOW: Final = _state_now()
 """Whether an entry can be had at this moment: its newest check-out may be over, and nobody has ended it yet."""
-_SHOWN: Final = (_F.path, target_accounts.c.resource_id, STATE_NOW, TAGS, OWNER_NAME)
-_ENTRIES: Final = select(vault_entries, *_SHOWN).select_from(_joined())
+_OF: Final = (_F.path, target_accounts.c.resource_id, STATE_NOW, TAGS, OWNER_NAME)
+_ENTRIES: Final = select(vault_entries, *_OF).select_from(joined())
 # Asked at each act with the vault, so they are put together once: that costs more than the database takes for them.
 _ENTRY: Final = _ENTRIES.where(_E.id == bindparam("entry"))
 _LOCK: Final = select(_E.id).where(_E.id == bindparam("entry")).with_for_update()
@@ -498,8 +490,8 @@ def _columns(entry: Entry) -> dict[str, Any]:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    facts = _columns(entry) | {"folder": entry.folder, "tags": list(entry.tags)}
-    facts |= {"account_id": entry.account_id or "", "owner_id": entry.owner_id or ""}
+    ids = {"account_id": entry.account_id or "", "owner_id": entry.owner_id or ""}
+    facts = _columns(entry) | ids | {"folder": entry.folder, "tags": list(entry.tags)}
     del facts["name"]
     return facts
 
