@@ -1,6 +1,8 @@
 """The leader tells in the tree in which epoch it leads and how far each writer had come, as seldom as it may."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,30 @@ async def test_a_new_leadership_tells_at_once_and_of_what_the_one_before_has_not
     told = [head for one in parts for head in one.body["details"]["heads"]]
     assert last == {writer: (number, digest) for writer, number, digest in told}
     assert first.body["writer"] != parts[0].body["writer"], "each leader has a chain of its own"
+
+
+async def test_a_leader_whose_database_is_put_back_goes_on_as_a_new_writer(
+    sqlite_url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    leader = Leader(await open_database(sqlite_url))
+    await leader.act()
+    await leader.integrate()
+    older = tmp_path / "older.db"
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file, closing(sqlite3.connect(older)) as to:
+        file.backup(to)
+    leader.time_us += EVERY_US
+    await leader.act()
+    await leader.integrate()
+    assert [one.body["number"] for one in await leader.told()] == [0, 1]
+    leader.database = await open_database(f"sqlite:///{older}")  # under a leader that goes on
+    leader.ledger = SqlLedger(leader.database)
+    leader.time_us += EVERY_US
+    await leader.act()
+    assert await leader.integrate() == 0, "not what it has signed"
+    assert await leader.integrate() == 1
+    first, second = (one.body for one in await leader.told())
+    assert (first["number"], second["number"]) == (0, 0), "event 1 of its first writer is gone"
+    assert first["writer"] != second["writer"]
 
 
 async def test_however_long_nobody_told_anything_no_more_than_so_many_events_are_looked_at(

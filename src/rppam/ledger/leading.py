@@ -47,8 +47,8 @@ class Leading:
         self._not_before_us = 0
 
     def begin(self) -> None:
-        """A leadership begins."""
-        self.note = None
+        """A leadership begins. Others may have led since the last one, and of another database."""
+        self.chain, self.note = new_chain(), None
         self._not_before_us = 0
 
     def is_due(self, *, batch: bool) -> bool:
@@ -58,9 +58,12 @@ class Leading:
     def placed(self, count: int, chain: Chain | None, note: str | None) -> None:
         """So many events got their place, and what was told with them goes up to ``chain``; ``None``: nothing was.
 
-        ``note``: of the newest checkpoint now; ``None``: it was another one than expected, so nothing was done.
+        ``note``: of the newest checkpoint now; ``None``: it was another one than expected, so nothing was done. What
+        was told before may be gone as well then, with the database that was there, so a new writer goes on.
         """
         self.note = note
+        if note is None:
+            self.chain = new_chain()
         if chain is not None:
             self.chain, self._owes = chain, False
             self._not_before_us = self._now_us() + EVERY_US
