@@ -63,7 +63,7 @@ async def test_pages_follow_each_other_from_the_first_to_the_last(catalogue: Dat
             assert [one.id for one in page.items] == ([*chunks(expected), []])[number - 1], number
             assert page.total == ROWS
         found, total = await vault.page(ADMIN, EntrySearch(number, SIZE))
-        assert [one.id for one in found] == ([*chunks(entries), []])[number - 1], number
+        assert [one.entry.id for one in found] == ([*chunks(entries), []])[number - 1], number
         assert total == ROWS
 
 
@@ -77,10 +77,10 @@ async def test_somebody_sees_the_folders_that_he_has_a_right_on(catalogue: Datab
     assert len(expected) == ROWS // FOLDERS
     for size in (3, 7, 100):
         pages = [await vault.page(USER, EntrySearch(number, size)) for number in (1, 2, 3, 40)]
-        assert [one.id for found, _ in pages for one in found] == [*expected[: 3 * size]]
+        assert [one.entry.id for found, _ in pages for one in found] == [*expected[: 3 * size]]
         assert {total for _, total in pages} == {len(expected)}
     below = EntrySearch(page_size=100, folder="servers/hall-003", text="ON HOST")
-    assert [one.id for one in (await vault.page(ADMIN, below))[0]] == expected
+    assert [one.entry.id for one in (await vault.page(ADMIN, below))[0]] == expected
     assert (await vault.page(USER, EntrySearch(folder="servers/hall-005")))[1] == 0
     assert (await vault.page(USER, EntrySearch(text="hall-003")))[1] == len(expected)
 

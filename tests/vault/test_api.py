@@ -46,6 +46,28 @@ async def test_the_vault_says_nothing_of_what_somebody_has_no_right_on(open_vaul
     assert (into.status_code, into.json()["code"]) == (404, "RPPAM-8405")
 
 
+async def test_who_may_know_of_an_entry_hears_in_the_list_who_has_it_and_what_is_allowed(open_vault: Served) -> None:
+    admin, ursula = host(open_vault), await person(open_vault, "ursula")
+    entry = await admin.entry(exclusive=True)
+    other = await admin.entry("other", exclusive=False)
+    await let(open_vault, "servers", "ursula", "use")
+    held = (await admin.check_out(entry)).json()
+    assert (await admin.check_out(other)).status_code == 201, "which several may have"
+    found = {one["name"]: one for one in (await ursula.get(ENTRIES)).json()["items"]}
+    about = found["root"]
+    assert (about["heldBy"], about["heldUntil"], about["rights"]) == (
+        held["userName"],
+        held["expiresAt"],
+        ["list", "use"],
+    )
+    assert (found["other"]["heldBy"], found["other"]["heldUntil"]) == (None, None)
+    one = (await ursula.get(f"{ENTRIES}/{entry['id']}")).json()
+    assert one == about, "the same of one as of many"
+    assert {"manage", "reveal"} <= set((await admin.get(f"{ENTRIES}/{entry['id']}")).json()["rights"])
+    assert (await admin.post(f"{CHECKOUTS}/{held['id']}/checkin")).status_code == 204
+    assert {one["heldBy"] for one in (await ursula.get(ENTRIES)).json()["items"]} == {None}
+
+
 async def test_rights_of_folders_hold_below_and_each_lets_no_more_than_itself(open_vault: Served) -> None:
     admin, ursula = host(open_vault), await person(open_vault, "ursula")
     entry = await admin.entry(folder="servers/linux", exclusive=False)

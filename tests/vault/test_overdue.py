@@ -100,7 +100,7 @@ async def test_nobody_gets_what_has_run_out_before_it_is_changed(place: Place, e
             await place.vault.reveal(who, entry.id, "because")
         with pytest.raises(EntryBlocked):
             await place.vault.use(who, "acc-1", "an SSH session")
-    assert (await place.vault.get(UWE, entry.id))[0].state is EntryState.PENDING_ROTATION
+    assert (await place.vault.get(UWE, entry.id)).entry.state is EntryState.PENDING_ROTATION
     for who in (URSULA, UWE, ADMIN):
         with pytest.raises(EntryBlocked):
             await begin(place, who, entry)

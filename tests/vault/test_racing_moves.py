@@ -44,7 +44,7 @@ class Office:
 
     async def is_seen(self, ident: str) -> bool:
         """Whether who manages could see it."""
-        entry, _ = await self.vaults[0].get(ADMIN, ident)
+        entry = (await self.vaults[0].get(ADMIN, ident)).entry
         access = await self.vaults[0].database.read(lambda connection: self.vaults[0].access(connection, MANAGER))
         return Right.REVEAL in access.on(entry)
 

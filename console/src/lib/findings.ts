@@ -1,4 +1,5 @@
-// Findings of the doctor, and which of them count: an error always does, and what nobody has acknowledged.
+// Findings of the doctor, and which of them count: an error always does, a note never, and of warnings those that nobody
+// has acknowledged.
 
 export interface Finding {
   code: string;
@@ -9,4 +10,4 @@ export interface Finding {
   acknowledged?: { by: string; reason: string; until: string } | null;
 }
 
-export const counts = (one: Finding): boolean => !one.acknowledged || one.severity === "error";
+export const counts = (one: Finding): boolean => one.severity === "error" || (one.severity !== "note" && !one.acknowledged);

@@ -682,6 +682,8 @@ export const german: Record<string, string> = {
   "approved": "genehmigt",
   "automatic": "automatisch",
   "available": "verfügbar",
+  "with {0}": "bei {0}",
+  "looked after by {0}": "gepflegt von {0}",
   "away": "fort",
   "built in": "eingebaut",
   "changed": "geändert",

@@ -67,6 +67,7 @@ from rppam.vault.schemas import (
     VersionShape,
     checkout_shape,
     entry_shape,
+    seen_shape,
 )
 from rppam.vault.service import Change, Vault
 
@@ -106,7 +107,7 @@ async def list_entries(
     path = None if folder is None else checked_path(folder)
     wanted = Search(page, page_size, search, path, account_id, type, checked_entry_tags(tag), owner_id)
     found, total = await services.get(Vault).page(caller, wanted)
-    return EntryList(items=[entry_shape(one) for one in found], page=page, page_size=page_size, total=total)
+    return EntryList(items=[seen_shape(one) for one in found], page=page, page_size=page_size, total=total)
 
 
 @vault.post(ENTRIES, summary="Add an entry", status_code=201, response_model=EntryShape)
@@ -148,9 +149,9 @@ async def add_entry(body: NewEntry, caller: Caller, services: Here, response: Re
 @declare(SIGNED_IN, _UNKNOWN)
 async def show_entry(entry_id: EntryId, caller: Caller, services: Here, response: Response) -> EntryShape:
     """Without its secret, and who has it checked out. Its ETag is its revision."""
-    entry, held = await services.get(Vault).get(caller, entry_id)
-    tagged(response, entry.revision)
-    return entry_shape(entry, held)
+    seen = await services.get(Vault).get(caller, entry_id)
+    tagged(response, seen.entry.revision)
+    return seen_shape(seen)
 
 
 @vault.put(ONE, summary="Change an entry or its secret", response_model=EntryShape)
@@ -161,7 +162,7 @@ async def change_entry(
     """`fields` or `generate` make a new version; the ones before stay. With `revision` in the body or `If-Match` no
     change of somebody else is overwritten."""
     store = services.get(Vault)
-    before, _ = await store.get(caller, entry_id)
+    before = (await store.get(caller, entry_id)).entry
     policy = before.policy._replace(
         exclusive=before.policy.exclusive if body.exclusive is None else body.exclusive,
         rotate_after_use=before.policy.rotate_after_use if body.rotate_after_use is None else body.rotate_after_use,

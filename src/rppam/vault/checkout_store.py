@@ -7,6 +7,7 @@ a second one of an exclusive entry whatever the code believes. Who comes with an
 """
 
 import uuid
+from collections.abc import Collection
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -62,6 +63,12 @@ def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
     holds = (_C.entry_id == entry_id) & _C.ended_at.is_(None) & _C.exclusive & (_C.expires_at > NowMs())
     row = connection.execute(select(checkouts).where(holds)).one_or_none()
     return None if row is None else checkout_of(row)
+
+
+def holders_in(connection: Connection, entry_ids: Collection[str]) -> dict[str, Checkout]:
+    """As :func:`holder_in`, of several entries: by the id of each that has one."""
+    holds = _C.entry_id.in_(entry_ids) & _C.ended_at.is_(None) & _C.exclusive & (_C.expires_at > NowMs())
+    return {row.entry_id: checkout_of(row) for row in connection.execute(select(checkouts).where(holds))}
 
 
 def all_of(connection: Connection, entry_id: str) -> list[Checkout]:

@@ -67,9 +67,8 @@ def list_(
         click.echo(json.dumps({"items": found}, ensure_ascii=False))
         return
     rows = [("ENTRY", "TYPE", "STATE", "TAGS", "OWNER", "CHANGED", "ID")]
-    held = {one["entryId"]: f"with {one['userName']}" for one in rest.all(CHECKOUTS, active="true")}
     for one in found:
-        state = held.get(one["id"], one["state"]) if one["exclusive"] else one["state"]
+        state = one["state"] if one["heldBy"] is None else f"with {one['heldBy']}"
         about = (one["type"], state, ",".join(one["tags"]), one["ownerName"] or "")
         rows.append((_path(one), *about, one["changedAt"], one["id"]))
     table(rows)

@@ -42,6 +42,7 @@ from rppam.vault.model import (
     Right,
     VersionState,
 )
+from rppam.vault.policy import Seen
 
 VAULT: Final = "/api/v1/vault"
 Ident = Annotated[str, Field(min_length=1, max_length=36)]
@@ -224,8 +225,10 @@ class EntryShape(Shape):
     owner_name: str | None
     """For people; nothing where that account is not there any more."""
     held_by: str | None = None
-    """Who has it checked out; in the answer about one entry."""
+    """Who has it checked out alone; in answers to who asks for entries, and not in those about a change."""
     held_until: str | None = None
+    rights: list[Right] | None = None
+    """What the caller may do with it now, by roles, folders and grants; in the same answers."""
 
 
 class EntryList(Shape):
@@ -421,14 +424,20 @@ class Rotated(Shape):
     version: int
 
 
-def entry_shape(entry: Entry, held: Checkout | None = None) -> EntryShape:
+def seen_shape(seen: Seen) -> EntryShape:
+    """The entry for an answer to who has asked for it."""
+    return entry_shape(seen.entry, seen.held, seen.rights)
+
+
+def entry_shape(entry: Entry, held: Checkout | None = None, rights: frozenset[Right] | None = None) -> EntryShape:
     """The entry for an answer."""
     shown = entry._asdict()
     del shown["policy"], shown["folder_id"]
     shown["tags"] = list(entry.tags)
     times = {"created_at": iso_utc(entry.created_at), "changed_at": iso_utc(entry.changed_at)}
     holder = {} if held is None else {"held_by": held.holder.name, "held_until": iso_utc(held.expires_at)}
-    return EntryShape(**shown | entry.policy._asdict() | times | holder)
+    mine = {} if rights is None else {"rights": sorted(rights)}
+    return EntryShape(**shown | entry.policy._asdict() | times | holder | mine)
 
 
 def checkout_shape(checkout: Checkout) -> CheckoutShape:

@@ -28,6 +28,7 @@ from rppam.vault.checkout_store import (
     end_checkout,
     end_overdue_of,
     holder_in,
+    holders_in,
     standing_in,
     taken,
 )
@@ -46,7 +47,16 @@ from rppam.vault.model import (
     checked_reason,
 )
 from rppam.vault.one_time_code import shown_now
-from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
+from rppam.vault.policy import (
+    Access,
+    Seen,
+    check,
+    check_pointing,
+    check_policy,
+    check_reveal,
+    holder_of,
+    needs_checkout,
+)
 from rppam.vault.ports import Grant, Grants, Tells, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
@@ -202,20 +212,24 @@ class Vault:
 
     # ---- entries ----------------------------------------------------------------------------------------------------
 
-    async def page(self, caller: Identity, search: Search) -> tuple[list[Entry], int]:
+    async def page(self, caller: Identity, search: Search) -> tuple[list[Seen], int]:
         """Entries that the caller may know of, by folder and name, and how many there are in all."""
 
-        def work(connection: Connection) -> tuple[list[Entry], int]:
-            return entries_page(connection, self.access(connection, caller), search)
+        def work(connection: Connection) -> tuple[list[Seen], int]:
+            access = self.access(connection, caller)
+            found, total = entries_page(connection, access, search)
+            held = holders_in(connection, [one.id for one in found])
+            return [Seen(one, held.get(one.id), access.on(one)) for one in found], total
 
         return await self.database.read(work)
 
-    async def get(self, caller: Identity, ident: str) -> tuple[Entry, Checkout | None]:
+    async def get(self, caller: Identity, ident: str) -> Seen:
         """An entry, and who holds it. Raises :class:`EntryUnknown`."""
 
-        def work(connection: Connection) -> tuple[Entry, Checkout | None]:
-            entry = self._known(connection, caller, ident, Right.LIST)
-            return entry, holder_in(connection, ident)
+        def work(connection: Connection) -> Seen:
+            entry, access = entry_in(connection, ident), self.access(connection, caller)
+            check(access, entry, Right.LIST)
+            return Seen(entry, holder_in(connection, ident), access.on(entry))
 
         return await self.database.read(work)
 
