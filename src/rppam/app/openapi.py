@@ -24,7 +24,7 @@ from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
 from rppam.http.revisions import TAGS_PATTERN, has_already, takes_if_match
 from rppam.http.route_index import Indexed, RouteIndex
-from rppam.http.routes import ANYBODY, Declaration, Kind, Who, declare
+from rppam.http.routes import ANYBODY, Kind, Who, declare
 from rppam.http.static import takes_gzip
 from rppam.manager.metrics import METRICS_PATH
 
@@ -173,7 +173,7 @@ def _complete(document: dict[str, Any], routes: Mapping[tuple[str, str], Indexed
                 _add_if_match(operation)
             if 304 in route.declared.answers:
                 _add_if_none_match(operation)
-            _complete_operation(method, operation, route.declared)
+            _complete_operation(method, operation, route)
     for path, (summary, members, may_refuse) in _PROBES.items():
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
     document["paths"][METRICS_PATH] = {"get": _metrics()}
@@ -184,8 +184,8 @@ def _complete(document: dict[str, Any], routes: Mapping[tuple[str, str], Indexed
     return document
 
 
-def _complete_operation(method: str, operation: dict[str, Any], declared: Declaration) -> None:
-    responses, errors = operation["responses"], {}
+def _complete_operation(method: str, operation: dict[str, Any], route: Indexed) -> None:
+    responses, errors, declared = operation["responses"], {}, route.declared
     # The framework's default; ours is 400 with another body.
     responses.pop("422", None)
     if declared.kind is Kind.EVENTS:
@@ -199,7 +199,7 @@ def _complete_operation(method: str, operation: dict[str, Any], declared: Declar
         if done in responses:
             responses[done]["description"] = "Done"
     errors |= declared.answers
-    if operation.get("parameters"):
+    if operation.get("parameters") or route.parameters is not None:
         errors.setdefault(400, "A part of the path, the query or a header is not valid")
     if method != "get":
         # Whatever body comes is looked at before the route is, also where the route asks for none.

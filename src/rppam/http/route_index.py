@@ -6,7 +6,8 @@ by their length and first words. What is found is then asked by the framework's 
 routes were made; what is none of ours goes the framework's long way. A path that a route names word by word takes the
 methods of such routes alone: ``/api/v1/users/me`` is nobody's id.
 
-What a route declares is checked here once more, after its body was read and before the framework looks at a field.
+What a route declares is checked here once more, after its body was read and before the framework looks at a field; and
+so is whether its query holds only what it takes (:mod:`rppam.http.query`).
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from rppam.http.errors import MethodNotAllowedError
+from rppam.http.query import Parameters, parameters_of
 from rppam.http.routes import Declaration, Kind, Who, declaration_of
 
 _OWNER: Final = "rppam.route"
@@ -33,6 +35,8 @@ class Indexed(NamedTuple):
     included: BaseRoute
     """What the framework made of it."""
     declared: Declaration
+    parameters: Parameters | None
+    """What its query may hold; ``None``: anything."""
 
     @property
     def methods(self) -> set[str]:
@@ -112,6 +116,8 @@ class RouteIndex(BaseRoute):
         if owner is None:
             raise MethodNotAllowedError(scope["method"], sorted(self.methods(scope["path"])))
         self._check(scope, owner.declared)
+        if scope["query_string"] and owner.parameters is not None:
+            owner.parameters.check(scope["query_string"])
         await owner.included.handle(scope, receive, send)
 
 
@@ -128,7 +134,7 @@ def include(app: FastAPI, routers: Iterable[APIRouter], check: Check) -> RouteIn
             alone = APIRouter()
             alone.routes.append(route)
             app.include_router(alone)
-            indexed.append(Indexed(route, app.router.routes[-1], declared))
+            indexed.append(Indexed(route, app.router.routes[-1], declared, parameters_of(route)))
     index = RouteIndex(indexed, check)
     app.router.routes.insert(0, index)
     return index
