@@ -53,6 +53,17 @@ with `*`, the last one wins; 428 is never answered. Where a body may hold `revis
 force is 409. To GET with `If-None-Match` the answer is 304 where the caller has that revision already and it covers all
 that is shown.
 
+## What a route does not know
+
+A field of a body and a parameter of a query that the route does not take are refused with 400 (RPPAM-6010) before
+anything is done: a misspelt filter never makes a list longer, nor a DELETE wider. `errors` names the parameter, what
+the route takes, and the name that was probably meant. A parameter that takes one value is refused as well where it
+comes twice; `state` and `tag` come as often as wished where they are lists.
+
+This holds below `/api/`. The probes, `/system/metrics`, `/system/health/cluster`, the public keys, this document and
+the console's pages and files pass over parameters that they do not know: balancers, monitoring systems and caches add
+some of their own.
+
 ## What hides behind 403 and 404
 
 Whoever may not see a thing hears 404, as if there were none; whoever may see it and not change it hears 403 with the

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from itertools import islice
 from types import UnionType
 from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from urllib.parse import parse_qsl
 
-from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Query
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.datastructures import QueryParams
+from pydantic import BaseModel
 
 from rppam.config.wording import nearest
 from rppam.http.errors import FieldFlaw, InvalidRequestError
@@ -40,9 +40,10 @@ class Parameters(NamedTuple):
 
     def check(self, query: bytes) -> None:
         """Raise :class:`InvalidRequestError` for parameters of other names, and for one value that comes twice."""
-        counts = Counter(name for name, _ in QueryParams(query).multi_items())
-        if any(name not in self.names or (count > 1 and name not in self.lists) for name, count in counts.items()):
-            raise InvalidRequestError(list(islice(self._flaws(counts), _FLAWS_MAX)))
+        # As the framework reads it.
+        found = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
+        if flaws := list(islice(self._flaws(Counter(found)), _FLAWS_MAX)):
+            raise InvalidRequestError(flaws)
 
     def _flaws(self, counts: Counter[str]) -> Iterator[FieldFlaw]:
         for name, count in counts.items():
@@ -63,13 +64,22 @@ def parameters_of(route: APIRoute) -> Parameters | None:
     """What the query of ``route`` may hold; ``None``: anything."""
     if not route.path.startswith(STRICT_PREFIX):
         return None
-    fields = [
-        (field.validation_alias or field.alias, field.field_info.annotation)
-        for field in get_flat_params(route.dependant)
-        if isinstance(field.field_info, Query)
-    ]
+    fields = list(_fields(route.dependant))
     names = tuple(dict.fromkeys(name for name, _ in fields))
     return Parameters(names, frozenset(name for name, annotation in fields if _is_list(annotation)))
+
+
+def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Names and types of a function's parameters, then of those that it depends on."""
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            for name, info in annotation.model_fields.items():
+                yield str(info.validation_alias or info.alias or name), info.annotation
+        else:
+            yield str(field.validation_alias or field.alias), annotation
+    for deeper in dependant.dependencies:
+        yield from _fields(deeper)
 
 
 def _is_list(annotation: Any) -> bool:
