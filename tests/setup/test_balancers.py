@@ -183,7 +183,7 @@ def ask(port: int, token: Secret | str, path: str = "/system/health/ping", **hea
             return answer.status, str(body.get("node", body)) if isinstance(body, dict) else str(body)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return 0, repr(error)
 
 
