@@ -306,7 +306,7 @@ TASKS: Final = {
     "the rotation of secrets": "a secret cannot be changed on its target",
     "the watch over rotations": "a secret cannot be changed on its target",
     "the integration of the ledger": "events are not integrated",
-    "the cosignatures of witnesses": "another node does not believe it",
+    "the cosignatures of witnesses": "a witness alone does not believe it",
     "the delivery of notifications": "a channel does not take them",
     "the watch over notifications": "a channel does not take them",
     "the watch over SIEM targets": "a target does not take its events",
