@@ -1,4 +1,4 @@
-"""Runs the tests as ``make test`` does: side by side, then whole demos three at a time, then what wants the machine.
+"""Runs the tests as ``make test`` does: side by side, then whole demos two at a time, then what wants the machine.
 
 Unit tests wait for nothing, and the others mostly wait: they run beside all of them, in one process at the lowest
 priority, and so do those marked ``beside``, which simulate. A file is imported only where its text says that it may
@@ -43,8 +43,8 @@ SLOW_S = 10.0
 """From here on a test has a budget."""
 WORSE = 2.0
 """A budget that is exceeded by this factor is told."""
-PAIR_JOBS = "3"
-"""So many workers take those marked ``pair``: two of them leave a core idle, as each waits half of its time."""
+PAIR_JOBS = "2"
+"""So many workers take those marked ``pair``. Three demos that begin at once are too much for two cores."""
 FAILURE = "FAILURE: "
 """How a line begins that names, at the end, what failed."""
 FAILED, NO_TESTS = 1, 5

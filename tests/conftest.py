@@ -23,7 +23,7 @@ pytest_plugins = [
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
 
-SHARED_OUT = ("tests/test_docs.py", "tests/demo/test_demo.py", "tests/benchmarks/")
+SHARED_OUT = ("tests/test_docs.py", "tests/benchmarks/")
 """Files and folders whose tests share nothing: each test is a unit of work where others go by file."""
 
 if importlib.util.find_spec("sniffio") is None:

@@ -49,7 +49,7 @@ class Demo:
 
     def ready(self) -> dict[str, Any]:
         event = self.next(READY_S)
-        assert event["event"] == "ready", self.people
+        assert event.get("event") == "ready", (event, self.people)
         self.pids = [event["redis"]["pid"], *(node["pid"] for node in event["nodes"])]
         return event
 
