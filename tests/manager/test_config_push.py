@@ -243,7 +243,8 @@ async def test_all_or_none_puts_back_what_was_changed_when_a_later_change_is_ref
 
 async def test_all_or_none_does_not_begin_where_a_node_could_not_go_by_it(pair: Pair, tmp_path: Path) -> None:
     pair.standby.orders.failure = SettingUnfit("node1: recordings/store: folder: expected a folder, found none")
-    wanted = {SESSIONS: {"idleMinutes": 15}, "recordings/store": {"store": "dir", "folder": str(tmp_path)}}
+    store = {"store": "dir", "folder": str(tmp_path)}
+    wanted = {SESSIONS: {"idleMinutes": 15}, "recordings/store": store}
     result = await pair.typed("--yes", "--all-or-none", settings=wanted)
     assert result.return_value == 1, result.output
     assert "not begun, as not every node could go by it: node1: recordings/store: folder" in result.stderr
@@ -251,7 +252,7 @@ async def test_all_or_none_does_not_begin_where_a_node_could_not_go_by_it(pair: 
     assert (order, list(tried), by) == ("try_settings", ["recordings/store"], "admin"), (
         "what no host decides is not tried"
     )
-    assert wanted["recordings/store"].items() <= tried["recordings/store"].items(), "with all its other keys"
+    assert store.items() <= tried["recordings/store"].items(), "with all its other keys"
     assert (await pair.value())[0] == (await pair.value("recordings/store"))[0] == '"0"'
 
 

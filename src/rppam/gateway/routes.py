@@ -16,7 +16,7 @@ from rppam.targets.errors import ResourceUnknown, TargetAccountUnknown
 from rppam.targets.model import ReadKey, Resource, ResourceKind, Search, TargetAccount
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.errors import EntryUnknown, RightLacking
-from rppam.vault.model import Entry, EntryType, Right, Search as Wanted
+from rppam.vault.model import Entry, EntryType, Right, Search as Wanted, Seen
 from rppam.vault.own_use import used_by_node
 from rppam.vault.service import Vault
 
@@ -52,7 +52,7 @@ class VaultRoutes:
     async def all(self, identity: Identity) -> list[Route]:
         """Everything that ``identity`` may connect to, by target and account; the first :data:`PAGE` entries."""
         entries, _ = await self._vault.page(identity, Wanted(page_size=PAGE))
-        usable = await self._usable(identity, entries)
+        usable = _usable(entries)
         known: dict[str, Resource] = {}
         routes = []
         for ident in dict.fromkeys(one.account_id for one in usable if one.account_id):
@@ -71,7 +71,7 @@ class VaultRoutes:
         usable = []
         for one in wanted:
             entries, _ = await self._vault.page(identity, Wanted(page_size=PAGE, account_id=one.id))
-            if await self._usable(identity, entries):
+            if _usable(entries):
                 usable.append(one)
         if not usable:
             raise RouteUnknown(_NONE)
@@ -118,10 +118,10 @@ class VaultRoutes:
             raise RouteUnknown(_NONE)
         return found
 
-    async def _usable(self, identity: Identity, entries: Iterable[Entry]) -> list[Entry]:
-        """Those that may open a session for ``identity``."""
-        access = await self._vault.database.read(lambda connection: self._vault.access(connection, identity))
-        return [one for one in entries if one.type in _TYPES and one.version and access.on(one) & _RIGHTS]
+
+def _usable(found: Iterable[Seen]) -> list[Entry]:
+    """Those that may open a session for who sees them."""
+    return [one.entry for one in found if one.entry.type in _TYPES and one.entry.version and one.rights & _RIGHTS]
 
 
 def _credential(route: Route, found: Iterable[Mapping[str, Secret]]) -> Credential:

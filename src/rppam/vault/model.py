@@ -224,6 +224,16 @@ class Checkout(NamedTuple):
     """In the queue, for one that is waited for."""
 
 
+class Seen(NamedTuple):
+    """An entry as somebody sees it."""
+
+    entry: Entry
+    held: Checkout | None
+    """The exclusive check-out that holds now, whoever has it."""
+    rights: frozenset[Right]
+    """Of who sees it, by roles, folders and grants."""
+
+
 Fields = Mapping[str, Secret]
 
 

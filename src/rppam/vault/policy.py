@@ -17,7 +17,6 @@ from rppam.access.sessions.model import Identity
 from rppam.vault.errors import EntryUnknown, RightLacking, WouldWiden
 from rppam.vault.model import (
     ALL_RIGHTS,
-    Checkout,
     Entry,
     EntryPolicy,
     EntryType,
@@ -87,16 +86,6 @@ class Access(NamedTuple):
             return None
         found = [grant for right in rights if (grant := self.grant_for(entry, right))]
         return max(found, key=lambda grant: grant.until, default=None)
-
-
-class Seen(NamedTuple):
-    """An entry as somebody sees it."""
-
-    entry: Entry
-    held: Checkout | None
-    """The exclusive check-out that holds now, whoever has it."""
-    rights: frozenset[Right]
-    """Of who sees it, by roles, folders and grants."""
 
 
 def fits(grant: Grant, entry: Entry) -> bool:

@@ -40,9 +40,9 @@ from rppam.vault.model import (
     Folder,
     RevealPolicy,
     Right,
+    Seen,
     VersionState,
 )
-from rppam.vault.policy import Seen
 
 VAULT: Final = "/api/v1/vault"
 Ident = Annotated[str, Field(min_length=1, max_length=36)]

@@ -43,13 +43,13 @@ from rppam.vault.model import (
     Folder,
     Right,
     Search,
+    Seen,
     Version,
     checked_reason,
 )
 from rppam.vault.one_time_code import shown_now
 from rppam.vault.policy import (
     Access,
-    Seen,
     check,
     check_pointing,
     check_policy,
