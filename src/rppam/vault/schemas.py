@@ -191,6 +191,7 @@ class EntryPut(Shape):
     owner_name: Annotated[str | None, Field(max_length=256)] = None
     held_by: Annotated[str | None, Field(max_length=256)] = None
     held_until: Shown = None
+    rights: Annotated[list[Right] | None, Field(max_length=len(Right))] = None
 
 
 class EntryShape(Shape):
