@@ -80,7 +80,10 @@ class Expiry:
                         password=PEOPLE_PASSWORD, known_hosts=None, config=None, agent_path=None,
                     )
                 )  # fmt: skip
-                lines.append(await line.create_process("sleep 600"))
+                process = await line.create_process("echo here; exec sleep 600")
+                # One that never began would be over before its time.
+                assert (await asyncio.wait_for(process.stdout.readline(), GIVE_UP_S)).strip() == "here"
+                lines.append(process)
             over_at = time.time() + SOON_MS / 1000
             await asyncio.to_thread(self._bring_forward, held, int(over_at * 1000))
             found: dict[str, list[float]] = {SEEN: [], ENDED: [], SESSION: []}
