@@ -80,7 +80,7 @@ def plain(host: str, user: str) -> list[Dialog]:
         Dialog("Cluster: Pause automatic failover", "Pause automatic failover", "cluster", "Pause failover"),
         Dialog("Vault: New entry", "New entry", "vault", "New entry"),
         Dialog("Vault: Show {0}", "Show root", "vault", "Show root"),
-        Dialog("Vault: Check out {0}", "Check out root", "vault", "Check out root"),
+        Dialog("Vault: Check out {0}", "Check out keytab", "vault", "Check out keytab"),
         Dialog("Vault: End the check-out of {0}", "End the check-out of ann", "vault", "End"),
         Dialog("Vault: A new version of {0}", "A new version of keytab", "vault", "New version keytab"),
         Dialog("Vault: Delete {0}", "Delete root", "vault", "Delete root"),
