@@ -8,19 +8,14 @@ import click
 
 from rppam.access.tokens.target import Where, asked, target_options
 from rppam.cli.group import Group
+from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
 from rppam.gateway.revocations_cli import COMMANDS
 from rppam.kernel.errors import Exit
 
-HOST: Final = "ca@host"
-CA: Final = "/api/v1/access/ca"
 MINE: Final = "/api/v1/users/me/ssh-certificates"
-_HELP: Final = {"help_option_names": ["-h", "--help"]}
-_REFUSED: Final = frozenset({400, 403, 404, 409})
-_where: Final = target_options("the token of an administrator")
-_json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("ca", cls=Group, context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
+@click.group("ca", cls=Group, context_settings=HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
 def command() -> None:
     """Show and roll the SSH authority of the cluster, get certificates of it, and revoke them."""
 
@@ -29,10 +24,10 @@ for _one in COMMANDS:
     command.add_command(_one)
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
+@command.command(context_settings=HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
 @click.option("--all", "everything", is_flag=True, help="Every key, with state and fingerprint.")
-@_json
-@_where
+@json_option
+@where_options
 def show(*, everything: bool, as_json: bool, where: Where) -> int:
     """Print the lines for TrustedUserCAKeys of a target's sshd: of the key that signs, and of the next one.
 
@@ -40,7 +35,7 @@ def show(*, everything: bool, as_json: bool, where: Where) -> int:
     """
     found, problem = asked(where, HOST, "GET", CA)
     if problem:
-        return _failed(found, problem)
+        return failed(found, problem)
     items = [one for one in found["items"] if everything or one["state"] in {"active", "next"}]
     if not items:
         click.echo("there is no authority yet; `rppam ca create` makes one", err=True)
@@ -55,9 +50,9 @@ def show(*, everything: bool, as_json: bool, where: Where) -> int:
     return Exit.DONE
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam ca create")
-@_json
-@_where
+@command.command(context_settings=HELP, epilog="Example: rppam ca create")
+@json_option
+@where_options
 def create(*, as_json: bool, where: Where) -> int:
     """Make the authority, or, where there is one, its next key, for targets to get to know.
 
@@ -66,10 +61,10 @@ def create(*, as_json: bool, where: Where) -> int:
     return _changed("POST", CA, where, as_json=as_json)
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam ca activate 2")
+@command.command(context_settings=HELP, epilog="Example: rppam ca activate 2")
 @click.argument("number", type=click.IntRange(1))
-@_json
-@_where
+@json_option
+@where_options
 def activate(*, number: int, as_json: bool, where: Where) -> int:
     """Sign with the next key, NUMBER; what the one before has signed still counts.
 
@@ -78,10 +73,10 @@ def activate(*, number: int, as_json: bool, where: Where) -> int:
     return _changed("POST", f"{CA}/{number}/activate", where, as_json=as_json)
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam ca retire 1")
+@command.command(context_settings=HELP, epilog="Example: rppam ca retire 1")
 @click.argument("number", type=click.IntRange(1))
-@_json
-@_where
+@json_option
+@where_options
 def retire(*, number: int, as_json: bool, where: Where) -> int:
     """Have nothing count that the key NUMBER has signed, and forget its private half.
 
@@ -90,11 +85,11 @@ def retire(*, number: int, as_json: bool, where: Where) -> int:
     return _changed("DELETE", f"{CA}/{number}", where, as_json=as_json)
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam ca sign ~/.ssh/id_ed25519.pub")
+@command.command(context_settings=HELP, epilog="Example: rppam ca sign ~/.ssh/id_ed25519.pub")
 @click.argument("key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--minutes", type=click.IntRange(1, 10_080), help="How long it is to count, if that may be so long.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: KEY-cert.pub beside KEY.")
-@_json
+@json_option
 @target_options("a token of the user")
 def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, where: Where) -> int:
     """Get a certificate for the own public KEY, by which ssh logs in at the gateway.
@@ -106,7 +101,7 @@ def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, 
         body["minutes"] = minutes
     found, problem = asked(where, HOST, "POST", MINE, body)
     if problem:
-        return _failed(found, problem)
+        return failed(found, problem)
     place = output or key.with_name(f"{key.name.removesuffix('.pub')}-cert.pub")
     place.write_text(found["certificate"] + "\n", encoding="utf-8")
     text = f"{place}: serial {found['serial']}, counts until {found['expiresAt']}"
@@ -117,12 +112,7 @@ def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, 
 def _changed(method: str, path: str, where: Where, *, as_json: bool) -> int:
     found, problem = asked(where, HOST, method, path)
     if problem:
-        return _failed(found, problem)
+        return failed(found, problem)
     text = f"key {found['number']} is {found['state']}: {found['fingerprint']}"
     click.echo(json.dumps(found) if as_json else text)
     return Exit.DONE
-
-
-def _failed(found: Any, problem: str) -> int:
-    click.echo(problem, err=True)
-    return Exit.NO if found.get("status") in _REFUSED else Exit.ERRORS

@@ -1,33 +1,28 @@
 """``rppam ca revoke``, ``revocations``, ``restore`` and ``krl``: what the authority has signed and counts no more."""
 
 import json
-import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
 from rppam.kernel.errors import Exit
 
-HOST: Final = "ca@host"
-REVOKED: Final = "/api/v1/access/ca/revocations"
-KRL: Final = "/api/v1/access/ca/krl"
-_HELP: Final = {"help_option_names": ["-h", "--help"]}
-_REFUSED: Final = frozenset({400, 403, 404, 409})
-_where: Final = target_options("the token of an administrator")
-_json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+REVOKED: Final = f"{CA}/revocations"
+KRL: Final = f"{CA}/krl"
 _reason: Final = click.option("--reason", required=True, help="Why; the ledger keeps it.")
 
 
-@click.command("revoke", context_settings=_HELP, epilog="Example: rppam ca revoke --serial 7105 --reason 'laptop lost'")
+@click.command("revoke", context_settings=HELP, epilog="Example: rppam ca revoke --serial 7105 --reason 'laptop lost'")
 @click.option("--serial", type=click.IntRange(1), help="One certificate, as `ssh-keygen -L` shows it.")
 @click.option("--key-id", help="All certificates that bear it; none is signed with it any more.")
 @click.option("--key", help="Whatever is for a key: its fingerprint (SHA256:...), or the .pub file.")
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The one in a file.")
 @_reason
-@_json
-@_where
+@json_option
+@where_options
 def revoke(
     *,
     serial: int | None,
@@ -53,14 +48,14 @@ def revoke(
         body = {"kind": named[0], "word": _fingerprint(key) if key is not None else str(given[named[0]])}
     found, problem = asked(where, HOST, "POST", REVOKED, {**body, "reason": reason})
     if problem:
-        return _failed(found, problem)
+        return failed(found, problem)
     click.echo(json.dumps(found) if as_json else f"revoked: {found['kind']} {found['word']} ({found['id']})")
     return Exit.DONE
 
 
-@click.command("revocations", context_settings=_HELP, epilog="Example: rppam ca revocations")
-@_json
-@_where
+@click.command("revocations", context_settings=HELP, epilog="Example: rppam ca revocations")
+@json_option
+@where_options
 def revocations(*, as_json: bool, where: Where) -> int:
     """Show what is revoked, the newest first, with who did it and why.
 
@@ -76,22 +71,20 @@ def revocations(*, as_json: bool, where: Where) -> int:
     return Exit.DONE
 
 
-@click.command(
-    "restore", context_settings=_HELP, epilog="Example: rppam ca restore 8f14e45f-... --reason 'found again'"
-)
+@click.command("restore", context_settings=HELP, epilog="Example: rppam ca restore 8f14e45f-... --reason 'found again'")
 @click.argument("revocation")
 @_reason
-@_where
+@where_options
 def restore(*, revocation: str, reason: str, where: Where) -> int:
     """Take REVOCATION, an id that `rppam ca revocations` shows, back: what it revoked counts again until it expires.
 
     Exit code 0: done; 1: there is none; 2: could not be done.
     """
     found, problem = asked(where, HOST, "POST", f"{REVOKED}/{revocation}/lift", {"reason": reason})
-    return _failed(found, problem) if problem else Exit.DONE
+    return failed(found, problem) if problem else Exit.DONE
 
 
-@click.command("krl", context_settings=_HELP, epilog="Example: rppam ca krl --output /etc/ssh/rppam.krl")
+@click.command("krl", context_settings=HELP, epilog="Example: rppam ca krl --output /etc/ssh/rppam.krl")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
 @target_options("the token of any user")
 def krl(*, output: Path, where: Where) -> int:
@@ -100,23 +93,17 @@ def krl(*, output: Path, where: Where) -> int:
 
     Exit code 0: written; 2: could not be had, and the file is as it was.
     """
+    from rppam.cli.files import write_private
     from rppam.http.client import NoAnswerError
     from rppam.http.download import pieces
 
     target = where.target(HOST)
-    part = output.with_name(f"{output.name}.part")
     try:
         data = b"".join(pieces(target.url.rstrip("/") + KRL, target.token(), target.trust))
         if not data.startswith(b"SSHKRL\n\0"):
             raise NoAnswerError(f"{target.url}: expected a list of revoked keys, found something else")
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(output)
+        write_private(output, data, mode=0o644)
     except (NoAnswerError, OSError) as error:
-        part.unlink(missing_ok=True)
         click.echo(str(error), err=True)
         return Exit.ERRORS
     click.echo(f"{output}: {len(data)} bytes")
@@ -146,8 +133,3 @@ def _fingerprint(key: str) -> str:
         return read_host_key(Path(key).read_text(encoding="utf-8")).fingerprint
     except (OSError, ValueError, ResourceInvalid) as error:
         raise click.UsageError(f"--key {key}: expected a fingerprint or a .pub file ({error})") from None
-
-
-def _failed(found: Any, problem: str) -> int:
-    click.echo(problem, err=True)
-    return Exit.NO if found.get("status") in _REFUSED else Exit.ERRORS

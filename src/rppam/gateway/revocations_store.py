@@ -30,12 +30,12 @@ class SqlRevocations(SqlStore):
     @reads
     def words(self, connection: Connection) -> set[tuple[RevokedKind, str]]:
         """What counts no more."""
-        return {(RevokedKind(row.kind), row.word) for row in connection.execute(select(_R.kind, _R.word))}
+        return _words(connection)
 
     @reads
     def now(self, connection: Connection) -> tuple[int, set[tuple[RevokedKind, str]]]:
         """The database's time, and what counts no more by then: the lists of all nodes grow by one clock."""
-        found = {(RevokedKind(row.kind), row.word) for row in connection.execute(select(_R.kind, _R.word))}
+        found = _words(connection)
         return now_ms(connection), found
 
     @writes
@@ -63,6 +63,10 @@ class SqlRevocations(SqlStore):
         found = _get(connection, ident)
         connection.execute(delete(ssh_revocations).where(_R.id == ident))
         _tell(connection, "certificate.restore", ident, found.kind, found.word, reason)
+
+
+def _words(connection: Connection) -> set[tuple[RevokedKind, str]]:
+    return {(RevokedKind(row.kind), row.word) for row in connection.execute(select(_R.kind, _R.word))}
 
 
 def _get(connection: Connection, ident: str) -> Revocation:

@@ -136,10 +136,10 @@ class SqlLedger:
         """Events in the order of the tree, at the end those that wait for their place; or the newest first."""
 
         def work(connection: Connection) -> list[Event]:
-            where, read = _conditions(query), _bare if query.bare else _with_words
-            events = select(_E.body, _E.leaf, _E.hash).where(*where).limit(query.limit)
             if query.newest:
                 return _newest_first(connection, query, None)[0]
+            where, read = _conditions(query), _bare if query.bare else _with_words
+            events = select(_E.body, _E.leaf, _E.hash).where(*where).limit(query.limit)
             after = -1 if query.after is None else query.after
             # Those that wait are read first: one that gets its place meanwhile is found there, with all before it.
             wanted = events.where(_E.leaf.is_(None)).order_by(_E.seq)

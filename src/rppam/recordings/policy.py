@@ -43,7 +43,7 @@ async def _tried(value: StorePolicy) -> Sequence[str]:
     if value.store != DIR:
         return ()
     from rppam.recordings.errors import RecordingStoreFailed  # noqa: PLC0415
-    from rppam.recordings.folder import Folder  # noqa: PLC0415 - it knows this module
+    from rppam.recordings.folder import Folder  # noqa: PLC0415 - who only reads settings does not load it
 
     try:
         await Folder(Path(value.folder)).try_out()

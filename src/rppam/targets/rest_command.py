@@ -61,25 +61,25 @@ class Rest:
             self._refuse(answer.status, answer.body)
         return answer.body
 
-    def all(self, path: str, *, page_size: int = _PAGE, **query: object) -> list[dict[str, Any]]:
+    def all(self, path: str, **query: object) -> list[dict[str, Any]]:
         """The items of all pages."""
         found: list[dict[str, Any]] = []
         page = 1
         while True:
             asked = {name: value for name, value in query.items() if value not in (None, (), "")}
-            words = urlencode({**asked, "page": page, "pageSize": page_size}, doseq=True)
+            words = urlencode({**asked, "page": page, "pageSize": _PAGE}, doseq=True)
             answer = self.ask("GET", f"{path}?{words}")
             found += answer["items"]
-            if page * page_size >= answer["total"]:
+            if page * _PAGE >= answer["total"]:
                 return found
             page += 1
 
-    def one(self, path: str, word: str, *names: str, page_size: int = _PAGE) -> dict[str, Any]:
+    def one(self, path: str, word: str, *names: str) -> dict[str, Any]:
         """The item of this id, or the one whose ``names`` (joined by a slash) are ``word``. Raises :class:`Refused`."""
         last = word.rpartition("/")[2]
         found = [
             item
-            for item in self.all(path, page_size=page_size, search=last[:100])
+            for item in self.all(path, search=last[:100])
             if "/".join(str(item[name]) for name in names).strip("/").lower() == word.strip("/").lower()
         ]
         if len(found) == 1:

@@ -43,6 +43,8 @@ _E: Final = vault_entries.c
 WAIT_MS: Final = 15_000
 """Who waits asks again within this time, or waits no more."""
 _ROWS: Final = 500
+_HOLDS: Final = _C.ended_at.is_(None) & _C.exclusive & (_C.expires_at > NowMs())
+"""An exclusive check-out that holds now."""
 # Asked at each check-out, so it is put together once.
 _STANDS: Final = select(
     NowMs().label("now"),
@@ -60,15 +62,14 @@ def is_untouched(connection: Connection, entry_id: str) -> WallMs | None:
 
 def holder_in(connection: Connection, entry_id: str) -> Checkout | None:
     """The exclusive check-out of an entry that holds now."""
-    holds = (_C.entry_id == entry_id) & _C.ended_at.is_(None) & _C.exclusive & (_C.expires_at > NowMs())
-    row = connection.execute(select(checkouts).where(holds)).one_or_none()
+    row = connection.execute(select(checkouts).where(_C.entry_id == entry_id, _HOLDS)).one_or_none()
     return None if row is None else checkout_of(row)
 
 
 def holders_in(connection: Connection, entry_ids: Collection[str]) -> dict[str, Checkout]:
     """As :func:`holder_in`, of several entries: by the id of each that has one."""
-    holds = _C.entry_id.in_(entry_ids) & _C.ended_at.is_(None) & _C.exclusive & (_C.expires_at > NowMs())
-    return {row.entry_id: checkout_of(row) for row in connection.execute(select(checkouts).where(holds))}
+    wanted = select(checkouts).where(_C.entry_id.in_(entry_ids), _HOLDS)
+    return {row.entry_id: checkout_of(row) for row in connection.execute(wanted)}
 
 
 def all_of(connection: Connection, entry_id: str) -> list[Checkout]:

@@ -28,8 +28,6 @@ VAULT: Final = "/api/v1/vault"
 ENTRIES: Final = f"{VAULT}/entries"
 CHECKOUTS: Final = f"{VAULT}/checkouts"
 ASK_EVERY_S: Final = 2.0
-_USERS: Final = 200
-"""So many at most are listed at once."""
 _WAITED_FOR: Final = frozenset({"RPPAM-8411", "RPPAM-8413"})
 """Somebody else has it, or its secret is to be changed before anybody gets it."""
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -359,7 +357,7 @@ def _account(rest: Rest, word: str) -> str:
 
 
 def _user(rest: Rest, name: str) -> str:
-    found: str = rest.one("/api/v1/users", name, "username", page_size=_USERS)["id"]
+    found: str = rest.one("/api/v1/users", name, "username")["id"]
     return found
 
 

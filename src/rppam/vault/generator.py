@@ -12,7 +12,7 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -172,6 +172,7 @@ def _sets(rules: Rules) -> list[str]:
     return sets
 
 
+@lru_cache(maxsize=8)  # asked for the bits, and again for the secret
 def _words_left(rules: Rules) -> Sequence[str]:
     """The words that may come."""
     phrase, without = rules.phrase or Phrase(), set(rules.without)

@@ -48,15 +48,7 @@ from rppam.vault.model import (
     checked_reason,
 )
 from rppam.vault.one_time_code import shown_now
-from rppam.vault.policy import (
-    Access,
-    check,
-    check_pointing,
-    check_policy,
-    check_reveal,
-    holder_of,
-    needs_checkout,
-)
+from rppam.vault.policy import Access, check, check_pointing, check_policy, check_reveal, holder_of, needs_checkout
 from rppam.vault.ports import Grant, Grants, Tells, Uses
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
