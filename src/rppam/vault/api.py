@@ -32,6 +32,7 @@ from rppam.vault.model import (
     EntryPolicy,
     EntryType,
     Search,
+    Seen,
     checked_entry_name,
     checked_entry_tags,
     checked_fields,
@@ -67,7 +68,6 @@ from rppam.vault.schemas import (
     VersionShape,
     checkout_shape,
     entry_shape,
-    seen_shape,
 )
 from rppam.vault.service import Change, Vault
 
@@ -107,7 +107,7 @@ async def list_entries(
     path = None if folder is None else checked_path(folder)
     wanted = Search(page, page_size, search, path, account_id, type, checked_entry_tags(tag), owner_id)
     found, total = await services.get(Vault).page(caller, wanted)
-    return EntryList(items=[seen_shape(one) for one in found], page=page, page_size=page_size, total=total)
+    return EntryList(items=[entry_shape(one) for one in found], page=page, page_size=page_size, total=total)
 
 
 @vault.post(ENTRIES, summary="Add an entry", status_code=201, response_model=EntryShape)
@@ -140,18 +140,17 @@ async def add_entry(body: NewEntry, caller: Caller, services: Here, response: Re
         tags=checked_entry_tags(body.tags),
         owner_id=body.owner_id,
     )
-    made = await services.get(Vault).create(caller, new, checked_fields(body.type, given))
+    store = services.get(Vault)
+    made = await store.create(caller, new, checked_fields(body.type, given))
     response.headers["Location"] = f"{ENTRIES}/{made.id}"
-    return _answer(made, response)
+    return _answer(await store.seen(caller, made), response)
 
 
 @vault.get(ONE, summary="One entry", response_model=EntryShape)
 @declare(SIGNED_IN, _UNKNOWN)
 async def show_entry(entry_id: EntryId, caller: Caller, services: Here, response: Response) -> EntryShape:
     """Without its secret, and who has it checked out. Its ETag is its revision."""
-    seen = await services.get(Vault).get(caller, entry_id)
-    tagged(response, seen.entry.revision)
-    return seen_shape(seen)
+    return _answer(await services.get(Vault).get(caller, entry_id), response)
 
 
 @vault.put(ONE, summary="Change an entry or its secret", response_model=EntryShape)
@@ -182,7 +181,8 @@ async def change_entry(
         generated=None if body.generate is None else dict([_made_up(before.type, body.generate)]),
     )
     allowed = {before.revision} if body.revision is None else {before.revision} & {body.revision}
-    return _answer(await store.change(caller, entry_id, change, allowed, expected), response)
+    changed = await store.change(caller, entry_id, change, allowed, expected)
+    return _answer(await store.seen(caller, changed), response)
 
 
 @vault.delete(ONE, summary="Delete an entry", status_code=204)
@@ -240,14 +240,16 @@ async def restore_version(
     entry_id: EntryId, number: Number, caller: Caller, expected: Expected, services: Here, response: Response
 ) -> EntryShape:
     """What it holds becomes the current version again, as a new one."""
-    return _answer(await services.get(Vault).restore(caller, entry_id, number, expected), response)
+    store = services.get(Vault)
+    return _answer(await store.seen(caller, await store.restore(caller, entry_id, number, expected)), response)
 
 
 @vault.post(f"{ONE}/release", summary="Release an entry that waits for a change", response_model=EntryShape)
 @declare(SIGNED_IN, _UNKNOWN)
 async def release_entry(entry_id: EntryId, caller: Caller, services: Here, response: Response) -> EntryShape:
     """Its secret stays as it is, and whoever had it may still know it."""
-    return _answer(await services.get(Vault).release(caller, entry_id), response)
+    store = services.get(Vault)
+    return _answer(await store.seen(caller, await store.release(caller, entry_id)), response)
 
 
 @vault.post(f"{VAULT}/generate", summary="Make up a secret", response_model=Generated)
@@ -334,6 +336,6 @@ def _plain(fields: Mapping[str, SecretStr]) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in fields.items()}
 
 
-def _answer(entry: Entry, response: Response) -> EntryShape:
-    tagged(response, entry.revision)
-    return entry_shape(entry)
+def _answer(seen: Seen, response: Response) -> EntryShape:
+    tagged(response, seen.entry.revision)
+    return entry_shape(seen)

@@ -34,7 +34,6 @@ from rppam.vault.model import (
     REASON_CHARS_MAX,
     SHOWN_SECONDS,
     Checkout,
-    Entry,
     EntryState,
     EntryType,
     Folder,
@@ -226,10 +225,10 @@ class EntryShape(Shape):
     owner_name: str | None
     """For people; nothing where that account is not there any more."""
     held_by: str | None = None
-    """Who has it checked out alone; in answers to who asks for entries, and not in those about a change."""
+    """Who has it checked out alone."""
     held_until: str | None = None
-    rights: list[Right] | None = None
-    """What the caller may do with it now, by roles, folders and grants; in the same answers."""
+    rights: list[Right]
+    """What the caller may do with it now, by roles, folders and grants."""
 
 
 class EntryList(Shape):
@@ -425,20 +424,15 @@ class Rotated(Shape):
     version: int
 
 
-def seen_shape(seen: Seen) -> EntryShape:
-    """The entry for an answer to who has asked for it."""
-    return entry_shape(seen.entry, seen.held, seen.rights)
-
-
-def entry_shape(entry: Entry, held: Checkout | None = None, rights: frozenset[Right] | None = None) -> EntryShape:
+def entry_shape(seen: Seen) -> EntryShape:
     """The entry for an answer."""
+    entry, held, rights = seen
     shown = entry._asdict()
     del shown["policy"], shown["folder_id"]
     shown["tags"] = list(entry.tags)
     times = {"created_at": iso_utc(entry.created_at), "changed_at": iso_utc(entry.changed_at)}
     holder = {} if held is None else {"held_by": held.holder.name, "held_until": iso_utc(held.expires_at)}
-    mine = {} if rights is None else {"rights": sorted(rights)}
-    return EntryShape(**shown | entry.policy._asdict() | times | holder | mine)
+    return EntryShape(**shown | entry.policy._asdict() | times | holder, rights=sorted(rights))
 
 
 def checkout_shape(checkout: Checkout) -> CheckoutShape:

@@ -225,6 +225,14 @@ class Vault:
 
         return await self.database.read(work)
 
+    async def seen(self, caller: Identity, entry: Entry) -> Seen:
+        """An entry that the caller has just changed, as they see it; nothing of it is read again."""
+
+        def work(connection: Connection) -> Seen:
+            return Seen(entry, holder_in(connection, entry.id), self.access(connection, caller).on(entry))
+
+        return await self.database.read(work)
+
     async def create(self, caller: Identity, new: Entry, fields: Mapping[str, Secret]) -> Entry:
         """Make an entry in the folder of its path, which an administrator may make so.
 
