@@ -242,7 +242,7 @@ class Vault:
 
         def work(connection: Connection) -> Entry:
             access = self.access(connection, caller)
-            folder = self._folder_for(connection, access, new.folder)
+            folder = _folder_for(connection, access, new.folder)
             made = create_entry(connection, new._replace(id=str(uuid.uuid4()), folder_id=folder.id))
             return add_version(connection, self.keyring, made, fields, caller.subject) if fields else made
 
@@ -278,7 +278,7 @@ class Vault:
             check_pointing(access, entry, after.account_id)
             check_policy(access, entry, after.policy)
             if change.folder is not None and change.folder != entry.folder:
-                folder = self._folder_for(connection, access, change.folder)
+                folder = _folder_for(connection, access, change.folder)
                 check_move(connection, access, entry, folder.path)
                 after = after._replace(folder=folder.path, folder_id=folder.id)
             changed = change_entry(connection, after, expected)
@@ -435,9 +435,10 @@ class Vault:
         if uses is not None and entry.policy.kill_on_checkin and entry.account_id is not None:
             uses.end(connection, entry.account_id, held, "deleted", by)
 
-    def _folder_for(self, connection: Connection, access: Access, path: str) -> Folder:
-        if Right.MANAGE not in access.on_folder(path):
-            if not access.on_folder(path):
-                raise FolderUnknown("no folder has this path")
-            raise RightLacking("you may not put entries into this folder")
-        return folder_at(connection, path) or create_folder(connection, path)
+
+def _folder_for(connection: Connection, access: Access, path: str) -> Folder:
+    if Right.MANAGE not in access.on_folder(path):
+        if not access.on_folder(path):
+            raise FolderUnknown("no folder has this path")
+        raise RightLacking("you may not put entries into this folder")
+    return folder_at(connection, path) or create_folder(connection, path)
