@@ -1,7 +1,7 @@
 """Which test has each action of the catalogue recorded: an action that nobody writes stands nowhere here, and fails.
 
 What the walk and the scenarios record is seen as they run. Of other tests the file is named, and has to name the
-action; of what no test can have recorded the reason.
+action.
 """
 
 from collections.abc import Mapping
@@ -154,16 +154,11 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "license.warn": "licence/test_journal.py",
     "license.expire": "licence/test_journal.py",
     "license.remove": "licence/test_journal.py",
+    "cluster-key.switch": "access/tokens/test_rotation.py",
+    "cluster-key.finish": "access/tokens/test_rotation.py",
+    "redis-password.begin": "access/tokens/test_rotation.py",
+    "redis-password.finish": "access/tokens/test_rotation.py",
+    "member.adopt": "cluster/store/test_clones.py",
+    "cluster.found": "setup/test_witness_setup.py",
 }
 """By other tests, below ``tests``."""
-
-_SAME: Final = "the command records it as the others of its group do; the steps before it are a whole cluster's"
-NOT_RECORDED: Final[Mapping[str, str]] = {
-    "cluster-key.switch": _SAME,
-    "cluster-key.finish": _SAME,
-    "member.adopt": "the command takes over the data directory of another host, and records it as its neighbours do",
-    "cluster.found": "the command makes another cluster, and records it as its neighbours do",
-    "redis-password.begin": _SAME,
-    "redis-password.finish": _SAME,
-}
-"""By no test here, and why."""

@@ -19,6 +19,7 @@ from tests.support.lab import CALM, Lab
 from tests.support.placed_witness import electorate_in
 from tests.support.ports import free_port
 from tests.support.redis_servers import SERVERS, Server, need
+from tests.support.told import acts_told
 
 pytestmark = pytest.mark.integration
 
@@ -229,7 +230,10 @@ def test_the_policy_is_the_configs(first: Path) -> None:
     config = json.loads(first.read_text())
     config["cluster"]["quorumPolicy"] = "majority"
     first.write_text(json.dumps(config))
+    made = rppam("user", "add", "anna", "--config", str(first))  # a database is there, as where one was put back
+    assert made.returncode == 0, made.stderr
     assert rppam("cluster", "found", "--config", str(first), "--yes").returncode == 0
+    assert acts_told(first)["cluster.found"]["details"] == {"policy": "majority"}
     kept = electorate_in(first.parent)
     assert kept is not None
     assert str(kept.body.policy) == "majority"

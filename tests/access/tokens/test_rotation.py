@@ -24,6 +24,7 @@ from tests.support import prefork
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import PASSWORD, Server
+from tests.support.told import acts_told
 
 pytestmark = [pytest.mark.integration, pytest.mark.pair]
 
@@ -119,6 +120,9 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
             assert "1 old password taken away" in done.stdout
             assert "write the new password into its secrets.json as 'node'" in done.stdout
             assert len(server.ask("ACL", "GETUSER", "rppam")[3]) == 1
+            told_of = acts_told(first.file)
+            assert {"redis-password.begin", "redis-password.finish"} <= told_of.keys()
+            assert told_of["redis-password.finish"]["actor"]["kind"] == "host"
 
             before = [node.log().count("connected to Redis") for node in lab.nodes]
             server.ask("CLIENT", "KILL", "USER", "rppam")
@@ -261,6 +265,7 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
         lab.wait_until_healthy()
     assert set(traffic.answers) == {200}
     assert traffic.epochs == {begun}, "leadership never changed hands"
+    assert {"cluster-key.begin", "cluster-key.switch", "cluster-key.finish"} <= acts_told(first.file).keys()
     assert {(node.folder / "cluster.key").read_text() for node in lab.nodes} == {made_text(first)}
     assert made_text(first) != old
     assert asyncio.run(with_data_keys(first, lambda keys: keys.unseal(sealed, "a place"))) == SEALED

@@ -15,6 +15,7 @@ from tests.support import prefork
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 from tests.support.ports import free_port
+from tests.support.told import acts_told
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
@@ -138,6 +139,7 @@ def test_a_restored_node_votes_again_once_an_operator_has_said_that_the_other_is
     done = adopt(node, "--yes", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"node": node.name, "adopted": True}), done
     assert adopt(node, "--yes").stdout.endswith("nothing was changed\n")
+    assert acts_told(node.file)["member.adopt"]["object"]["name"] == node.name
     node.start()
     lab.wait_until_healthy()
     assert "RD-618" not in codes(lab, node)
