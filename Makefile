@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -128,6 +128,9 @@ faults-random: dev servers ## SEQUENCES random fault sequences of 30 s; ended an
 
 faults-times: dev servers ## each kind of failover RUNS times on hosts of their own: p50, p99 and the largest
 	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
+
+address-failovers: dev servers ## failovers as a client sees them: RUNS of each kind, by the address and behind balancers
+	$(BIN)/python -m tests.faults.lab.through --runs $(RUNS) $(ARGS)
 
 ledger-faults: dev servers ## acts and their events held against each other over SEQUENCES random kill sequences
 	$(BIN)/python benchmarks/ledger_under_fire.py --sequences $(SEQUENCES) $(ARGS)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,9 @@ from rppam.cluster.vip.model import virtual_address
 from rppam.cluster.vip.netlink import MARK, host_addresses
 from tests.faults.lab.cluster import FaultLab, FaultNode
 from tests.faults.lab.net import CAN, WHY_NOT, Host, Net, ip
+from tests.faults.lab.observers import API_PORT
+from tests.faults.lab.through import Client
+from tests.faults.lab.wire import Asking, Kernels, has
 from tests.support.lab import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)]
@@ -52,12 +54,6 @@ def clean(request: pytest.FixtureRequest) -> Iterator[None]:
             for address in (SHARED, SHARED_6):
                 if has(host, address):
                     ip("-n", host.namespace, "addr", "del", f"{address}/{24 if '.' in address else 64}", "dev", "eth0")
-
-
-def has(host: Host, address: str = SHARED) -> bool:
-    """Whether the kernel of that host has it."""
-    with host.inside():
-        return any(str(one.ip) == address for one in host_addresses())
 
 
 def take(host: Host, life_s: int, text: str = f"{SHARED}/24", device: str = "") -> bool:
@@ -118,6 +114,25 @@ def test_another_host_that_has_it_is_found_before_it_is_claimed(net: Net, text: 
         assert holder.claimed_by() == ""
 
 
+@pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
+def test_two_hosts_that_have_it_at_one_time_are_found_by_both_witnesses(net: Net, text: str) -> None:
+    one, two, client = (net.hosts[name] for name in ("one", "two", "client"))
+    address = text.partition("/")[0]
+    with Kernels([one, two], address) as kernels, Asking(client, address) as wire:
+        take(one, 60, text)
+        eventually(lambda: wire.claims, within_s=5, what="an answer on the wire")
+        drop(one, text)
+        take(two, 60, text)
+        eventually(lambda: wire.claims[-1].hardware == hardware_address(two), within_s=5, what="the other's answer")
+        assert kernels.violations() == wire.violations() == [], "it went from one to the other, as it should"
+        take(one, 60, text)
+        eventually(wire.violations, within_s=5, what="two hosts that answer in turn")
+        eventually(kernels.violations, within_s=5, what="two kernels that have it")
+    told = ", ".join(hardware_address(host) for host in (one, two, one))
+    assert wire.violations()[0].startswith(f"{address} was answered for by {told}")
+    assert kernels.violations()[0].startswith(f"one and two had {address} at one time")
+
+
 def hardware_address(host: Host) -> str:
     said = subprocess.run(
         ["ip", "-n", host.namespace, "-j", "link", "show", "eth0"], capture_output=True, text=True, check=True
@@ -131,8 +146,8 @@ def test_it_goes_by_itself_when_nobody_renews_it(net: Net) -> None:
     for _ in range(6):  # renewed, it outlives the second
         time.sleep(0.3)
         take(one, 1)
-    assert has(one)
-    eventually(lambda: not has(one), within_s=4, what="its end")
+    assert has(one, SHARED)
+    eventually(lambda: not has(one, SHARED), within_s=4, what="its end")
     assert drop(one) is False
 
 
@@ -142,7 +157,7 @@ def test_what_the_host_has_of_its_own_is_never_taken_nor_removed(net: Net) -> No
     with pytest.raises(AddressTaken, match=rf"{SHARED}: cluster.virtualIp is an address that this host has of its own"):
         take(one, 60)
     assert drop(one) is False
-    assert has(one)
+    assert has(one, SHARED)
 
 
 def test_the_kernel_notes_whose_it_is_and_that_it_is_never_a_source(net: Net) -> None:
@@ -165,35 +180,6 @@ def test_an_interface_that_is_not_there_is_named(net: Net) -> None:
 # ---- with a cluster --------------------------------------------------------------------------------------------------
 
 
-class Holders:
-    """Who has the address, looked at again and again from outside the nodes."""
-
-    def __init__(self, lab: FaultLab, address: str = SHARED) -> None:
-        self._address = address
-        self._hosts = [node.host for node in lab.nodes]
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self.looks: list[tuple[float, frozenset[str]]] = []
-
-    def __enter__(self) -> "Holders":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.005):
-            found = frozenset(host.name for host in self._hosts if has(host, self._address))
-            self.looks.append((time.monotonic(), found))
-
-    def twice(self) -> list[tuple[float, frozenset[str]]]:
-        """Looks that prove two holders at one time: hosts are looked at in turn, so two looks must say so."""
-        pairs = zip(self.looks, self.looks[1:], strict=False)
-        return [(at, one & two) for (at, one), (_, two) in pairs if len(one & two) > 1]
-
-
 def only(lab: FaultLab, node: FaultNode, address: str = SHARED) -> bool:
     return [one.name for one in lab.nodes if has(one.host, address)] == [node.name]
 
@@ -204,16 +190,21 @@ def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path:
     with FaultLab(tmp_path / "lab", times="default", policy="majority", virtual_ip=f"{SHARED}/24") as lab:
         lab.start()
         client = lab.net.add("client")
-        with Holders(lab) as holders:
+        with Kernels([node.host for node in lab.nodes], SHARED) as kernels:
             first = lab.wait_for_leader()
             eventually(lambda: only(lab, first), within_s=5, what="the leader has it")
             # The kernel has it a moment before the workers' picture of the node shows it.
             eventually(lambda: _shown(lab, first) == (SHARED, True), within_s=5, what="health shows it")
 
-            answer = first.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
-            assert answer.status == 200, answer.body
-            second = eventually(lambda: _other(lab, first), within_s=5, what="another leader")
-            eventually(lambda: only(lab, second), within_s=2, what="it went along")
+            with Client(client, SHARED, API_PORT, lab.token) as asking, Asking(client, SHARED) as wire:
+                time.sleep(0.5)
+                second = _switched_over(lab, first)
+                eventually(lambda: only(lab, second), within_s=2, what="it went along")
+                since_ns = time.monotonic_ns()
+                eventually(lambda: asking.is_answered(since_ns), within_s=10, what="answers of the next leader")
+            assert asking.failed() == [], "what ran may end, and who comes waits"
+            assert wire.violations() == []
+            assert wire.claims
             with client.connect(SHARED, 7101, 2.0):
                 pass  # whoever keeps the one address reaches the leader
 
@@ -223,17 +214,17 @@ def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path:
             lab.wait_until_healthy()
 
             third.kill()  # everything on the host, so that nothing is left to remove it
-            eventually(lambda: not has(third.host), within_s=6, what="the kernel has removed it")
+            eventually(lambda: not has(third.host, SHARED), within_s=6, what="the kernel has removed it")
             fourth = eventually(lambda: _other(lab, third), within_s=10, what="another leader")
             eventually(lambda: only(lab, fourth), within_s=2, what="it came to the next leader")
             third.start()
             lab.wait_until_healthy(within_s=60)
             assert only(lab, fourth)
-        assert holders.twice() == []
+        assert kernels.violations() == []
         for node in lab.nodes:
             node.term()
             node.wait()
-        assert not any(has(node.host) for node in lab.nodes)
+        assert not any(has(node.host, SHARED) for node in lab.nodes)
 
 
 @pytest.mark.server
@@ -243,7 +234,7 @@ def test_an_address_of_ipv6_follows_leadership_waits_for_whoever_has_it_and_goes
         client, squatter = lab.net.add("client"), lab.net.add("squatter")
         for number, host in enumerate([*(node.host for node in lab.nodes), client, squatter], 1):
             ip("-n", host.namespace, "addr", "add", f"fd00:78::{number}/64", "dev", "eth0", "nodad")
-        with Holders(lab, SHARED_6) as holders:
+        with Kernels([node.host for node in lab.nodes], SHARED_6) as kernels:
             lab.start()
             first = lab.wait_for_leader()
             eventually(lambda: only(lab, first, SHARED_6), within_s=5, what="the leader has it")
@@ -264,7 +255,7 @@ def test_an_address_of_ipv6_follows_leadership_waits_for_whoever_has_it_and_goes
             third = eventually(lambda: _other(lab, second), within_s=10, what="another leader")
             eventually(lambda: only(lab, third, SHARED_6), within_s=2, what="it came to the next leader")
             eventually(lambda: _reaches(client, third.host), within_s=2, what="the client heard it again")
-        assert holders.twice() == []
+        assert kernels.violations() == []
         for node in lab.nodes:
             if node is not second:
                 node.term()

@@ -20,6 +20,7 @@ from rppam.app.hangup import explain_hangup
 from rppam.app.node import Node
 from rppam.app.redis import redis_parts
 from rppam.app.supervision import follow
+from rppam.app.vip import configured_address
 from rppam.app.wiring import deciding_of, people_of, whole
 from rppam.app.worker import Worker, WorkerParts
 from rppam.cluster.admin.forwarding import LinkRelay, answering
@@ -101,8 +102,6 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     os.close(inherited.words)
     if words is not None:
         call_this_process(CONTROL_NAME)
-        for plug in (*inherited.sockets, *inherited.ssh):
-            plug.close()
         return _control(inherited, line, words, order.facts["generation"])
     inherited.calls.close()
     if sys.platform != "win32":
@@ -170,11 +169,22 @@ def _build_control(
         worker_databases=workers_on(page, lambda: clock.as_host_us(clock.now())),
         config_file=inherited.config,
         halt=lambda fault, seconds: line.send("halt", fault=fault, seconds=seconds),
+        listening=_kept(inherited),
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
     node = whole(known, data_dir, people, deciding, board, board)
     return node, deciding.administration, deciding.relay, deciding.driver.outranked
+
+
+def _kept(inherited: Inherited) -> list[socket.socket]:
+    """The sockets where clients connect, for a virtual address; without one this process has no use for them."""
+    plugs = [*inherited.sockets, *inherited.ssh]
+    if configured_address(inherited.known.settings) is not None:
+        return plugs
+    for plug in plugs:
+        plug.close()
+    return []
 
 
 def _patient(settings: Settings) -> Settings:

@@ -149,9 +149,10 @@ def deciding_of(
     worker_databases: Callable[[], Mapping[str, Condition]] = dict,
     halt: Callable[[str, int], bool] | None = None,
     config_file: Path | None = None,
+    listening: Sequence[socket.socket] = (),
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store; ``halt``: see
-    :class:`rppam.cluster.admin.faults.NodeFaults`."""
+    :class:`rppam.cluster.admin.faults.NodeFaults`; ``listening``: where clients of the virtual address connect."""
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
@@ -164,7 +165,12 @@ def deciding_of(
     lives.begin(boot_id)
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
+    address = address_duty(
+        settings,
+        lambda: view.permitted_until(),  # noqa: PLW0108 - view is made below
+        clock,
+        listening,
+    )
     link = members.link if members else None
     control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {}, _settled(core))
     beside = Beside(control, worker_databases, lambda: view.permitted_until())  # noqa: PLW0108 - view is made below

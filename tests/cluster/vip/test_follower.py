@@ -4,12 +4,14 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from rppam.cluster.vip import follower as module
 from rppam.cluster.vip.errors import AddressForbidden, AddressRefused
 from rppam.cluster.vip.follower import ANNOUNCE_TIMES, AddressTask
+from rppam.cluster.vip.listeners import Listeners
 from rppam.kernel.instant import US_PER_MS, Instant, after
 from rppam.kernel.system_clock import SystemClock
 from tests.support.late_threads import LateThreads
@@ -58,7 +60,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressTask:
+def duty(host: Host, left_ms: int = 3_400, **more: Any) -> AddressTask:
     def until() -> Instant:
         return after(CLOCK.now(), left_ms * US_PER_MS)
 
@@ -246,3 +248,71 @@ async def test_an_address_that_another_host_has_is_not_claimed_until_it_is_free(
     assert one.is_held, "what is here is renewed without asking"
     assert host.asked == asked
     await one.stop()
+
+
+class Doors:
+    """Listening sockets that are played: in use until they are not, and whoever asks is remembered."""
+
+    def __init__(self, host: Host, looks: int = 3) -> None:
+        self.host, self.looks = host, looks
+        self.done: list[str] = []
+
+    def hold_off(self) -> None:
+        self.done.append("held off" if self.host.here else "held off late")
+
+    def let_in(self) -> None:
+        self.done.append("let in early" if self.host.here else "let in")
+
+    def is_used(self) -> bool:
+        assert self.host.here, "it goes only when nobody uses it, or time is up"
+        self.looks -= 1
+        return self.looks > 0
+
+
+def with_doors(doors: Doors, left_ms: int = 3_400, quiet_s: float = 5.0) -> AddressTask:
+    return duty(doors.host, left_ms, listeners=cast("Listeners", doors), quiet_s=quiet_s)
+
+
+async def test_what_runs_through_it_may_end_where_it_is_given_away() -> None:
+    doors = Doors(Host())
+    one = with_doors(doors)
+    one.start(7)
+    await until(lambda: one.is_held)
+    await one.stop()
+    assert doors.done == ["let in", "held off", "let in"]
+    assert doors.looks == 0
+
+
+async def test_it_waits_for_nobody_longer_than_it_may() -> None:
+    doors = Doors(Host(), looks=1_000_000)
+    one = with_doors(doors, quiet_s=0.05)
+    one.start(7)
+    await until(lambda: one.is_held)
+    async with asyncio.timeout(3):
+        await one.stop()
+    assert not doors.host.here
+    assert doors.done[-1] == "let in"
+
+
+async def test_a_lease_that_is_over_leaves_no_time_for_anybody() -> None:
+    doors = Doors(Host(), looks=1_000_000)
+    one = with_doors(doors, left_ms=150)
+    one._rounds_up = True
+    one.start(7)
+    await until(lambda: one.is_held)
+    one._permitted_until = lambda: None  # leadership is lost
+    await asyncio.sleep(0.2)
+    looked = doors.looks
+    await one.stop()
+    assert (doors.done, doors.looks) == (["let in"], looked)
+
+
+async def test_a_filter_that_the_system_refuses_keeps_no_address_here(caplog: pytest.LogCaptureFixture) -> None:
+    doors = Doors(Host())
+    doors.hold_off = lambda: (_ for _ in ()).throw(PermissionError("no"))  # type: ignore[method-assign]
+    one = with_doors(doors)
+    one.start(7)
+    await until(lambda: one.is_held)
+    await one.stop()
+    assert not doors.host.here
+    assert "has no time to end: PermissionError('no')" in caplog.text

@@ -52,6 +52,8 @@ class FaultNode(LabNode):
     host: Host
     clock: WallClock
     disk: Disk | None = None
+    loopback = "127.0.0.1"
+    """Where its API is asked, from its own host."""
     command = "node"
     """The word of ``rppam`` that starts it; ``witness`` for one that only votes."""
 
@@ -96,7 +98,8 @@ class FaultNode(LabNode):
 
     def _reach(self, link: http.client.HTTPConnection, timeout_s: float) -> None:
         """From the node's own host."""
-        link.sock = self.host.connect("127.0.0.1", API_PORT, timeout_s)
+        family = 6 if ":" in self.loopback else 4
+        link.sock = self.host.connect(self.loopback, API_PORT, timeout_s, family=family)
 
 
 class FaultLab(Lab):

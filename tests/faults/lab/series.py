@@ -177,15 +177,15 @@ def _one(lab: FaultLab, leader: FaultNode, series: Series, watch: Watch) -> floa
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
-def rows_of(results: Path) -> list[dict[str, Any]]:
-    """All runs that were timed. A last line that was cut off by a crash is none."""
+def rows_of(results: Path, timed: str = "ms") -> list[dict[str, Any]]:
+    """All runs that were timed, which have ``timed``. A last line that was cut off by a crash is none."""
     found = []
     for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and "ms" in row:
+        if isinstance(row, dict) and timed in row:
             found.append(row)
     return found
 

@@ -1,7 +1,8 @@
 """Has the virtual address on this host while, and only while, this node leads.
 
 A leader task: taken when leadership begins, announced to the network, renewed for no longer than the permission lasts
-(in the kernel's whole seconds, rounded down, but never less than one), and dropped before the record is released. What
+(in the kernel's whole seconds, rounded down, but never less than one), and dropped before the record is released. Where
+it is given away on purpose, what runs through it gets a moment to end, and newcomers are held off meanwhile. What
 somebody took away is put back; what is here without right (a former life was killed) goes within a second. Before it
 comes, the network is asked whether another host has it; where one has, it is not claimed, and asked for again. What it
 does not promise: leadership that waits for the address. Where a host refuses it, health says so, and the node leads all
@@ -16,6 +17,7 @@ from typing import Final
 
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressInUse, AddressRefused
+from rppam.cluster.vip.listeners import Listeners
 from rppam.cluster.vip.model import AddressHolder
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant
@@ -27,6 +29,7 @@ ANNOUNCE_TIMES: Final = 4
 ANNOUNCE_EVERY_S: Final = 10.0
 """Afterwards: a neighbour that was cut off when the address came must hear of it, too."""
 LOOK_EVERY_S: Final = 1.0
+EMPTY_YET_EVERY_S: Final = 0.01
 UNFORESEEN: Final = (
     "the virtual address {address}: expected to {wish} on this host, found: {error!r}. It is tried again: where no "
     "thread can be started, raise the service's limit of tasks (TasksMax)"
@@ -47,12 +50,18 @@ class AddressTask:
         every_s: float,
         *,
         rounds_up: bool = False,
+        listeners: Listeners | None = None,
+        quiet_s: float = 0.0,
     ) -> None:
         """``permitted_until``: until when this node may act; ``every_s``: how often the address is renewed.
 
         ``rounds_up``: leases are so short that less than a second, which is all the host can count, is one.
+        ``quiet_s``: for so long at most what runs through the address may end before it is given away.
         """
         self._rounds_up = rounds_up
+        self._listeners, self._quiet_s = listeners, quiet_s
+        self._until: Instant = Instant(0)
+        """Until when the last renewal was permitted."""
         self._holder, self._shown, self._every_s = holder, shown, every_s
         self._permitted_until, self._clock = permitted_until, clock
         self.is_held = False
@@ -67,6 +76,8 @@ class AddressTask:
 
     def start(self, epoch: int) -> None:
         self._leads = True
+        if self._listeners is not None:
+            self._listeners.let_in()
         self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
 
     async def stop(self) -> None:
@@ -78,13 +89,31 @@ class AddressTask:
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
+        held_off = await self._quieten()
         try:
             await asyncio.to_thread(self._drop)
         except Exception as error:
             self._tell_unforeseen("drop it", error)
             raise AddressRefused(self.problem) from error
+        finally:
+            if held_off is not None:
+                held_off.let_in()
         if self._may_be_here:
             raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
+
+    async def _quieten(self) -> Listeners | None:
+        """Let end what runs through the address, where it is given away: a lease that was lost leaves no time."""
+        listeners, now = self._listeners, self._clock.now()
+        if listeners is None or not self.is_held or now >= self._until:
+            return None
+        end = min(self._until, now + round(self._quiet_s * US_PER_S))
+        try:
+            listeners.hold_off()
+            while self._clock.now() < end and await asyncio.to_thread(listeners.is_used):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(EMPTY_YET_EVERY_S)
+        except Exception as error:  # noqa: BLE001 - told; requests may fail, and the address goes all the same
+            log.warning("what runs through the virtual address %s has no time to end: %r", self._shown, error)
+        return listeners
 
     async def watch(self) -> None:
         """Drop what is here without right. Never returns."""
@@ -101,6 +130,7 @@ class AddressTask:
         while True:
             try:
                 until = self._permitted_until()
+                self._until = until or self._until
                 if until is not None and await asyncio.to_thread(self._take, until):
                     to_tell = ANNOUNCE_TIMES
                     told = noted(HistoryEvent.ADDRESS, epoch=epoch, here=True)

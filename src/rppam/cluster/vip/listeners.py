@@ -1,0 +1,102 @@
+"""Newcomers at the virtual address, held off while it leaves this host for another on purpose.
+
+An address that goes takes every connection through it along: an answer that is still being made reaches nobody. So the
+first segment of each new connection to it is dropped in silence for a moment, and whoever is connected already gets the
+answer. A newcomer's kernel sends that segment again after a second (RFC 6298), and reaches the next leader. Connections
+to this host's own addresses are no concern of this.
+
+It is a filter of the listening sockets, which all processes of the node share, so nobody has to be told. It is taken
+away when the address comes or has gone, and at the start of this process, as a former life may have left one. What it
+does not promise: that a request of any length is answered. The address waits for nobody longer than
+:class:`~rppam.cluster.vip.follower.AddressTask` lets it.
+"""
+
+import ctypes
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Final
+
+_ATTACH_FILTER: Final = 26
+_DETACH_FILTER: Final = 27
+_LOAD_WORD: Final = 0x20
+_LOAD_BYTE: Final = 0x30
+_IS: Final = 0x15
+_MASK: Final = 0x54
+_RETURN: Final = 0x06
+_NETWORK_HEADER: Final = 0xFFF00000
+"""Offsets from here are of the IP header; others are of the TCP header (linux/filter.h)."""
+_FLAGS: Final = 13
+_SYN: Final = 0x02
+_SYN_ACK: Final = 0x12
+_WHOLE: Final = 0xFFFFFFFF
+_CONNECTED: Final = frozenset({"01", "03"})
+"""Established, or a handshake that has begun."""
+
+
+class Listeners:
+    """The node's listening sockets, for one address. On systems other than Linux it does nothing."""
+
+    def __init__(self, sockets: Sequence[socket.socket], address: IPv4Address | IPv6Address) -> None:
+        """``sockets`` stay open as long as this is there. A filter that a former life left is taken away."""
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        self._sockets = tuple(plug for plug in sockets if plug.family == family)
+        self._address = address
+        self._ports = frozenset(f"{plug.getsockname()[1]:04X}" for plug in self._sockets)
+        self.let_in()
+
+    def hold_off(self) -> None:
+        """Drop the first segment of new connections to the address. Raises :class:`OSError`."""
+        lines = newcomers_to(self._address)
+        program = ctypes.create_string_buffer(b"".join(lines))
+        given = struct.pack("HL", len(lines), ctypes.addressof(program))  # struct sock_fprog; the kernel copies it
+        for plug in self._sockets if sys.platform == "linux" else ():
+            plug.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, given)
+
+    def let_in(self) -> None:
+        """Let everybody connect again."""
+        for plug in self._sockets if sys.platform == "linux" else ():
+            with suppress(OSError):  # there is none
+                plug.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+
+    def is_used(self) -> bool:
+        """Whether there is a connection through the address now, one that nobody speaks on included."""
+        version = "" if self._address.version == 4 else "6"
+        local = _as_in_proc(self._address)
+        with suppress(OSError), Path(f"/proc/self/net/tcp{version}").open(encoding="ascii") as table:
+            for line in table:
+                words = line.split(maxsplit=4)
+                address, _, port = words[1].partition(":")
+                if address == local and port in self._ports and words[3] in _CONNECTED:
+                    return True
+        return False
+
+
+def newcomers_to(address: IPv4Address | IPv6Address) -> list[bytes]:
+    """A program of the classic packet filter: drop a SYN without ACK that is for ``address``, let all else pass."""
+    at, packed = (16, address.packed) if address.version == 4 else (24, address.packed)
+    words = [int.from_bytes(packed[n : n + 4], "big") for n in range(0, len(packed), 4)]
+    lines: list[bytes] = []
+    behind = 2 * len(words) + 3
+    """Where ``pass`` stands."""
+    for number, word in enumerate(words):
+        lines.append(_line(_LOAD_WORD, _NETWORK_HEADER + at + 4 * number))
+        lines.append(_line(_IS, word, otherwise=behind - len(lines) - 1))
+    lines.append(_line(_LOAD_BYTE, _FLAGS))
+    lines.append(_line(_MASK, _SYN_ACK))
+    lines.append(_line(_IS, _SYN, then=1))
+    return [*lines, _line(_RETURN, _WHOLE), _line(_RETURN, 0)]
+
+
+def _line(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
+    return struct.pack("HBBI", code, then, otherwise, value)
+
+
+def _as_in_proc(address: IPv4Address | IPv6Address) -> str:
+    """Words of four bytes, each in the host's order."""
+    packed = address.packed
+    return "".join(f"{int.from_bytes(packed[n : n + 4], sys.byteorder):08X}" for n in range(0, len(packed), 4))

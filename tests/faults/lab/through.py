@@ -1,0 +1,404 @@
+"""Failovers as a client sees them that knows one address: ``make address-failovers RUNS=34``.
+
+A client on a host of its own asks without a pause, each time over a new connection, through the virtual address (IPv4
+or IPv6), or a balancer whose configuration ``rppam lb`` has written. The leader is told to hand over, killed, or loses
+its cable, again and again. Of each run is kept how long nobody answered the client, how many of its requests failed,
+and what two witnesses saw of the address: the kernels of all hosts, looked at in turn, and whoever answers on the wire,
+asked by ARP or neighbour discovery every few milliseconds. No two may have it at one time.
+
+What an order may cost: no request. What a death may cost: the lease, and what a client needs to try again; a balancer
+asks the others at once. Each run is a line of JSON; what stands in the results file is not run again. Exit codes: 0 all
+runs are there and nothing was violated; 1 a violation, 2 runs are missing, or usage.
+"""
+
+import argparse
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from benchmarks.machine import facts, load, machine, write_section
+from rppam.cluster.consensus.timing import PROFILES
+from tests.faults.lab.cluster import FaultLab, FaultNode
+from tests.faults.lab.net import CAN, WHY_NOT, Host, ip, sweep
+from tests.faults.lab.observers import API_PORT
+from tests.faults.lab.series import rows_of
+from tests.faults.lab.wire import Asking, Kernels
+from tests.support import prefork
+
+ADDRESS: Final = "10.78.0.200"
+ADDRESS_6: Final = "fd00:78::200"
+BALANCER_PORT: Final = 8080
+WAYS: Final = {
+    "address": "virtual address",
+    "address6": "virtual address, IPv6",
+    "haproxy": "HAProxy",
+    "nginx": "nginx",
+}
+METHODS: Final = {
+    "switchover": "switchover",
+    "killed": "`kill -9` of everything on the host",
+    "cable": "cable pulled",
+}
+ASKERS: Final = 4
+TIMEOUT_S: Final = 5.0
+"""After so long a client gives up and tries again."""
+PATHS: Final = ("/system/health/ping", "/api/v1/users?pageSize=1")
+
+
+class Answered(NamedTuple):
+    """One request of the client: when it was sent and over, by the machine's clock, and what came."""
+
+    sent_ns: int
+    over_ns: int
+    status: int
+    """0: nothing."""
+    why: str
+
+
+class Client:
+    """Asks without a pause, from its host, as long as ``with`` lasts."""
+
+    def __init__(self, host: Host, address: str, port: int, token: str) -> None:
+        self._host, self._address, self._port, self._token = host, address, port, token
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(PATHS[n % 2],), daemon=True) for n in range(ASKERS)]
+        self.seen: list[Answered] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, path: str) -> None:
+        while not self._over.is_set():
+            sent_ns = time.monotonic_ns()
+            status, why = self._ask(path)
+            self.seen.append(Answered(sent_ns, time.monotonic_ns(), status, why))
+            time.sleep(0.01)
+
+    def _ask(self, path: str) -> tuple[int, str]:
+        family = 6 if ":" in self._address else 4
+        link = http.client.HTTPConnection("rppam", timeout=TIMEOUT_S)
+        try:
+            link.sock = self._host.connect(self._address, self._port, TIMEOUT_S, family=family)
+            link.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+            answer = link.getresponse()
+            body = answer.read(300)
+            return answer.status, "" if answer.status == 200 else body.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return 0, type(error).__name__
+        finally:
+            link.close()
+
+    def outage_ms(self, since_ns: int) -> float:
+        """The longest time without an answer that ended after ``since_ns``."""
+        good = sorted(one.over_ns for one in self.seen if one.status == 200)
+        gaps = [(later - earlier) / 1e6 for earlier, later in pairwise(good) if later > since_ns]
+        assert gaps, "nobody answered the client afterwards"
+        return max(gaps)
+
+    def is_answered(self, since_ns: int) -> bool:
+        """Whether a request that was sent later has been answered."""
+        return any(one.status == 200 and one.sent_ns > since_ns for one in self.seen[-20:])
+
+    def failed(self) -> list[Answered]:
+        """What was no success."""
+        return [one for one in self.seen if one.status != 200]
+
+
+class Key(NamedTuple):
+    """What the runs of one row of the table have in common."""
+
+    way: str
+    method: str
+    times: str
+
+
+def make_lab(key: Key, folder: Path) -> FaultLab:
+    """The hosts of a way."""
+    virtual = {"address": f"{ADDRESS}/24", "address6": f"{ADDRESS_6}/64"}.get(key.way)
+    return FaultLab(folder, times=key.times, policy="majority", virtual_ip=virtual)
+
+
+def furnish(lab: FaultLab, way: str) -> Host:
+    """The client; and addresses of IPv6, or the word that the balancer is trusted, before the nodes are started."""
+    client = lab.net.add("client")
+    for number, node in enumerate(lab.nodes if way == "address6" else (), 1):
+        ip("-n", node.host.namespace, "addr", "add", f"fd00:78::{number}/64", "dev", "eth0", "nodad")
+        node.loopback = "::1"
+        node.config["api"]["host"] = "::"
+        node.config["node"]["advertiseUrl"] = f"http://[fd00:78::{number}]:{API_PORT}"
+    if way == "address6":
+        ip("-n", client.namespace, "addr", "add", "fd00:78::100/64", "dev", "eth0", "nodad")
+    return client
+
+
+@contextmanager
+def place(lab: FaultLab, way: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """Where the client asks: address and port."""
+    if way in ("address", "address6"):
+        yield (ADDRESS_6 if way == "address6" else ADDRESS), API_PORT
+        return
+    host, file = lab.net.add("balancer"), folder / way
+    nodes = [word for one in lab.nodes for word in ("--node", f"{one.name}=http://{one.host.address}:{API_PORT}")]
+    made = prefork.run("lb", way, *nodes, "--listen", f"{host.address}:{BALANCER_PORT}", "--out", str(file))
+    assert made.returncode == 0, made.stderr
+    if way == "haproxy":
+        words = ["/usr/sbin/haproxy", "-db", "-f", str(file)]
+    else:
+        words = ["/usr/sbin/nginx", "-c", str(_nginx_file(folder / "nginx-run", file)), "-p", str(folder)]
+    host.start(words, folder / f"{way}.log")
+    yield host.address, BALANCER_PORT
+
+
+def _nginx_file(folder: Path, server: Path) -> Path:
+    folder.mkdir()
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
+        f"http {{ access_log off;\n{places}include {server}; }}\n"
+    )
+    return file
+
+
+def fail(lab: FaultLab, leader: FaultNode, method: str) -> None:
+    """The deed."""
+    if method == "switchover":
+        answer = leader.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
+        assert answer.status in (200, 202, 204), f"the switchover was answered {answer.status}: {answer.body}"
+    elif method == "killed":
+        lab.kill_host(leader)
+    else:
+        lab.pull_cable(leader)
+
+
+def mend(lab: FaultLab, leader: FaultNode, method: str) -> None:
+    """Its end."""
+    if method == "killed":
+        lab.boot(leader)
+    elif method == "cable":
+        lab.rejoin(leader)
+
+
+def one_run(lab: FaultLab, client: Host, where: tuple[str, int], key: Key) -> dict[str, Any]:
+    """One failover; what is kept of it."""
+    leader, address = lab.wait_for_leader(), where[0]
+    with_address = key.way.startswith("address")
+    witness = Asking(client, address) if with_address else None
+    kernels = Kernels([node.host for node in lab.nodes], address) if with_address else None
+    with Client(client, *where, lab.token) as asking:
+        for one in (witness, kernels):
+            if one is not None:
+                one.start()
+        time.sleep(1.0)
+        deed_ns = time.monotonic_ns()
+        fail(lab, leader, key.method)
+        found = lab.wait_for_leader(other_than=leader, within_s=4 * lab.lease_ms / 1000 + 10)
+        led_ns = time.monotonic_ns()
+        lab.wait_until(lambda: asking.is_answered(led_ns), "an answer to the client", 15)
+        time.sleep(1.0)
+        mend(lab, leader, key.method)
+        lab.wait_until_healthy(within_s=90)
+        time.sleep(0.5)
+    violations = []
+    for one in (witness, kernels):
+        if one is not None:
+            one.stop()
+            violations += one.violations()
+    if witness is not None and not witness.claims:
+        violations.append("nobody answered for the address on the wire: nothing was witnessed")
+    early = [one for one in asking.failed() if one.over_ns < deed_ns]
+    failed = [one for one in asking.failed() if one.over_ns >= deed_ns]
+    if early:
+        violations.append(f"{len(early)} requests failed before anything was done: {early[0].status} {early[0].why}")
+    if key.method == "switchover" and failed:
+        violations.append(f"{len(failed)} requests failed by an order to hand over: {_kinds(failed)}")
+    return {
+        "outageMs": round(asking.outage_ms(deed_ns), 1),
+        "requests": len(asking.seen),
+        "failed": len(failed),
+        "kinds": _kinds(failed),
+        "slowestMs": round(max((one.over_ns - one.sent_ns) / 1e6 for one in asking.seen if one.status == 200), 1),
+        "probes": 0 if witness is None else len(witness.claims),
+        "looks": 0 if kernels is None else kernels.looks,
+        "to": found.name,
+        "violations": violations,
+    }
+
+
+def _kinds(failed: Iterable[Answered]) -> str:
+    kinds: dict[str, int] = {}
+    for one in failed:
+        word = one.why[:60] if not one.status else f"{one.status} {one.why[:200]}"
+        kinds[word] = kinds.get(word, 0) + 1
+    return ", ".join(f"{count} x {word}" for word, count in sorted(kinds.items()))
+
+
+# ---- results and running ---------------------------------------------------------------------------------------------
+
+
+def of_key(key: Key, results: Path) -> list[dict[str, Any]]:
+    """The runs of a row that stand in the file."""
+    rows = rows_of(results, "outageMs")
+    return [row for row in rows if all(row.get(name) == value for name, value in key._asdict().items())]
+
+
+def run_here(key: Key, runs: int, results: Path) -> None:
+    """So many runs in this process."""
+    with tempfile.TemporaryDirectory(prefix="rppam-through-", ignore_cleanup_errors=True) as text:
+        folder = Path(text)
+        with make_lab(key, folder / "lab") as lab:
+            client = furnish(lab, key.way)
+            lab.start()
+            with place(lab, key.way, folder) as where:
+                lab.wait_until(lambda: _reached(client, where), "the client reaches it", 20)
+                for run in range(1, runs + 1):
+                    time.sleep(lab.lease_ms / 1000 + 0.2 * run % 1.0)  # every standby has watched for a lease
+                    found = one_run(lab, client, where, key)
+                    kept = {**key._asdict(), "at": datetime.now(UTC).isoformat(timespec="seconds"), **found}
+                    with results.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(kept) + "\n")
+                    bad = "".join(f"; VIOLATION: {one}" for one in found["violations"])
+                    print(
+                        f"{key.way} {key.method}: {found['outageMs']:.0f} ms, {found['failed']} failed{bad}", flush=True
+                    )
+
+
+def _reached(client: Host, where: tuple[str, int]) -> bool:
+    with suppress(OSError):
+        client.connect(*where, 1.0, family=6 if ":" in where[0] else 4).close()
+        return True
+    return False
+
+
+def page(found: dict[str, str], rows: dict[Key, list[dict[str, Any]]], command: str) -> str:
+    """The section of docs/reference/measurements.md."""
+    heads = ("Through", "Failover", "Runs", "p50", "p99", "max", "Requests", "failed, p50 and max of a run", "Looks",
+             "Answers on the wire", "Violations")  # fmt: skip
+    lines = [
+        "## Failovers as a client sees them",
+        "",
+        f"`{command}`: three nodes, the client and the balancer each on a host of",
+        f"its own (a network namespace). {ASKERS} askers, each request over a new connection, given up after",
+        f"{TIMEOUT_S:g} s. Outage: the longest time without an answer to any of them; whoever connects while the",
+        "address moves is heard when its kernel tries again, after a second. The address is looked for in the kernels",
+        "of all hosts, and asked for on the wire, as often as the columns say; two holders at one time, or a request",
+        "that fails by an order to hand over, are violations. p99 is the nearest rank.",
+        "",
+        facts(found),
+        "",
+        f"| {' | '.join(heads)} |",
+        f"|{'---|' * len(heads)}",
+    ]
+    for key, runs in rows.items():
+        times, failed = [row["outageMs"] for row in runs], [row["failed"] for row in runs]
+        cells = [WAYS[key.way], METHODS[key.method], str(len(runs))]
+        cells += [f"{one:.0f} ms" for one in (_at(times, 0.5), _at(times, 0.99), max(times))]
+        cells += [f"{sum(row['requests'] for row in runs):,}", f"{_at(failed, 0.5):.0f}, {max(failed)}"]
+        cells += [f"{sum(row[what] for row in runs):,}" for what in ("looks", "probes")]
+        cells.append(str(sum(len(row["violations"]) for row in runs)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _at(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[max(0, -(-round(share * 1000 * len(ordered)) // 1000) - 1)]
+
+
+def _asked(words: list[str] | None) -> argparse.Namespace:
+    ask = argparse.ArgumentParser(prog="make address-failovers", description=(__doc__ or "").splitlines()[0])
+    ask.add_argument("--runs", type=int, default=34, help="of each way and method")
+    ask.add_argument("--ways", default=",".join(WAYS), help="of " + ", ".join(WAYS))
+    ask.add_argument("--methods", default=",".join(METHODS), help="of " + ", ".join(METHODS))
+    ask.add_argument("--times", default="default", help=f"timing profile, of {', '.join(PROFILES)}")
+    ask.add_argument("--labs", type=int, default=2, help="how many at once")
+    ask.add_argument("--results", type=Path, default=Path("build/faults/through.jsonl"))
+    ask.add_argument("--here", action="store_true", help="run the one way and method that is named in this process")
+    ask.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
+    given = ask.parse_args(words)
+    given.ways, given.methods = given.ways.split(","), given.methods.split(",")
+    if unknown := (set(given.ways) - set(WAYS)) | (set(given.methods) - set(METHODS)):
+        ask.error(f"unknown: {', '.join(sorted(unknown))}")
+    return given
+
+
+def run_all(keys: list[Key], runs: int, results: Path, labs: int) -> None:
+    """Bring every row up to its number of runs, ``labs`` at a time; each is begun at most three times."""
+    waiting, under_way = [(key, 1) for key in keys], list[tuple[Key, int, "subprocess.Popen[bytes]"]]()
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < labs:
+                key, attempt = waiting.pop(0)
+                missing = runs - len(of_key(key, results))
+                if missing <= 0:
+                    continue
+                words = ["--here", "--ways", key.way, "--methods", key.method, "--times", key.times]
+                words += ["--runs", str(missing), "--results", str(results)]
+                command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __spec__.name, *words]
+                under_way.append((key, attempt, subprocess.Popen(command, stdin=subprocess.DEVNULL)))
+                time.sleep(1.0)  # so that two do not boot their nodes in the same second
+            for one in [one for one in under_way if one[2].poll() is not None]:
+                under_way.remove(one)
+                if one[2].returncode and one[1] < 3:
+                    waiting.append((one[0], one[1] + 1))
+            time.sleep(0.2)
+    finally:
+        for _, _, process in under_way:
+            process.kill()
+            process.wait()
+        sweep()
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line."""
+    given = _asked(words)
+    if not CAN:
+        print(WHY_NOT, file=sys.stderr)
+        return 2
+    given.results.parent.mkdir(parents=True, exist_ok=True)
+    keys = [Key(way, method, given.times) for way in given.ways for method in given.methods]
+    if given.here:
+        run_here(keys[0], given.runs, given.results)
+        return 0
+    found = machine()
+    run_all(keys, given.runs, given.results, given.labs)
+    rows = {key: of_key(key, given.results)[: given.runs] for key in keys}
+    some = {key: runs for key, runs in rows.items() if runs}
+    if given.write and some:
+        found |= {"labs at once": str(given.labs), "load after": load()}
+        write_section("through", page(found, some, f"make address-failovers RUNS={given.runs} ARGS=--write"))
+    print(page(found, some, "make address-failovers"))
+    violations = [
+        f"{key.way} {key.method}: {one}" for key, runs in some.items() for row in runs for one in row["violations"]
+    ]
+    print("\n".join(violations))
+    if violations:
+        return 1
+    return 0 if all(len(runs) >= given.runs for runs in rows.values()) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
