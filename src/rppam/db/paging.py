@@ -29,6 +29,11 @@ def has_text(
     return column.icontains(text, autoescape=True)
 
 
+def begins_with(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Whether the column begins with exactly this: SQLite's LIKE takes ``Team`` for ``team``."""
+    return func.substr(column, 1, len(text)) == text
+
+
 def page_of(
     connection: Connection, ident: ColumnElement[str], keys: Keys, where: Where, offset: int, size: int
 ) -> tuple[list[str], int]:

@@ -29,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from rppam.access.accounts.tables import users
 from rppam.access.sessions.model import Identity
 from rppam.db.engine import NowMs
+from rppam.db.paging import begins_with
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
@@ -99,7 +100,7 @@ def visible(access: Access) -> ColumnElement[bool]:
         return true()
     seen: list[ColumnElement[bool]] = []
     for path in access.folders:
-        seen += [_F.path == path, _F.path.startswith(f"{path}/", autoescape=True)]
+        seen += [_F.path == path, begins_with(_F.path, f"{path}/")]
     for grant in access.grants:
         asked = [
             column == wanted
@@ -165,9 +166,7 @@ def change_folder(
     check_if_match(connection, if_match, before.revision, _folder_entity(before), _MAKE_FOLDERS)
     check_revision(before.revision, expected)
     after = folder._replace(revision=before.revision + 1)
-    below = connection.execute(
-        select(vault_folders).where(_F.path.startswith(f"{before.path}/", autoescape=True))
-    ).all()
+    below = connection.execute(select(vault_folders).where(begins_with(_F.path, f"{before.path}/"))).all()
     if after.path.startswith(f"{before.path}/"):
         raise EntryInvalid("path: a folder does not lie in itself")
     try:
