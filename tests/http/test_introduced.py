@@ -168,18 +168,54 @@ async def connected(port: int, own: str, sent: bytes) -> socket.socket:
     return await asyncio.to_thread(made)
 
 
-async def test_who_says_nothing_takes_no_place_for_ever_and_a_stop_waits_for_nobody(
+async def test_who_says_nothing_keeps_nobody_out_and_a_stop_waits_for_nobody(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(introduced, "WAITING_MAX", 3)
-    silent = [await asyncio.open_connection(HOST, server.port, local_addr=(BALANCER, 0)) for _ in range(3)]
-    await asyncio.sleep(0.2)
-    assert await said(server.port, header() + login()) == b"", "no more are waited for"
-    silent.pop()[1].close()
-    await asyncio.sleep(0.2)
+    silent = [await asyncio.open_connection(HOST, server.port, local_addr=(BALANCER, 0)) for _ in range(4)]
+    async with asyncio.timeout(3):
+        assert await silent[0][0].read() == b"", "the oldest makes room"
     assert (await said(server.port, header() + login())).startswith(b"HTTP/1.1 200")
     async with asyncio.timeout(3):
         await server.stop(drain_ms=2_000)
     for reader, writer in silent:
         assert await reader.read() == b""
         writer.close()
+
+
+def named(number: int) -> bytes:
+    """From the client 192.0.2.``number``."""
+    return header(more=bytes([192, 0, 2, number]) + V4[4:])
+
+
+async def test_one_client_that_never_shakes_hands_keeps_no_other_from_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it comes by the balancer or past it."""
+    monkeypatch.setattr(introduced, "WAITING_MAX", 4)
+    tls = Tls(tmp_path)
+    server = ApiServer(tls.server.app, HOST, 0, tls=tls.certificate, balancers=(f"{BALANCER}/32",))
+    await server.start()
+    try:
+        for own, sent in ((BALANCER, named(66)), ("127.0.0.66", b"")):
+            before = await begun(server.port, BALANCER, named(7))
+            silent = [await begun(server.port, own, sent) for _ in range(9)]
+            await asyncio.sleep(0.2)
+            after = await begun(server.port, BALANCER, named(8))
+            for reader, writer in (after, before):
+                async with asyncio.timeout(2):
+                    await writer.start_tls(tls.trusting(), server_hostname=HOST)
+                    writer.write(f"GET {PING} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            for _, writer in (*silent, before, after):
+                writer.close()
+    finally:
+        await server.stop(drain_ms=500)
+
+
+async def begun(port: int, own: str, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has said so much."""
+    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(own, 0))
+    writer.write(sent)
+    await writer.drain()
+    return reader, writer

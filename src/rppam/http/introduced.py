@@ -1,14 +1,17 @@
 """Taking connections of the API where balancers say whose they are, by the PROXY protocol in front of all else.
 
 The header comes before TLS does, so connections are taken here and not by the loop. From a trusted balancer it has to
-come; from anybody else the same bytes are no HTTP. What it does not promise: a way around the bounds on connections;
-who is here counts under the address that was named, as soon as it was (:mod:`rppam.http.protocol`).
+come; from anybody else the same bytes are no HTTP. Those whose header or handshake is waited for are bounded in number,
+and a newcomer costs the address that has the most of them its oldest: who connects without end and says nothing keeps
+nobody else out. What it does not promise: a way around the bounds on connections; who is here counts under the address
+that was named, as soon as it was (:mod:`rppam.http.protocol`).
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -18,7 +21,7 @@ from rppam.kernel.proxy_protocol import Balancers, ProxyHeaderError, client_of
 log: Final = logging.getLogger("rppam.api")
 
 WAITING_MAX: Final = 500
-"""Connections whose header or TLS handshake is waited for; further ones are closed at once."""
+"""Connections whose header or TLS handshake is waited for."""
 PAUSE_S: Final = 0.1
 Client = tuple[str, int]
 Make = Callable[[Client | None], asyncio.Protocol]
@@ -40,7 +43,8 @@ class Introductions:
         """``plug`` listens already."""
         self._plug, self._make, self._balancers = plug, make, balancers
         self._tls, self._handshake_s, self._refusals = tls, handshake_s, refusals
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """With the address that each counts for, the oldest first."""
         self._accepting = asyncio.get_running_loop().create_task(self._accept(), name="API connections")
 
     @property
@@ -69,16 +73,27 @@ class Introductions:
                 await asyncio.sleep(PAUSE_S)
                 continue
             if len(self._tasks) >= WAITING_MAX:
-                plug.close()
-                continue
+                self._make_room()
             peer = str(address[0])
             work = self._introduced(plug, peer) if self._balancers.has(peer) else self._served(plug, None)
-            self._begin(work)
+            self._begin(work, plug, peer)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None], plug: socket.socket, peer: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name="API connection")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = peer
+        task.add_done_callback(lambda done: self._begun(done, plug))
+
+    def _begun(self, task: asyncio.Task[None], plug: socket.socket) -> None:
+        self._tasks.pop(task, None)
+        if task.cancelled():  # perhaps before it began
+            plug.close()
+
+    def _make_room(self) -> None:
+        """Give up the oldest of the address that has the most."""
+        (greediest, _), *_ = Counter(self._tasks.values()).most_common(1)
+        oldest = next(task for task, address in self._tasks.items() if address == greediest)
+        del self._tasks[oldest]
+        oldest.cancel()
 
     async def _introduced(self, plug: socket.socket, balancer: str) -> None:
         try:
@@ -97,6 +112,9 @@ class Introductions:
         except BaseException:
             plug.close()
             raise
+        task = asyncio.current_task()
+        if task is not None and task in self._tasks:
+            self._tasks[task] = named
         await self._served(plug, named)
 
     async def _served(self, plug: socket.socket, named: str | None) -> None:
