@@ -15,13 +15,15 @@ from sqlalchemy import select
 
 from rppam.config.settings import Settings
 from rppam.db.database import Database
+from rppam.kernel.secret import Secret
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_events
-from rppam.vault.keys import unsealed_key
+from rppam.vault.keys import master_of, unsealed_key
 from rppam.vault.peer_agreement import AGREE, CONFIRM, Questions, agreed
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
 from rppam.vault.unsealed import file_system_of, keep
 from tests.support.parsing import REDIS, parse
+from tests.vault.test_sealing import kept, ring
 
 MEMORY = Path("/dev/shm")
 pytestmark = [
@@ -302,3 +304,33 @@ async def test_one_that_takes_no_part_agrees_to_nothing(database: Database, plac
     members.nodes["third"] = node("third", place, tmp_path, peerUnseal=False)
     is_open, said = await opens(members, database)
     assert (is_open, "third: it takes no part" in said) == (False, True)
+
+
+async def test_a_key_that_opens_nothing_of_the_vault_is_not_taken_whoever_gives_it(
+    database: Database, place: Path, tmp_path: Path
+) -> None:
+    """Else one member that was taken would close the vault of each other one that restarts."""
+    await kept(database, ring(master_of(Secret(KEY.hex()))), "some")
+    closed, wrong, right = (node(name, place, tmp_path) for name in ("closed", "wrong", "right"))
+    keep(wrong.vault.unsealed_path, secrets.token_bytes(32), tmp_path)
+    keep(right.vault.unsealed_path, KEY, tmp_path)
+    said = await PeerUnseal(closed, database, Between({"wrong": wrong})).look()
+    assert said.startswith("the vault stays sealed here: the master key that wrong gave opens nothing of it")
+    assert (closed.vault.unsealed_path.exists(), await unsealings(database)) == (False, [])
+    assert await PeerUnseal(closed, database, Between({"wrong": wrong, "right": right})).look() == ""
+    assert unsealed_key(closed) == KEY
+    assert await unsealings(database) == [{"by": "right"}]
+
+
+async def test_while_the_master_key_changes_the_next_one_is_taken(
+    database: Database, place: Path, tmp_path: Path
+) -> None:
+    before = secrets.token_bytes(32)
+    (tmp_path / "old.key").write_bytes(base64.b64encode(before))
+    (tmp_path / "old.key").chmod(0o600)
+    await kept(database, ring(master_of(Secret(before.hex()))), "some")
+    more = {"keySourceBefore": "file", "keyPath": str(tmp_path / "old.key")}
+    closed, opened = node("closed", place, tmp_path, **more), node("opened", place, tmp_path, **more)
+    keep(opened.vault.unsealed_path, KEY, tmp_path)
+    assert await PeerUnseal(closed, database, Between({"opened": opened})).look() == ""
+    assert unsealed_key(closed) == KEY

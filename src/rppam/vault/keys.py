@@ -126,6 +126,15 @@ def read_masters(settings: Settings) -> Masters:
     return found._replace(gone=(*found.gone, *gone))
 
 
+def fits(settings: Settings, key: bytes, needed: str) -> bool:
+    """Whether a node that gets ``key`` from shares opens what is wrapped with the master key ``needed``; empty: nothing
+    is wrapped with any yet."""
+    found = Masters(master_of(Secret(key.hex())))
+    coming, _ = _besides(settings.vault.key_source_next, settings, found)
+    gone, _ = _besides(settings.vault.key_source_before, settings, found)
+    return not needed or found._replace(coming=tuple(coming), gone=tuple(gone)).find(needed) is not None
+
+
 def _besides(source: str, settings: Settings, found: Masters) -> tuple[list[Master], str]:
     """What another source has and ``found`` has not; why it has nothing, which is no failure: it comes, or has gone."""
     if source == "none":

@@ -5,7 +5,8 @@ where there are fewer beside the one that asks, all of them. Each of the others 
 own connection, whether that key pair is the one that it asks with: so whoever speaks to one member in a node's name has
 not deceived the other. A member need not be open for that, and one that is away agrees to nothing.
 
-What it does not promise: protection against two nodes whose hosts were taken, or against one where the vault is open.
+What it does not promise: protection against a node whose host was taken. A sealed one asks in its own name, and says so
+to whoever asks it; where the vault is open it has the key already.
 """
 
 import asyncio

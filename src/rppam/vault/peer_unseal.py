@@ -4,13 +4,15 @@ waits for nobody.
 It asks over the member link, where each proves which node it is, by an order that a key signs which witnesses do not
 have. The key comes sealed for a key pair that the asking node has made for this question alone, so whoever holds the
 cluster key and stands between the two reads nothing. Other members have to agree
-(:mod:`rppam.vault.peer_agreement`). What it does not promise: protection against a node of the cluster
-whose host was taken; ``vault.peerUnseal`` turns it off.
+(:mod:`rppam.vault.peer_agreement`). A key that opens nothing of what lies in the vault is not taken, whoever gives it.
+What it does not promise: protection against a node of the cluster whose host was taken; ``vault.peerUnseal`` turns it
+off.
 
 Before a vault is opened the ledger says so. Whether it says what is the case is looked at whenever that changes: where
 it was closed while the database was away, or by a reboot, that is recorded as soon as it can be, before it opens again.
 """
 
+import asyncio
 import base64
 import json
 import logging
@@ -32,8 +34,9 @@ from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.tables import audit_events
 from rppam.vault.errors import MasterKeyMissing, UnsealPlaceWrong
-from rppam.vault.keys import unsealed_key
+from rppam.vault.keys import fits, unsealed_key
 from rppam.vault.peer_agreement import Peers, Questions, agreeing, takes_part
+from rppam.vault.sealing import needed_in
 from rppam.vault.unsealed import check, keep
 
 ORDER: Final = "vault_unseal"
@@ -119,7 +122,7 @@ class PeerUnseal(NodeTask):
                 continue
             try:
                 key, agreed = await self._asked(link, name)
-                if key:
+                if key and await self._is_right(key, name):
                     await self._open(key, name, agreed)
                     self._withheld = ""
                     return
@@ -131,6 +134,18 @@ class PeerUnseal(NodeTask):
                 raise
             except (RppamError, SealRefused, ValueError, KeyError) as error:
                 log.debug("%s has given no key of the vault: %s", name, error)
+
+    async def _is_right(self, key: bytes, by: str) -> bool:
+        needed = await self._database.read(needed_in)
+        # Nodes that have a key by shares and another source besides may get either.
+        if await asyncio.to_thread(fits, self._settings, key, needed):
+            return True
+        self._withheld = (
+            f"the vault stays sealed here: the master key that {by} gave opens nothing of it (expected {needed}); find "
+            "out where that node has it from"
+        )
+        log.error("%s", self._withheld)
+        return False
 
     async def _open(self, key: bytes, by: str, agreed: Sequence[str]) -> None:
         path, home = self._settings.vault.unsealed_path, self._settings.node

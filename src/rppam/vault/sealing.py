@@ -69,8 +69,7 @@ class Keyring:
 
     def needed(self, connection: Connection) -> str:
         """The fingerprint of the master key that the key which seals now is wrapped with; empty where there is none."""
-        row = connection.execute(_NEWEST).one_or_none()
-        return "" if row is None else str(row.master)
+        return needed_in(connection)
 
     def new_dek(self, connection: Connection, entry_id: str) -> tuple[str, bytes]:
         """A data key for one version of an entry: its id and the key."""
@@ -236,6 +235,12 @@ class Keyring:
             raise SecretBroken(f"the vault's key {row.version} does not open: it was changed") from None
         self._keks[row.id, row.master] = key
         return key
+
+
+def needed_in(connection: Connection) -> str:
+    """See :meth:`Keyring.needed`."""
+    row = connection.execute(_NEWEST).one_or_none()
+    return "" if row is None else str(row.master)
 
 
 class Standing:
