@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from rppam.access.accounts.api import USERS
+from rppam.db.errors import DatabaseBusy
 from rppam.gateway.ssh.second_person import Watch
 from rppam.kernel.actor import Actor, ActorKind
+from rppam.recordings.watchers import SqlWatchers
 from tests.gateway import test_terminals
 from tests.gateway.places import Place
 from tests.gateway.test_kept import cut, sessions, terminal, until, until_recorded
@@ -16,6 +19,7 @@ from tests.gateway.test_recorded import listed, verified
 from tests.gateway.test_register import recorded
 from tests.gateway.test_second_person import TWO, as_approver, watched
 from tests.gateway.test_terminals import URL, bearer, shown
+from tests.gateway.test_user_keys import signed_in
 
 served = test_terminals.served
 places = test_terminals.places
@@ -194,6 +198,77 @@ async def test_at_the_start_is_enough_where_the_policy_says_so(
         await Watch(a.gateway.gate).look()
     await asyncio.sleep(1.5)
     assert [one["active"] for one in await sessions(a)] == [True]
+    client.close()
+    await stack.aclose()
+    await until(lambda: a.target.held == [])
+
+
+async def test_throughout_who_has_lost_the_role_counts_no_more(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they may go on watching, as auditors may."""
+    a, _ = places
+    wants(a, monkeypatch, two_person="throughout")
+    monkeypatch.setattr("rppam.gateway.ssh.second_person.ALONE_S", 1.0)
+    await as_approver(a)
+    await roles(a, "pam_approver", "pam_auditor")
+    ursula = await signed_in(a, "ursula")
+    async with a.client(TWO) as client:
+        screen = await terminal(client)
+        await heard(screen.process, "rppam session watch")
+        (one,) = await listed(a)
+        async with watched(a, one["id"], ursula):
+            screen.type("echo on-$((40+2))\n")
+            await screen.until("on-42")
+            await roles(a, "pam_auditor")
+            await heard(screen.process, "this session is ended: nobody else watches it any more")
+            path = f"/api/v1/recordings/{one['id']}"
+            assert (await a.served.http.get(path, headers=ursula)).status_code == 200, "she may see it still"
+    await until(lambda: a.target.held == [])
+
+
+async def roles(place: Place, *names: str) -> None:
+    path = f"{USERS}/id-ursula/roles"
+    put = await place.served.http.put(path, json={"roles": names}, headers=place.served.bearer())
+    assert put.status_code == 200, put.text
+
+
+async def test_what_waited_and_is_over_is_shown_to_nobody(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = places
+    wants(a, monkeypatch, two_person="throughout")
+    monkeypatch.setattr("rppam.gateway.ssh.second_person.ALONE_S", 2.0)
+    approver = await as_approver(a)
+    stack, client, one = await begun(a, approver)
+    await until_ended(a)
+    client.close()
+    await stack.aclose()
+    path = "/api/v1/recordings"
+    assert (await a.served.http.get(f"{path}/{one['id']}/watch", headers=approver)).status_code == 404
+    seen = await a.served.http.get(path, params={"session": one["session"]}, headers=approver)
+    assert seen.json()["items"] == []
+    await until(lambda: a.target.held == [])
+
+
+async def test_the_watch_survives_whatever_is_wrong_and_forgets_nobody_over_it(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = places
+    wants(a, monkeypatch, two_person="throughout")
+    monkeypatch.setattr("rppam.gateway.ssh.second_person.ALONE_S", 2.5)
+    approver = await as_approver(a)
+    second, tries = SqlWatchers.other, []
+
+    async def broken(store: SqlWatchers, recording: str, user_id: str) -> tuple[str, str]:
+        tries.append(1)
+        if len(tries) % 2:
+            raise DatabaseBusy("away") if len(tries) % 4 == 1 else RuntimeError("nobody foresaw this")
+        return await second(store, recording, user_id)
+
+    stack, client, _ = await begun(a, approver)
+    monkeypatch.setattr(SqlWatchers, "other", broken)
+    await asyncio.wait_for(until_ended(a), 20)
     client.close()
     await stack.aclose()
     await until(lambda: a.target.held == [])

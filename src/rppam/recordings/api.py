@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Path, Query
@@ -130,7 +130,8 @@ async def list_recordings(
     found, following = await services.get(Recordings).page(user_id, session, after, page_size)
     if not found and session is not None and _may_second(caller):
         every, _ = await services.get(Recordings).page(None, session, None, page_size)
-        found = [one for one in every if await services.get(SqlWatchers).waits(one.id)]
+        live = [one for one in every if one.state is State.LIVE]
+        found = [one for one in live if await services.get(SqlWatchers).waits(one.id)]
     return RecordingPage(items=await shapes_of(found, services), next=following)
 
 
@@ -189,18 +190,22 @@ async def watch_recording(recording_id: RecordingId, caller: Caller, services: H
     """
     found = await services.get(Recordings).get(recording_id)
     seconds = services.get(SqlWatchers)
-    is_second = _may_second(caller) and await seconds.waits(found.id)
+    may_second = _may_second(caller)
+    is_second = may_second and found.state is State.LIVE and await seconds.waits(found.id)
     if not is_second:
         found = _there(await _readable(recording_id, caller, services))
     await services.get(SqlRecordings).note("recording.watch", found.id, {"session": found.facts.session})
 
     def still_may(now: Identity) -> None:
-        if is_second and _may_second(now):
+        nonlocal may_second
+        may_second = _may_second(now)
+        if is_second and may_second:
             return
         check(now, Action.READ, RecordingsOf(found.user_id), RecordingUnknown("no recording has this id"))
 
     watched = _watched(found, await shape_of(found, services), services.get(Recordings))
-    return EventStream(_told(watched, found.id, seconds, caller) if _may_second(caller) else watched, still_may)
+    told = _told(watched, found.id, seconds, caller, lambda: may_second)
+    return EventStream(told if may_second else watched, still_may)
 
 
 def _may_second(caller: Identity) -> bool:
@@ -209,16 +214,23 @@ def _may_second(caller: Identity) -> bool:
 
 
 async def _told(
-    events: AsyncIterator[Event | None], recording: str, seconds: SqlWatchers, caller: Identity
+    events: AsyncIterator[Event | None],
+    recording: str,
+    seconds: SqlWatchers,
+    caller: Identity,
+    may_second: Callable[[], bool],
 ) -> AsyncIterator[Event | None]:
-    """The events, and every few seconds the word that they are watched."""
+    """The events, and every few seconds the word that they are watched, as long as that counts."""
     loop, said_s = asyncio.get_running_loop(), 0.0
     user_id = caller.user_id or ""
     try:
         async for event in events:
-            if loop.time() - said_s >= ALIVE_S:
+            if loop.time() - said_s >= ALIVE_S and may_second():
                 said_s = loop.time()
                 await seconds.watches(recording, user_id, caller.subject)
+            elif said_s and not may_second():
+                said_s = 0.0
+                await seconds.leaves(recording, user_id)
             yield event
     finally:
         with contextlib.suppress(RppamError, asyncio.CancelledError):

@@ -8,7 +8,7 @@ go on, ``throughout`` ends it after :data:`ALONE_S`. What it does not promise: t
 """
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
@@ -28,6 +28,7 @@ WAIT_S: Final = 600.0
 ALONE_S: Final = 20.0
 """Who watches at a node that dies, or whose own connection is lost, has this long to watch at another."""
 THROUGHOUT: Final = "throughout"
+log: Final = logging.getLogger("rppam.gateway")
 LOOK_S: Final = 1.0
 _LOOK_S: Final = 0.5
 _WHY: Final = "nobody else watches it any more"
@@ -146,20 +147,25 @@ class Watch:
         """Never returns."""
         while True:
             await asyncio.sleep(LOOK_S)
-            with contextlib.suppress(DatabaseError):
+            try:
                 await self.look()
+            except DatabaseError:
+                continue
+            except Exception:  # whatever is wrong with one session leaves the others looked after
+                log.exception("whether sessions are watched cannot be told now")
 
     async def look(self) -> None:
         """Do once what :meth:`run` does. Raises ``DatabaseError``."""
-        now, before = asyncio.get_running_loop().time(), self._alone
-        self._alone = {}
-        for access in self._gate.live if self._gate.policy.two_person == THROUGHOUT else ():
-            for recording in access.recordings & _watched.get(access, set()):
-                ident, _ = await self._gate.recordings.second(recording, access.new.user_id)
-                if (ident != "") is (recording in before):  # an approver may watch one that waits, and no other
-                    await self._gate.recordings.wait(recording, on=not ident)
-                if ident:
-                    continue
-                self._alone[recording] = before.get(recording, now)
-                if now - self._alone[recording] > ALONE_S:
-                    access.kill(_WHY, f"this session is ended: {_WHY}")
+        now = asyncio.get_running_loop().time()
+        live = self._gate.live if self._gate.policy.two_person == THROUGHOUT else []
+        looked_at = [(access, one) for access in live for one in access.recordings & _watched.get(access, set())]
+        for recording in self._alone.keys() - {one for _, one in looked_at}:  # over, or another gateway has it
+            del self._alone[recording]
+        for access, recording in looked_at:
+            ident, _ = await self._gate.recordings.second(recording, access.new.user_id)
+            if (ident != "") is (recording in self._alone):  # an approver may watch one that waits, and no other
+                await self._gate.recordings.wait(recording, on=not ident)
+            if ident:
+                self._alone.pop(recording, None)
+            elif now - self._alone.setdefault(recording, now) > ALONE_S:
+                access.kill(_WHY, f"this session is ended: {_WHY}")
