@@ -183,6 +183,40 @@ async def test_a_server_that_says_nonsense_is_one_that_failed() -> None:
 
 
 @pytest.mark.integration
+async def test_a_server_that_removes_nothing_and_says_that_it_has_is_given_up() -> None:
+    """Else the leader would ask it for ever."""
+    asked: list[bytes] = []
+
+    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b" ")[0])
+                body = b"<ListBucketResult><Contents><Key>some/1/0000000001</Key></Contents></ListBucketResult>"
+                body = body if asked[-1] == b"GET" else b""
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    server = await asyncio.start_server(lie, "127.0.0.1", 0, family=socket.AF_INET)
+    port = server.sockets[0].getsockname()[1]
+    one = Bucket(BucketPlace.of(f"http://127.0.0.1:{port}/rec", REGION), S3Keys("id", Secret("x")), CLOCK.wall_ms)
+    async with asyncio.timeout(10):
+        with pytest.raises(RecordingStoreFailed, match="says that it has removed some/1/0000000001, and still has it"):
+            await one.remove("some")
+    assert asked == [b"GET", b"DELETE", b"GET"]
+    server.close()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("host", "key"), [("a" * 80, "id"), ("127.0.0.1:99999", "id"), ("[::1", "id"), ("127.0.0.1:9", "AK\nIA-canary")]
+)
+async def test_what_cannot_be_asked_is_a_bucket_that_failed_and_no_key_is_told(host: str, key: str) -> None:
+    one = Bucket(BucketPlace(False, host, "/rec/", REGION), S3Keys(key, Secret("x")), CLOCK.wall_ms)
+    with pytest.raises(RecordingStoreFailed) as told:
+        await one.prepare("some")
+    assert "canary" not in str(told.value)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("policy", [{"recording": "bounded"}, {"recording": "strict"}], ids=["bounded", "strict"])
 async def test_a_recording_in_a_bucket_reads_back_byte_by_byte_and_verifies(
     place: Place, s3: S3Server, stored: StorePolicy

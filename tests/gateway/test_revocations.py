@@ -21,7 +21,7 @@ from rppam.gateway.revocations_store import SqlRevocations
 from tests.gateway.places import Ended, Place, sshd
 from tests.gateway.test_certificates import by_certificate, wants
 from tests.gateway.test_register import recorded
-from tests.gateway.test_user_keys import made, signed_in
+from tests.gateway.test_user_keys import added, by_key, made, signed_in
 from tests.support.served import Served
 
 CA, MINE = "/api/v1/access/ca", "/api/v1/users/me/ssh-certificates"
@@ -155,6 +155,47 @@ async def test_no_gateway_takes_what_was_revoked(place: Place, tmp_path: Path, r
     named = (await recorded(place, "certificate.revoke"))[-1]
     assert "admin" not in json.dumps(named["details"]), "a key id names somebody"
     assert (await rppam("revoke", "--serial", "7", "--key", "SHA256:x", "--reason", "both")).code == 2
+
+
+@pytest.mark.integration
+async def test_a_key_that_was_revoked_lets_nobody_in_without_a_certificate_either(
+    place: Place, tmp_path: Path, rppam: Rppam
+) -> None:
+    key, headers = await made(tmp_path, "-t", "ed25519"), await signed_in(place)
+    await added(place, key, headers)
+    assert (await by_key(place, key)).out == b"in\n"
+    public = key.with_suffix(".pub")
+    assert (await rppam("revoke", "--key", str(public), "--reason", "the laptop is lost")).code == 0
+    done = await by_key(place, key, "-o", "LogLevel=INFO")
+    assert (done.code, done.out) == (255, b""), done
+    assert f"the key {fingerprint_of(public.read_text())} is not taken: it is revoked" in done.err
+    (event, *_) = await recorded(place, "access.refuse")
+    assert (event["details"]["kind"], event["reason"]) == ("key", "it is revoked")
+    listed = (await rppam("revocations")).out.decode().split()
+    assert (await rppam("restore", listed[0], "--reason", "found again")).code == 0
+    assert (await by_key(place, key)).out == b"in\n"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("by", ["the setting", "a revocation"])
+async def test_of_an_authority_that_was_revoked_nothing_counts(
+    place: Place, tmp_path: Path, rppam: Rppam, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """As sshd has it, which reads the same list."""
+    private, authority, fingerprint = new_key()
+    key = await made(tmp_path, "-t", "ed25519")
+    line = signed(
+        private, key.with_suffix(".pub").read_text(), serial=7, key_id="one", principal="admin",
+        now_s=place.served.services.get(Authority).now_s, minutes=5, extensions=["permit-pty"],
+    ).line  # fmt: skip
+    key.with_name(f"{key.name}-cert.pub").write_text(line + "\n")
+    wants(place.served, monkeypatch, trusted=(authority,))
+    assert (await by_certificate(place, key)).out == b"in\n"
+    if by == "the setting":
+        wants(place.served, monkeypatch, trusted=(authority,), revoked=(f"{fingerprint}=",))
+    else:
+        assert (await rppam("revoke", "--key", fingerprint, "--reason", "taken")).code == 0
+    assert "it is revoked" in (await by_certificate(place, key)).err
 
 
 @pytest.mark.integration

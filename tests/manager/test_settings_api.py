@@ -211,3 +211,30 @@ async def test_a_setting_that_its_reader_has_is_not_sent_again(served: Served) -
 async def test_the_public_keys_have_their_media_type(served: Served) -> None:
     answer = await served.http.get("/.well-known/jwks.json")
     assert answer.headers["content-type"].partition(";")[0] == "application/jwk-set+json"
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "status"),
+    [
+        ("security_admin", "security/sessions", 200), ("security_admin", "recordings/store", 403),
+        ("pam_auditor", "security/sessions", 403), ("pam_user", "recordings/store", 403),
+    ],
+)  # fmt: skip
+async def test_who_may_not_change_a_setting_tries_no_value_of_it_either(
+    api: Served, tmp_path: Path, role: str, name: str, status: int
+) -> None:
+    """Which folders the hosts have is nobody else's affair."""
+    value = {"store": "dir", "folder": str(tmp_path)} if name == "recordings/store" else {}
+    body = {"settings": {name: value}}
+    answer = await api.http.post("/api/v1/settings/trial", json=body, headers=api.bearer(role))
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("folder", ["/\x00", "/\ud800", "/a\u202eb", "/" + "x" * 300])
+async def test_a_folder_that_no_host_can_have_is_refused_in_words(api: Served, folder: str) -> None:
+    body = {"settings": {"recordings/store": {"store": "dir", "folder": folder}}}
+    answer = await api.http.post(
+        "/api/v1/settings/trial", content=json.dumps(body), headers=api.bearer() | {"Content-Type": "application/json"}
+    )
+    assert answer.status_code in {200, 400}, answer.text
+    assert answer.status_code == 400 or not answer.json()["nodes"][0]["told"]

@@ -66,7 +66,7 @@ class Authority:
         own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
         others = frozenset(fingerprint_of(line) for line in policy.trusted)
         revoked = frozenset((kind.value, word) for kind, word in await self._revocations.words())
-        return Trust(own, others, frozenset(policy.revoked), revoked)
+        return Trust(own, others, frozenset(word for _, word in sorted_out(policy.revoked)), revoked)
 
     async def krl(self, policy: CertificatePolicy) -> bytes:
         """What is revoked, as sshd reads it."""

@@ -224,10 +224,15 @@ def problem(one: Shown, user: str, trust: Trust, client: str, now_s: int) -> str
 
 
 def _is_revoked(one: Shown, trust: Trust, *, is_own: bool) -> bool:
-    known = {("key", one.fingerprint)}
-    if is_own:
-        known |= {("serial", str(one.serial)), ("key-id", one.key_id)}
-    return bool(trust.revoked & {str(one.serial), one.key_id, one.fingerprint} or trust.revoked_own & known)
+    known = {("serial", str(one.serial)), ("key-id", one.key_id)} if is_own else set()
+    # As sshd has it: of a key that counts no more nothing counts, also what it has signed.
+    is_of_key = any(is_key_revoked(key, trust) for key in (one.fingerprint, one.authority))
+    return is_of_key or bool(trust.revoked & {str(one.serial), one.key_id} or trust.revoked_own & known)
+
+
+def is_key_revoked(fingerprint: str, trust: Trust) -> bool:
+    """Whether a key counts no more, whatever it is shown with."""
+    return fingerprint in trust.revoked or ("key", fingerprint) in trust.revoked_own
 
 
 def unnamed(why: str) -> str:

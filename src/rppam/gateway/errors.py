@@ -95,7 +95,7 @@ class CertificateInvalid(GatewayError, code="RPPAM-8622", status=400):
 
 
 class CertificateRefused(GatewayError, code="RPPAM-8623", status=403):
-    """A certificate of a user was shown at the gateway, and lets nobody in."""
+    """A certificate or key of a user was shown at the gateway, and lets nobody in."""
 
     fix = "Get a new one, for this user, from an authority that is trusted here; or log in otherwise."
 

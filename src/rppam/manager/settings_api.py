@@ -159,9 +159,11 @@ async def list_settings(services: Here) -> SettingList:
 @declare(_MAY, {**BODY, 503: _NO_CONTROL})
 async def try_settings(body: TrialRequest, request: Request, caller: Caller, services: Here) -> SettingTrial:
     """Whether every node could go by these values: what names something of a host, such as a folder, is tried on each.
-    Nothing is changed. A node that is not reached cannot say so, and is listed."""
+    Nothing is changed. A node that is not reached cannot say so, and is listed. Who may change a setting may try it."""
     for name, value in body.settings.items():
-        find_setting(name).read(value)
+        setting = find_setting(name)
+        check(caller, Action.CHANGE, setting)
+        setting.read(value)
     values = to_try(body.settings)
     if not values:
         return SettingTrial(nodes=[])

@@ -120,8 +120,12 @@ class Bucket:
 
     async def remove(self, ident: str) -> None:
         """Remove all objects of a recording. Raises :class:`RecordingStoreFailed`."""
+        before: list[str] = []
         while names := await self._soon(lambda: self._listed(f"{ident}/")):
+            if names == before:
+                raise self._failed(f"it says that it has removed {names[0]}, and still has it")
             await self._all(self._delete, names)
+            before = names
 
     async def _all(self, work: Callable[[str], T], names: Iterable[str]) -> list[T]:
         room = asyncio.Semaphore(_AT_ONCE)  # those that wait for a thread would be given up with it
@@ -141,6 +145,8 @@ class Bucket:
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise self._failed(why) from None
+        except (ValueError, OverflowError):  # its words may repeat a header, and so whose the key is
+            raise self._failed("its host, port or access.s3KeyId cannot be asked with") from None
 
     # ---- on a thread -------------------------------------------------------------------------------------------------
 

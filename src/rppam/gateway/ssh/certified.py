@@ -1,19 +1,19 @@
-"""Logging in with a certificate: judged, and where it is refused the user reads why.
+"""Logging in with a certificate or a key: judged, and where it is refused the user reads why.
 
-Only a certificate of a trusted authority leaves something in the ledger: anybody can make others. Whether there is such
-a user is told by nothing here.
+Only a certificate of a trusted authority, or a key that a user has, leaves something in the ledger: anybody can make
+others. Whether there is such a user is told by nothing here.
 """
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import asyncssh
 
 from rppam.access.accounts.errors import NameInvalid
 from rppam.access.accounts.model import Account, normalise_name
-from rppam.gateway.certificates import unnamed
+from rppam.gateway.certificates import fingerprint_of, unnamed
 from rppam.gateway.errors import CertificateInvalid, CertificateRefused
 from rppam.gateway.names import Wanted
 from rppam.gateway.ssh.channel import one_line
@@ -23,6 +23,8 @@ from rppam.ledger.model import Entity, Word
 
 log: Final = logging.getLogger("rppam.gateway")
 HOW: Final = "certificate"
+_KEY: Final = "key"
+_REVOKED: Final = "it is revoked"
 
 
 async def certified(
@@ -50,6 +52,25 @@ async def certified(
             facts = {"kind": HOW, "serial": shown.serial, "authority": shown.authority, "code": refusal.row.code}
             target = Entity("access-session", "", wanted.target[:128])
             await gate.store.note("access.refuse", target, actor, facts, unnamed(why)[:300])
+    return None
+
+
+async def keyed(
+    gate: Gate, conn: Callable[[], asyncssh.SSHServerConnection], wanted: Wanted, line: str, client: str
+) -> tuple[Account, Mapping[str, str]] | None:
+    """As :func:`certified`, by a key that the user has added to the own account. Raises ``DatabaseError``."""
+    type_, key = line.split()[:2]
+    account = await gate.login.by_key(wanted.user, type_, key)
+    if account is None:
+        return None
+    fingerprint = fingerprint_of(line)
+    if not await gate.is_revoked(fingerprint):
+        return account, {"how": _KEY}
+    refusal = CertificateRefused(f"the key {fingerprint} is not taken: it is revoked")
+    _say(conn(), refusal)
+    actor = Actor(ActorKind.ANONYMOUS, address=client)
+    facts = {"kind": _KEY, "fingerprint": fingerprint, "code": refusal.row.code}
+    await gate.store.note("access.refuse", Entity("access-session", "", wanted.target[:128]), actor, facts, _REVOKED)
     return None
 
 

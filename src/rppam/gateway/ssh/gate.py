@@ -15,7 +15,7 @@ from rppam.cache.model import CacheKey, Kind as Cached
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
 from rppam.gateway.authority import Authority
-from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, problem, shown
+from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, is_key_revoked, problem, shown
 from rppam.gateway.errors import HostKeyChanged, RouteUnknown
 from rppam.gateway.model import ORDERED, ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
 from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
@@ -223,6 +223,10 @@ class Gate:
         trust = await self._authority.trust(self._settings.current(CERTIFICATES))
         why = problem(one, user, trust, client, self._authority.now_s)
         return Judged(one, why, one.authority in trust.own | trust.others)
+
+    async def is_revoked(self, fingerprint: str) -> bool:
+        """Whether a key of a user counts no more."""
+        return is_key_revoked(fingerprint, await self._authority.trust(self._settings.current(CERTIFICATES)))
 
     def _heard(self, key: CacheKey | None) -> None:
         if self._live and (key is None or key.kind is Cached.USER or key.ident in self._live):

@@ -26,7 +26,7 @@ from rppam.gateway.names import Wanted, readings
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh import beginning, forwards
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
-from rppam.gateway.ssh.certified import certified
+from rppam.gateway.ssh.certified import certified, keyed
 from rppam.gateway.ssh.channel import Front, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
@@ -135,10 +135,9 @@ class GatewayServer(forwards.Forwarding):
         """Whether the user has this key. It is asked before there is a signature: nothing is proved by it."""
         if not self._may_show():
             return False
-        words = key.export_public_key().decode().split()
+        line = key.export_public_key().decode()
         with contextlib.suppress(DatabaseError):
-            found = await self.gate.login.by_key(self._wanted.user, words[0], words[1])
-            self._candidate = (found, {"how": "key"}) if found else None
+            self._candidate = await keyed(self.gate, lambda: self._conn, self._wanted, line, self._client)
         return self._candidate is not None
 
     async def certificate_shown(self, line: bytes) -> bool:
