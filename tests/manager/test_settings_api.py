@@ -1,8 +1,10 @@
 """Settings over HTTP: entity tags, history, rollback, roles, and the leader's fence, on a real database."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx

@@ -11,7 +11,7 @@ from rppam.access.sessions.model import Identity, SessionKind
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseBusy
 from rppam.kernel.secret import Secret
-from rppam.vault.errors import FolderUnknown, WouldWiden
+from rppam.vault.errors import FolderInUse, FolderUnknown, WouldWiden
 from rppam.vault.folder_service import Folders
 from rppam.vault.model import Entry, EntryType, FolderRight, Right, Subject
 from rppam.vault.service import Change, Vault
@@ -38,8 +38,8 @@ class Office:
         await self.folders[0].put_rights(ADMIN, made.id, given, None)
         return made.id
 
-    async def secret(self, path: str) -> str:
-        new = Entry("", "", path, "root", EntryType.PASSWORD, None, None)
+    async def secret(self, path: str, name: str = "root") -> str:
+        new = Entry("", "", path, name, EntryType.PASSWORD, None, None)
         return (await self.vaults[0].create(ADMIN, new, {"password": Secret("x")})).id
 
     async def is_seen(self, ident: str) -> bool:
@@ -84,3 +84,15 @@ async def test_a_folder_moves_below_one_that_moves_above_it(office: Office) -> N
             office.folders[1].change(MANAGER, theirs, f"top/x{number}/y", None, None),
         )
         assert not await office.is_seen(ident), number
+
+
+async def test_a_folder_is_removed_while_its_entry_moves_and_neither_waits_for_the_other(office: Office) -> None:
+    await office.folder("to", MANAGES)
+    for number in range(ROUNDS):
+        ident = await office.folder(f"f{number}", MANAGES)
+        secrets = [await office.secret(f"f{number}", f"root{one}") for one in range(3)]
+        moves = [office.vaults[0].change(ADMIN, one, Change(folder="to", name=f"{one}")) for one in secrets]
+        removals = [office.folders[1].remove(ADMIN, ident) for _ in range(3)]
+        found = await asyncio.gather(*moves, *removals, return_exceptions=True)
+        failed = [one for one in found if isinstance(one, BaseException)]
+        assert all(isinstance(one, FolderInUse | FolderUnknown) for one in failed), failed

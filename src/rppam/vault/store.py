@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rppam.access.accounts.tables import users
 from rppam.access.sessions.model import Identity
-from rppam.db.engine import NowMs
+from rppam.db.engine import NowMs, rows_changed
 from rppam.db.paging import begins_with
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -187,11 +187,10 @@ def remove_folder(connection: Connection, ident: str, if_match: Collection[int] 
     """Raises :class:`FolderUnknown`, :class:`FolderInUse`, :class:`~rppam.http.errors.PreconditionFailedError`."""
     folder = folder_in(connection, ident, lock=True)
     check_if_match(connection, if_match, folder.revision, _folder_entity(folder), _MAKE_FOLDERS)
-    try:
-        with connection.begin_nested():
-            connection.execute(delete(vault_folders).where(_F.id == ident))
-    except IntegrityError:
-        raise FolderInUse(f"entries lie in {folder.path or 'the root'}") from None
+    # Asked, and not left to the foreign key: that locks an entry behind its folder, and who moves one has it first.
+    if_empty = delete(vault_folders).where(_F.id == ident, ~exists().where(_E.folder_id == ident))
+    if rows_changed(connection, if_empty) != 1:
+        raise FolderInUse(f"entries lie in {folder.path or 'the root'}")
     record(connection, "folder.delete", _folder_entity(folder))
 
 
