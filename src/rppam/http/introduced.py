@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from rppam.http.refusal_log import RefusalLog
+from rppam.kernel.network import address_group
 from rppam.kernel.proxy_protocol import Balancers, ProxyHeaderError, client_of
 
 log: Final = logging.getLogger("rppam.api")
@@ -44,7 +45,7 @@ class Introductions:
         self._plug, self._make, self._balancers = plug, make, balancers
         self._tls, self._handshake_s, self._refusals = tls, handshake_s, refusals
         self._tasks: dict[asyncio.Task[None], str] = {}
-        """With the address that each counts for, the oldest first."""
+        """With the address that each counts for, IPv6 by the /64; the oldest first."""
         self._accepting = asyncio.get_running_loop().create_task(self._accept(), name="API connections")
 
     @property
@@ -80,7 +81,7 @@ class Introductions:
 
     def _begin(self, work: Coroutine[Any, Any, None], plug: socket.socket, peer: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name="API connection")
-        self._tasks[task] = peer
+        self._tasks[task] = address_group(peer)
         task.add_done_callback(lambda done: self._begun(done, plug))
 
     def _begun(self, task: asyncio.Task[None], plug: socket.socket) -> None:
@@ -114,7 +115,7 @@ class Introductions:
             raise
         task = asyncio.current_task()
         if task is not None and task in self._tasks:
-            self._tasks[task] = named
+            self._tasks[task] = address_group(named)
         await self._served(plug, named)
 
     async def _served(self, plug: socket.socket, named: str | None) -> None:
