@@ -189,8 +189,10 @@ async def test_of_an_authority_that_was_revoked_nothing_counts(
         now_s=place.served.services.get(Authority).now_s, minutes=5, extensions=["permit-pty"],
     ).line  # fmt: skip
     key.with_name(f"{key.name}-cert.pub").write_text(line + "\n")
+    await signed_in(place)
     wants(place.served, monkeypatch, trusted=(authority,))
-    assert (await by_certificate(place, key)).out == b"in\n"
+    before = await by_certificate(place, key)
+    assert before.out == b"in\n", before
     if by == "the setting":
         wants(place.served, monkeypatch, trusted=(authority,), revoked=(f"{fingerprint}=",))
     else:

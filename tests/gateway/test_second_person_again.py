@@ -233,9 +233,7 @@ async def roles(place: Place, *names: str) -> None:
     assert put.status_code == 200, put.text
 
 
-async def test_what_waited_and_is_over_is_shown_to_nobody(
-    places: list[Place], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_waited_and_is_over_is_shown_to_nobody(places: list[Place], monkeypatch: pytest.MonkeyPatch) -> None:
     a, _ = places
     wants(a, monkeypatch, two_person="throughout")
     monkeypatch.setattr("rppam.gateway.ssh.second_person.ALONE_S", 2.0)
