@@ -188,12 +188,13 @@ async def test_a_server_that_removes_nothing_and_says_that_it_has_is_given_up() 
     asked: list[bytes] = []
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b" ")[0])
-                body = b"<ListBucketResult><Contents><Key>some/1/0000000001</Key></Contents></ListBucketResult>"
-                body = body if asked[-1] == b"GET" else b""
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        with contextlib.closing(writer):
+            asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b" ")[0])
+            body = b"<ListBucketResult><Contents><Key>some/1/0000000001</Key></Contents></ListBucketResult>"
+            body = body if asked[-1] == b"GET" else b""
+            head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+            writer.write(head % len(body) + body)
+            await writer.drain()
 
     server = await asyncio.start_server(lie, "127.0.0.1", 0, family=socket.AF_INET)
     port = server.sockets[0].getsockname()[1]
