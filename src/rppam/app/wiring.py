@@ -66,6 +66,7 @@ from rppam.http.server import ApiServer
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.fence import OnOutranked, unheard
+from rppam.kernel.instant import Instant
 from rppam.kernel.proxy_protocol import PROXY
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
@@ -165,12 +166,7 @@ def deciding_of(
     lives.begin(boot_id)
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    address = address_duty(
-        settings,
-        lambda: view.permitted_until(),  # noqa: PLW0108 - view is made below
-        clock,
-        listening,
-    )
+    address = address_duty(settings, lambda: view.permitted_until(), clock, listening)  # noqa: PLW0108 - made below
     link = members.link if members else None
     control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {}, _settled(core))
     beside = Beside(control, worker_databases, lambda: view.permitted_until())  # noqa: PLW0108 - view is made below
@@ -196,8 +192,7 @@ def deciding_of(
     view = NodeView(
         facts_of(settings, boot_id, redis, values_of_node(settings, known.licence)), core, driver, clock, probes
     )
-    ways = (*((redis.held.hold,) if redis and redis.held else ()), *((link.hold,) if link else ()))
-    faults = NodeFaults(clock, halt=halt, hold=ways)
+    faults = NodeFaults(clock, halt=halt, hold=_ways_out(redis, link))
     peers = (lambda: link.peers) if link else dict
     administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults, unfit=why_unfit)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot, control.link_orders or {}))
@@ -244,6 +239,11 @@ def _settled(core: NodeCore) -> Callable[[], frozenset[str]]:
         return frozenset() if membership is None or membership.old is not None else frozenset(membership.members)
 
     return members
+
+
+def _ways_out(redis: RedisParts | None, link: TlsMemberLink | None) -> tuple[Callable[[Instant], None], ...]:
+    """What keeps a node from all others until a moment, where it is asked to be alone."""
+    return (*((redis.held.hold,) if redis and redis.held else ()), *((link.hold,) if link else ()))
 
 
 def _problems(orders: OperatorStateKeeper, address: AddressTask | None) -> Iterable[str]:
