@@ -45,8 +45,8 @@ test: dev servers ## the tests, but not those of `make sentinel` and the long on
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
 
-from-nothing: dev servers ## types docs/operations/from-nothing.md and what follows it on hosts of their own; some minutes
-	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_from_nothing.py -s $(ARGS)
+from-nothing: dev servers ## types docs/operations/three-nodes.md, from-nothing.md and what follows it on hosts of their own; some minutes
+	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_three_nodes.py tests/setup/test_from_nothing.py -s $(ARGS)
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
 	@$(BIN)/python scripts/run_tests.py --unit --jobs $(UNIT_JOBS) --hypothesis-profile quick

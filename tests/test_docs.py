@@ -24,7 +24,7 @@ WITH_COMMANDS = [page for page in PAGES if page.commands]
 PLAIN = [page for page in WITH_COMMANDS if not page.needs]
 IN_THE_CHECKOUT = [page for page in WITH_COMMANDS if "checkout" in page.needs]
 WITH_DEMO = [page for page in WITH_COMMANDS if page.needs == {"demo"}]
-"""Pages with hosts have tests of their own in tests/setup/test_from_nothing.py."""
+"""Pages with hosts have tests of their own in tests/setup: test_three_nodes.py, test_from_nothing.py."""
 
 
 def name(page: Page) -> str:

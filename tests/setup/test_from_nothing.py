@@ -50,9 +50,9 @@ def commands_of(text: str) -> list[str]:
     return found
 
 
-def deliver_licence(home: Path) -> None:
+def deliver_licence(home: Path, max_nodes: int = 2) -> None:
     private, trusted = licence.new_private_key()
-    terms = licence.Terms(customer="lab", tier=Tier.ENTERPRISE, max_nodes=2, days=30)
+    terms = licence.Terms(customer="lab", tier=Tier.ENTERPRISE, max_nodes=max_nodes, days=30)
     issued = licence.issue(terms, licence.parse_private_key(private, "lab"), "lab-1", SystemClock().wall_ms())
     (home / "license.jwt").write_text(issued + "\n")
     (home / "issuer.pub.pem").write_text(trusted.text() + "\n")
@@ -64,7 +64,7 @@ def type_page(hosts: Hosts, page: Page) -> None:
             code, said = hosts.code_of(block.host, command)
             is_doctor = "rppam doctor" in command
             print(f"{hosts.typed[-1][2]:6.1f} s  {block.host:9} {command.splitlines()[0]}", flush=True)
-            logs = "" if code == 0 else hosts.log("node1", "rppam") + hosts.log("node2", "rppam")
+            logs = "" if code == 0 else "".join(hosts.log(one, "rppam") for one in ("node1", "node2"))
             assert code == 0 or (is_doctor and code == 1), f"{block.host}: {command}\nexit {code}\n{said}\n{logs}"
 
 

@@ -50,6 +50,13 @@ def read(unit):
                 values[name] = [] if not value else values.get(name, []) + [value]
     return values
 
+def runs(unit):
+    try:
+        os.kill(int(open(f"/run/{unit}.pid").read()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
 def stop(unit):
     try:
         pid = int(open(f"/run/{unit}.pid").read())
@@ -117,7 +124,7 @@ for unit in units:
         sys.exit(subprocess.run(["pg_ctlcluster", version, "main", "start" if verb == "enable" else verb]).returncode)
     if verb in ("restart", "stop"):
         stop(unit)
-    if verb in ("restart", "start", "enable"):
+    if verb == "restart" or (verb in ("start", "enable") and not runs(unit)):
         start(unit)
 '''
 _SUDO: Final = """#!/bin/sh

@@ -6,6 +6,9 @@ the passphrase, and the header with format and scrypt parameters is authenticate
 file are bounded before they are used, so a forged bundle cannot eat the memory. A wrong passphrase and a damaged file
 cannot be told apart, and the error says so.
 
+One may be for a single host. It then names that host, which alone may use it, and carries what is that host's own: the
+certificate of its API, and the files of its Redis.
+
 It opens until a time that stands in it, by the clock of the host that opens it: who finds one later, with its
 passphrase beside it, finds nothing. What it does not promise: anything once the two travel together, or against who
 sets a clock back.
@@ -14,6 +17,7 @@ sets a clock back.
 import base64
 import binascii
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -25,6 +29,7 @@ from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import BundleError, BundleExpired
+from rppam.setup.hosts import Host
 
 FORMAT: Final = "rppam-join-bundle-1"
 SCRYPT_N: Final = 2**16
@@ -37,8 +42,21 @@ TEXT_CHARS_MAX: Final = 1_000_000
 HOURS: Final = 24
 HOURS_MAX: Final = 24 * 31
 _HOUR_MS: Final = 3_600_000
+_WITHIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A path that stays below its folder."""
 _CLOCK_MS: Final = 300_000
 """So far may two hosts' clocks be apart before it is said."""
+
+
+class OwnPart(NamedTuple):
+    """What one host alone gets. Holds secrets: it does not print."""
+
+    host: Host
+    files: Mapping[str, bytes]
+    """By their path below the folder that they were made in."""
+
+    def __repr__(self) -> str:
+        return f"OwnPart({self.host}, files={sorted(self.files)})"
 
 
 class Bundle(NamedTuple):
@@ -48,6 +66,8 @@ class Bundle(NamedTuple):
     """The first node's ``rppam.config`` as parsed JSON, to be changed by the joining node."""
     files: Mapping[str, Secret]
     """Shared files by their name relative to the node's key folder."""
+    own: OwnPart | None = None
+    """Where it is for one host alone."""
 
     def __repr__(self) -> str:
         return f"Bundle(files={sorted(self.files)})"
@@ -63,7 +83,13 @@ def seal(bundle: Bundle, passphrase: Secret, made_at: WallMs, *, hours: int = HO
         "madeAt": made_at,
         "expiresAt": made_at + hours * _HOUR_MS,
     }
-    content = {"config": bundle.config, "files": {name: secret.reveal() for name, secret in bundle.files.items()}}
+    content: dict[str, object] = {
+        "config": bundle.config,
+        "files": {name: secret.reveal() for name, secret in bundle.files.items()},
+    }
+    if bundle.own is not None:
+        carried = {name: _text(data) for name, data in bundle.own.files.items()}
+        content["own"] = {**bundle.own.host._asdict(), "files": carried}
     key = _key(passphrase, salt, SCRYPT_N)
     sealed = sealed_by(key, json.dumps(content).encode(), _authenticated(header), head=b"", nonce=nonce)
     return json.dumps({**header, "sealed": _text(sealed[NONCE_BYTES:])}, indent=2) + "\n"
@@ -127,9 +153,20 @@ def _opened(content: bytes, place: str) -> Bundle:
         config, files = tree["config"], tree["files"]
         if not isinstance(config, dict) or not all(isinstance(text, str) for text in files.values()):
             raise TypeError
+        own = None if tree.get("own") is None else _own(tree["own"])
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise BundleError(f"{place}: what it holds is not what 'rppam init --bundle' writes; make it anew") from None
-    return Bundle(config, {name: Secret(text) for name, text in files.items()})
+    return Bundle(config, {name: Secret(text) for name, text in files.items()}, own)
+
+
+def _own(part: Mapping[str, object]) -> OwnPart:
+    """Raises ValueError, TypeError, KeyError."""
+    name, address, files = part["name"], part["address"], part["files"]
+    if not isinstance(name, str) or not isinstance(address, str) or not isinstance(files, dict):
+        raise TypeError
+    if not all(_WITHIN.fullmatch(path) for path in files):
+        raise ValueError
+    return OwnPart(Host(name, address), {path: _bytes(text) for path, text in files.items()})
 
 
 def _key(passphrase: Secret, salt: bytes, rounds: int) -> bytes:

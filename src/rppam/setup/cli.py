@@ -4,6 +4,8 @@ Neither a password nor a
 passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
 a file or ``RPPAM_BUNDLE_PASSPHRASE``. A password in ``--database`` may come by ``RPPAM_DATABASE``, standard input, a
 file or a prompt. A password on the command line gives a warning.
+
+With ``--hosts`` the first host makes what all of them need, and a bundle for each of the others.
 """
 
 import json
@@ -18,7 +20,10 @@ from click.core import ParameterSource
 from rppam.kernel.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rppam.setup.bundle import Bundle
+    from rppam.setup.hosts_init import Cluster
     from rppam.setup.plan import Layout, Wishes
     from rppam.setup.write import Outcome
 
@@ -49,6 +54,10 @@ class _Asked(NamedTuple):
     api_cert: Path | None
     api_key: Path | None
     api_ca: Path | None
+    hosts: str | None
+    cluster_dir: Path
+    database_host: str | None
+    dry_run: bool
 
 
 @click.command(
@@ -98,6 +107,20 @@ class _Asked(NamedTuple):
     "--license", "licence", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Licence file."
 )
 @click.option("--trusted-key", "trusted", multiple=True, help="Public key (PEM file or base64) that signs licences.")
+@click.option(
+    "--hosts",
+    help="All nodes, NAME=ADDRESS,NAME=ADDRESS,..., this one among them: makes their Redis with Sentinel, certificates, "
+    "and a bundle for each other host.",
+)
+@click.option(
+    "--cluster-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("cluster"),
+    show_default=True,
+    help="With --hosts: the folder for what is made.",
+)
+@click.option("--database-host", help="With --hosts: NAME=ADDRESS of a PostgreSQL to be set up, by a script made here.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Put everything into DIR.")
 @click.option("--config", type=_FILE, help="The config file, else RPPAM_CONFIG, else the platform's path.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of keys and state.")
@@ -138,7 +161,9 @@ def command(**options: Any) -> None:
 
     The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
     once; there, rppam init --join FILE --node-name node2 does the rest, and on a witness's host rppam init --witness
-    --join FILE --node-name witness1. Nothing that exists is written over without
+    --join FILE --node-name witness1. --hosts makes a whole cluster from its first host: what Redis, Sentinel and the
+    nodes of all hosts need, and a bundle for each, which there needs no other option; what is left to type is shown. With
+    --start a joining node ends once it is a member. Nothing that exists is written over without
     --force, and a second run with the same options changes nothing.
 
     Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
@@ -158,6 +183,10 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
 
     if asked.start and not asked.service:
         raise click.UsageError("--start goes with --service, which makes what is started")
+    if asked.hosts is None and asked.database_host is not None:
+        raise click.UsageError("--database-host goes with --hosts, whose nodes it is for; else give --database URL")
+    if asked.dry_run and (asked.witness or (asked.node_name is None and asked.join is None)):
+        raise click.UsageError("--dry-run goes with --node-name or --join: it says what a node's host would get")
     if asked.redis_password_file is not None and not (asked.witness and asked.join):
         raise click.UsageError("--redis-password-file goes with --witness --join; a node's password stands in --redis")
     if asked.witness and not (asked.node_name is None and asked.bundle is not None and asked.join is None):
@@ -168,24 +197,71 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
         raise click.UsageError("--redis - and --database -: standard input can be only one of them")
     config = asked.config or (Path(named) if named and asked.directory is None else None)
     layout = layout_of(asked.directory, config, asked.data_dir)
-    if asked.node_name is None:
-        if asked.bundle is None or asked.join is not None:
+    if asked.node_name is None and asked.join is None:
+        if asked.bundle is None:
             raise click.UsageError("--node-name is missing: the name of this node, such as node1")
+        from rppam.setup.report import show_bundle
+
         answer = {"config": str(layout.config), **_export(layout, asked)}
-        _show_bundle(answer, as_json=asked.as_json)
+        show_bundle(answer, as_json=asked.as_json)
         return
-    if asked.service:
+    if asked.service and not asked.dry_run:
         from rppam.setup.service import refuse_unless_possible
 
         refuse_unless_possible(layout.config)
-    outcome = _installed(_write(layout, _wishes(asked, options, layout), asked), layout, asked)
-    answer = _answer(outcome)
+    if asked.hosts is None:
+        _make_node(asked, options, layout, None)
+        return
+    from rppam.setup.hosts_init import cluster_of
+
+    said, folder = {**asked._asdict(), "layout": layout}, asked.cluster_dir
+    with cluster_of(asked.hosts, folder, options, said, dry_run=asked.dry_run, force=asked.force) as cluster:
+        given = cluster.given
+        asked = asked._replace(**{name: value for name, value in given.items() if name in _Asked._fields})
+        _make_node(asked, {name: given.get(name, value) for name, value in options.items()}, layout, cluster)
+
+
+def _make_node(asked: _Asked, options: dict[str, Any], layout: "Layout", cluster: "Cluster | None") -> None:
+    """A node's files, and with --hosts those for the others."""
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.setup.given import text_of
+    from rppam.setup.hosts_init import joined_wishes, server_files
+    from rppam.setup.report import answer_of, report, report_planned
+    from rppam.setup.service import redis_places, refuse_without_redis
+    from rppam.setup.write import NodeWriter, bundle_of
+
+    wishes = _wishes(asked, options, layout)
+    bundle = None if asked.join is None else _given_bundle(asked.join, asked)
+    if bundle is not None:
+        wishes = joined_wishes(bundle, wishes, layout)
+    server = server_files(cluster, bundle)
+    licence = text_of(asked.licence, errors="replace") if asked.licence is not None else None
+    writer = NodeWriter(layout, SystemClock(), force=asked.force)
+    if asked.dry_run:
+        found = writer.would_found(wishes, licence) if bundle is None else writer.would_join(bundle, wishes)
+        placed = [*redis_places(server if asked.service else {}), *(cluster.would_write() if cluster else [])]
+        report_planned([*found, *placed], as_json=asked.as_json)
+        return
+    if asked.service and server:
+        refuse_without_redis()
+    outcome = writer.first(wishes, licence) if bundle is None else writer.joined(bundle, wishes)
+    made: dict[str, Any] = {}
+    if cluster is not None:
+        made = cluster.sealed(bundle_of(layout.config), asked.bundle_hours, started=asked.start)
+        outcome = outcome._replace(written=(*outcome.written, *cluster.folder.written))
+    outcome = _installed(outcome, layout, asked, server)
+    is_member = asked.start and bundle is not None
+    if is_member:
+        from rppam.setup.arrival import wait_until_member
+
+        wait_until_member(layout.config, wishes.node_name)
+    answer = answer_of(outcome) | made
     if asked.bundle is not None:
         answer |= _export(layout, asked)
     if asked.as_json:
         click.echo(json.dumps(answer))
     else:
-        _report(outcome, answer, joined=asked.join is not None)
+        report(outcome, answer, joined=asked.join is not None, member=is_member)
 
 
 def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
@@ -195,6 +271,7 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
     from rppam.setup.given import redis_string, text_of
     from rppam.setup.placed_files import of_redis
     from rppam.setup.plan import NOTHING_PLACED, Layout, layout_of
+    from rppam.setup.report import answer_of
     from rppam.setup.witness import WitnessWishes, WitnessWriter
 
     if asked.join is None:
@@ -232,7 +309,7 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
         refuse_unless_possible(layout.config)
     writer = WitnessWriter(layout, SystemClock(), force=asked.force)
     outcome = _installed(writer.witness(bundle, wishes), layout, asked)
-    answer = _answer(outcome)
+    answer = answer_of(outcome)
     del answer["licensePath"]
     if asked.as_json:
         click.echo(json.dumps(answer))
@@ -241,10 +318,11 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
 
 
 def _report_witness(outcome: "Outcome", asked: _Asked, bundle: "Bundle") -> None:
+    from rppam.setup.report import report_written
     from rppam.setup.witness import CARRIED
     from rppam.setup.write import CLUSTER_KEY
 
-    _report_written(outcome)
+    report_written(outcome)
     click.echo("\nNext:")
     if {name for name in bundle.files if not name.startswith(CARRIED)} - {CLUSTER_KEY}:
         click.echo(
@@ -285,17 +363,6 @@ def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes
     )
 
 
-def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
-    from rppam.kernel.system_clock import SystemClock
-    from rppam.setup.given import text_of
-    from rppam.setup.write import NodeWriter
-
-    writer = NodeWriter(layout, SystemClock(), force=asked.force)
-    if asked.join is None:
-        return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
-    return writer.joined(_given_bundle(asked.join, asked), wishes)
-
-
 def _given_bundle(path: Path, asked: _Asked) -> "Bundle":
     """What the bundle of ``--join`` holds."""
     from rppam.kernel.system_clock import SystemClock
@@ -306,12 +373,17 @@ def _given_bundle(path: Path, asked: _Asked) -> "Bundle":
     return unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(path))
 
 
-def _installed(outcome: "Outcome", layout: "Layout", asked: _Asked) -> "Outcome":
-    """With --service the unit as well."""
+def _installed(
+    outcome: "Outcome", layout: "Layout", asked: _Asked, server: "Mapping[str, bytes] | None" = None
+) -> "Outcome":
+    """With --service the unit as well, and before it the Redis whose files ``server`` is."""
     if not asked.service:
-        return outcome
-    from rppam.setup.service import install, start
+        note = "this host's Redis and Sentinel were not set up, which --service does"
+        return outcome._replace(warnings=(*outcome.warnings, note)) if server else outcome
+    from rppam.setup.service import install, install_redis, start
 
+    if server:
+        install_redis(server)
     with_address = outcome.settings.cluster.virtual_ip is not None and not asked.witness
     units = install(layout.config, layout.data, witness=asked.witness, with_address=with_address)
     if asked.start:
@@ -361,71 +433,3 @@ def _export(layout: "Layout", asked: _Asked) -> dict[str, Any]:
     except OSError as error:
         raise InitError(f"{asked.bundle}: cannot be written: {error.strerror}") from None
     return {"bundle": str(asked.bundle), "passphrase": passphrase.reveal(), **kind}
-
-
-def _answer(outcome: "Outcome") -> dict[str, Any]:
-    settings = outcome.settings
-    return {
-        "config": str(outcome.config),
-        "nodeName": settings.node.node_name,
-        "written": [str(path) for path in outcome.written],
-        "backups": [str(path) for path in outcome.backups],
-        "licensePath": str(settings.license.path),
-        "warnings": list(outcome.warnings),
-    }
-
-
-def _report(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
-    _report_written(outcome)
-    if "bundle" in answer:
-        _show_bundle(answer, as_json=False)
-    _report_next(outcome, joined=joined, bundled="bundle" in answer)
-
-
-def _report_written(outcome: "Outcome") -> None:
-    name = outcome.settings.node.node_name
-    if outcome.written:
-        click.echo(f"{name} is set up. Written:")
-        for path in outcome.written:
-            click.echo(f"  {path}")
-        for path in outcome.backups:
-            click.echo(f"  {path}  (what was there before)")
-    else:
-        click.echo(f"{name} was set up like this already; nothing was changed.")
-    for warning in outcome.warnings:
-        click.echo(f"Note: {warning}.")
-
-
-def _report_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
-    from socket import gethostname
-
-    from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
-    from rppam.config.advertised import api_url
-
-    settings, config = outcome.settings, outcome.config
-    click.echo("\nNext:")
-    if settings.cluster.enabled and not settings.license.path.exists():
-        click.echo(f"  put the licence at {settings.license.path}, and its signer's key into license.trustedKeys")
-    click.echo(f"  rppam node --config {config}        (or let systemd run it: systemctl enable --now rppam)")
-    click.echo(f"  rppam status --config {config}")
-    if not joined:
-        where, password = api_url(settings, hostname=gethostname()), settings.node.data_dir / FIRST_ADMIN_FILE
-        click.echo(f"  log in as admin at {where}/console/        (its password: in {password}, once it runs)")
-    if settings.cluster.enabled and not joined and not bundled:
-        click.echo(f"  rppam init --config {config} --bundle join.bundle        for the next node")
-
-
-def _show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer))
-        return
-    click.echo(f"\nJoin bundle: {answer['bundle']}  (opens for {answer['hours']} h)")
-    if "passphrase" in answer:
-        click.echo(f"Passphrase:  {answer['passphrase']}        (shown once; send it another way than the bundle)")
-    else:
-        click.echo(f"Passphrase:  in {answer['passphraseFile']}")
-    name = Path(answer["bundle"]).name
-    if "witness" in answer:
-        click.echo(f"On the witness's host:  rppam init --witness --join {name} --node-name witness1")
-    else:
-        click.echo(f"On the next host:  rppam init --join {name} --node-name node2")

@@ -91,6 +91,7 @@ def _values(wishes: Wishes, passwords: Passwords) -> dict[str, Any]:
         "service": wishes.service_name,
         "primary_host": primary.host,
         "primary_port": primary.port,
+        "sentinel_unit": " redis-sentinel" if group else "",
         "confs": "redis.conf users.acl sentinel.conf" if group else "redis.conf users.acl",
         "node_dir": wishes.node_dir,
         "node_files": f"{NODE_FILE} redis-client.pfx redis-ca.crt" if wishes.tls else NODE_FILE,

@@ -1,14 +1,17 @@
 """The service of a node or witness under systemd: its account, its unit, and who owns its files.
 
 ``rppam init --service`` does what the manual asks for by hand: the account ``rppam``, the unit of this installation
-with the place of its own program, the drop-in for a virtual address where the config has one. With ``--start``
-it is started as well.
+with the place of its own program, the drop-in for a virtual address where the config has one; with ``--hosts``, or a
+bundle for this host, its Redis and Sentinel, by the script that ``rppam redis setup`` writes. With ``--start`` the node
+is started as well.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +39,29 @@ def refuse_unless_possible(config: Path) -> None:
         )
 
 
+def refuse_without_redis() -> None:
+    """Raises :class:`InitError` where Redis is not installed, before anything is written."""
+    if sys.platform == "win32":
+        raise InitError("--service: not on Windows")
+    import pwd
+
+    if shutil.which("redis-server") is None or "redis" not in {one.pw_name for one in pwd.getpwall()}:
+        raise InitError(
+            "--service: sets up this host's Redis and Sentinel, which are not installed here. On Debian and Ubuntu: "
+            "apt install redis-server redis-sentinel"
+        )
+
+
+def install_redis(files: Mapping[str, bytes]) -> None:
+    """Place this host's Redis and Sentinel, and start them. Raises :class:`InitError` and :class:`OSError`."""
+    with tempfile.TemporaryDirectory(prefix="rppam-redis-") as place:
+        for name, content in files.items():
+            path = Path(place, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, content)
+        _run("sh", str(Path(place, "install.sh")))
+
+
 def install(config: Path, data: Path, *, witness: bool, with_address: bool, units: Path = UNITS) -> tuple[Path, ...]:
     """Make account and units; what was written. Raises :class:`InitError` and :class:`OSError`."""
     if sys.platform == "win32":
@@ -55,6 +81,13 @@ def install(config: Path, data: Path, *, witness: bool, with_address: bool, unit
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
     _run("systemctl", "daemon-reload")
     return tuple(written)
+
+
+def redis_places(files: Mapping[str, bytes]) -> list[Path]:
+    """Which of them :func:`install_redis` would place where nothing stands yet."""
+    etc = Path("/etc/redis")
+    placed = [etc / name for name in files if name.endswith((".conf", ".acl")) and "/" not in name]
+    return [path for path in (*placed, *(etc / name for name in files if name.startswith("tls/"))) if not path.exists()]
 
 
 def start(*, witness: bool) -> None:

@@ -80,6 +80,36 @@ class NodeWriter:
         self._found(outcome.settings)
         return outcome._replace(written=tuple(self._written))
 
+    def would_found(self, wishes: Wishes, licence: str | None) -> list[Path]:
+        """What :meth:`first` would write; nothing is."""
+        layout, plan = self._layout, first_config(wishes, self._layout)
+        planned = self._checked(plan, wishes.placed)
+        self._refuse_another(planned)
+        made = [layout.jwt_keys, layout.config_key, layout.cluster_key, layout.sealing_key, layout.config]
+        promise = [layout.data / FILE_NAME] if planned.cluster.enabled else []
+        contents = wishes.placed.files | ({layout.licence: licence.encode()} if licence is not None else {})
+        return self._new({**dict.fromkeys((*made, *promise)), **contents})
+
+    def would_join(self, bundle: Bundle, wishes: Wishes) -> list[Path]:
+        """What :meth:`joined` would write; nothing is, and the config is not checked yet."""
+        layout = self._layout
+        contents = {path: bundle.files[name].reveal().encode() for name, path in self._places(bundle.files).items()}
+        wishes = wishes._replace(placed=unpacked(bundle.files, layout.config.parent).under(wishes.placed))
+        joined_config(bundle.config, wishes, layout)
+        return self._new({**contents, **wishes.placed.files, layout.config: None})
+
+    def _new(self, contents: Mapping[Path, bytes | None]) -> list[Path]:
+        """What is not there. Raises :class:`InitError` for what differs, unless it would be replaced."""
+        found = []
+        for path, content in contents.items():
+            if not path.exists():
+                found.append(path)
+            elif content is not None and path.read_bytes() != content:
+                if not self._force:
+                    raise InitError(f"{path} stands there already and differs; --force replaces it")
+                found.append(path)
+        return sorted(found)
+
     def _found(self, settings: Settings) -> None:
         """A first node's cluster is founded here, once; later members are taken in by the leader."""
         promise = settings.node.data_dir / FILE_NAME
