@@ -185,6 +185,8 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
         raise click.UsageError("--start goes with --service, which makes what is started")
     if asked.hosts is None and asked.database_host is not None:
         raise click.UsageError("--database-host goes with --hosts, whose nodes it is for; else give --database URL")
+    if asked.hosts is not None and asked.witness:
+        raise click.UsageError("--hosts: not with --witness; its hosts are nodes, and a witness is made apart")
     if asked.dry_run and (asked.witness or (asked.node_name is None and asked.join is None)):
         raise click.UsageError("--dry-run goes with --node-name or --join: it says what a node's host would get")
     if asked.redis_password_file is not None and not (asked.witness and asked.join):

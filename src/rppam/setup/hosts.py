@@ -34,10 +34,10 @@ class Host(NamedTuple):
 def hosts_of(text: str, node_name: str, *, with_redis: bool) -> tuple[Host, ...]:
     """The hosts of ``--hosts``, that of ``node_name`` first. Raises :class:`click.UsageError`."""
     found = tuple(host_of("--hosts", part) for part in text.split(",") if part.strip())
-    for kind, values in (("name", [one.name for one in found]), ("address", [one.address for one in found])):
+    for kind, values in (("a name", [one.name for one in found]), ("an address", [one.address for one in found])):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise click.UsageError(f"--hosts: expected a {kind} of its own for each host, found {twice[0]!r} twice")
+            raise click.UsageError(f"--hosts: expected {kind} of its own for each host, found {twice[0]!r} twice")
     least = REDIS_HOSTS if with_redis else 2
     if not least <= len(found) <= HOSTS_MAX:
         why = ", as Sentinel needs three to agree; with a Redis of your own (--redis-files) two are enough"

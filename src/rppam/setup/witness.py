@@ -87,6 +87,11 @@ class WitnessWriter(NodeWriter):
 
     def witness(self, bundle: Bundle, wishes: WitnessWishes) -> Outcome:
         """The minimal config, the cluster key, and the secrets of Redis."""
+        if bundle.own is not None:
+            raise InitError(
+                f"the bundle is for the node {bundle.own.host.name}; one for a witness is made on a node by: rppam init "
+                "--witness --bundle FILE"
+            )
         key = bundle.files.get(CLUSTER_KEY)
         if key is None:
             raise InitError("the bundle holds no cluster key, so its cluster has no members that vote; make it anew")
