@@ -2,6 +2,7 @@
 # Written by 'rppam redis setup': places the files of this folder on the host of this Redis and starts it.
 # Debian, Ubuntu and the RHEL family, after the package of Redis; run it as root. INSTALL.txt says the same in words.
 # A second run changes nothing: a file that was placed as it is here stays as Redis and Sentinel have written it since.
+# What the package had there is kept as *.before-rppam.
 set -eu
 cd "$$(dirname "$$0")"
 unit=redis-server
@@ -10,6 +11,7 @@ changed=
 install -d -m 750 -o redis -g redis $etc $data
 for file in $confs; do
     if ! [ -e "$etc/$$file" ] || ! cmp -s "$$file" "$etc/.$$file.placed"; then
+        if [ -e "$etc/$$file" ] && ! [ -e "$etc/.$$file.placed" ]; then cp -p "$etc/$$file" "$etc/$$file.before-rppam"; fi
         install -m 600 -o redis -g redis "$$file" "$etc/$$file"
         changed=yes
     fi
