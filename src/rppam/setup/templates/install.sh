@@ -11,7 +11,7 @@ changed=
 install -d -m 750 -o redis -g redis $etc $data
 for file in $confs; do
     if ! [ -e "$etc/$$file" ] || ! cmp -s "$$file" "$etc/.$$file.placed"; then
-        if [ -e "$etc/$$file" ] && ! [ -e "$etc/.$$file.placed" ]; then cp -p "$etc/$$file" "$etc/$$file.before-rppam"; fi
+        [ ! -e "$etc/$$file" ] || [ -e "$etc/$$file.before-rppam" ] || cp -p "$etc/$$file" "$etc/$$file.before-rppam"
         install -m 600 -o redis -g redis "$$file" "$etc/$$file"
         changed=yes
     fi
