@@ -258,7 +258,9 @@ def test_postgresql_takes_the_verifier_refuses_another_and_logs_neither(tmp_path
     def run(text: str) -> subprocess.CompletedProcess[str]:
         words = (*psql, "-U", "postgres", "-d", "postgres")
         environment = {"PGPASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"}
-        return subprocess.run(words, input=text, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            words, input=text, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
 
     sql = (cluster.path / "database" / "setup.sql").read_text()
     try:

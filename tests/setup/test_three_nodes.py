@@ -1,4 +1,4 @@
-"""Three nodes from bare hosts to healthy, typed from the page on hosts of their own, and what is refused on that way."""
+"""Three nodes from bare hosts to healthy, typed from the page on hosts of their own; and what is refused."""
 
 import json
 import os
@@ -77,9 +77,13 @@ def test_three_bare_hosts_become_a_healthy_cluster(cluster: Hosts) -> None:
 @possible
 def test_no_secret_is_on_a_command_line_or_open_to_others(cluster: Hosts) -> None:
     secrets = json.loads(cluster.type("node1", "cat cluster/redis/secrets.json")).values()
-    passwords = [cluster.type("node1", f"cat cluster/{name}").strip() for name in ("database.password", "node2.passphrase")]
+    passwords = [
+        cluster.type("node1", f"cat cluster/{name}").strip() for name in ("database.password", "node2.passphrase")
+    ]
     for host in ADDRESSES:
-        seen = cluster.type(host, "cat /proc/[0-9]*/cmdline /var/log/*.log /var/log/postgresql/* 2>/dev/null | tr '\\0' ' '")
+        seen = cluster.type(
+            host, "cat /proc/[0-9]*/cmdline /var/log/*.log /var/log/postgresql/* 2>/dev/null | tr '\\0' ' '"
+        )
         for secret in (*secrets, *passwords):
             assert secret not in seen, f"{host}: a secret is in a log or a command line"
     handed = cluster.type("db1", "cat database/*")

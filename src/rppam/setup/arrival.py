@@ -10,6 +10,8 @@ from typing import Final
 
 from rppam.access.tokens.target import Where, asked
 from rppam.cli.view import parse_view
+from rppam.kernel.instant import US_PER_S
+from rppam.kernel.system_clock import SystemClock
 from rppam.setup.errors import InitError
 
 WAIT_S: Final = 180.0
@@ -20,12 +22,13 @@ _HEALTH: Final = "/system/health/cluster"
 def wait_until_member(config: Path, name: str, *, wait_s: float = WAIT_S) -> None:
     """Return once the node is a member. Raises :class:`InitError` where it is none in time, with what it says."""
     where = Where(None, None, config, None)
-    until = time.monotonic() + wait_s
+    clock = SystemClock()
+    until = clock.now() + round(wait_s * US_PER_S)
     while True:
         why = _missing(where, name)
         if not why:
             return
-        if time.monotonic() > until:
+        if clock.now() > until:
             raise InitError(
                 f"{name} is set up and runs, but is no member {wait_s:g} s after its start: {why}. See: rppam status, "
                 "rppam doctor, journalctl -u rppam; then type the same command again, which waits anew"

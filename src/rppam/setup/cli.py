@@ -109,8 +109,8 @@ class _Asked(NamedTuple):
 @click.option("--trusted-key", "trusted", multiple=True, help="Public key (PEM file or base64) that signs licences.")
 @click.option(
     "--hosts",
-    help="All nodes, NAME=ADDRESS,NAME=ADDRESS,..., this one among them: makes their Redis with Sentinel, certificates, "
-    "and a bundle for each other host.",
+    help="All nodes, NAME=ADDRESS,NAME=ADDRESS,..., this one among them: makes their Redis with Sentinel, "
+    "certificates, and a bundle for each other host.",
 )
 @click.option(
     "--cluster-dir",
@@ -162,9 +162,9 @@ def command(**options: Any) -> None:
     The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
     once; there, rppam init --join FILE --node-name node2 does the rest, and on a witness's host rppam init --witness
     --join FILE --node-name witness1. --hosts makes a whole cluster from its first host: what Redis, Sentinel and the
-    nodes of all hosts need, and a bundle for each, which there needs no other option; what is left to type is shown. With
-    --start a joining node ends once it is a member. Nothing that exists is written over without
-    --force, and a second run with the same options changes nothing.
+    nodes of all hosts need, and a bundle for each, which there needs no other option; it shows what is left to type.
+    With --start a joining ends once the node is a member. Nothing that exists is written over without --force, and a
+    second run with the same options changes nothing.
 
     Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
     """

@@ -1,7 +1,7 @@
 """The folder that ``rppam init --hosts`` fills on the first host: all that a cluster is made of before it runs.
 
-``redis/`` is what ``rppam redis setup`` writes, ``tls/`` what ``rppam tls`` writes, ``database/`` goes to the database's
-host, ``NAME.bundle`` and ``NAME.passphrase`` to each other host. It holds the keys of both authorities and every
+``redis/`` is what ``rppam redis setup`` writes, ``tls/`` what ``rppam tls`` writes, ``database/`` goes to the host of
+PostgreSQL, ``NAME.bundle`` and ``NAME.passphrase`` to each other host. It holds the keys of both authorities and every
 password of Redis: private from the first byte, and for a safe once the cluster runs. Made again it stays as it is; only
 a bundle that opens no more, or says something else by now, is made anew, with another passphrase.
 """

@@ -1,7 +1,7 @@
 """The files that make role and database of a cluster on a PostgreSQL that is there: a script, its SQL, its certificate.
 
 The password stays with the nodes. What goes to the database's host is the verifier that PostgreSQL keeps of it anyway
-(SCRAM-SHA-256, RFC 5803), so that neither a file there, nor a command line, nor a log of statements holds it. The script
+(SCRAM-SHA-256, RFC 5803), so that neither a file there, nor a command line, nor a log of statements holds it. It
 lets in the nodes' addresses alone, over TLS alone; a second run changes nothing, and a role of another cluster is
 refused. What it does not do: install PostgreSQL, make it available twice, or back it up.
 """

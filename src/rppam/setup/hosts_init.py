@@ -1,4 +1,4 @@
-"""``rppam init --hosts``: from a list of hosts to what the longer way gives ``rppam init`` one by one, and back to steps.
+"""``rppam init --hosts``: from a list of hosts to the options that the longer way types one by one, and on to steps.
 
 Decides what each option is where nobody gave it. The way after that is the same: who has an authority, a Redis or a
 database of their own gives what they have, and the rest is made.

@@ -89,8 +89,8 @@ class WitnessWriter(NodeWriter):
         """The minimal config, the cluster key, and the secrets of Redis."""
         if bundle.own is not None:
             raise InitError(
-                f"the bundle is for the node {bundle.own.host.name}; one for a witness is made on a node by: rppam init "
-                "--witness --bundle FILE"
+                f"the bundle is for the node {bundle.own.host.name}; one for a witness is made on a node by: rppam "
+                "init --witness --bundle FILE"
             )
         key = bundle.files.get(CLUSTER_KEY)
         if key is None:
