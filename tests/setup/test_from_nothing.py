@@ -64,8 +64,10 @@ def type_page(hosts: Hosts, page: Page) -> None:
             code, said = hosts.code_of(block.host, command)
             is_doctor = "rppam doctor" in command
             print(f"{hosts.typed[-1][2]:6.1f} s  {block.host:9} {command.splitlines()[0]}", flush=True)
-            logs = "" if code == 0 else "".join(hosts.log(one, "rppam") for one in ("node1", "node2"))
-            assert code == 0 or (is_doctor and code == 1), f"{block.host}: {command}\nexit {code}\n{said}\n{logs}"
+            if code == 0 or (is_doctor and code == 1):
+                continue
+            logs = hosts.log("node1", "rppam") + hosts.log("node2", "rppam")
+            raise AssertionError(f"{block.host}: {command}\nexit {code}\n{said}\n{logs}")
 
 
 @pytest.fixture(scope="module")
