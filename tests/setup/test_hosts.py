@@ -7,6 +7,7 @@ import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import psycopg
@@ -267,7 +268,7 @@ def test_postgresql_takes_the_verifier_refuses_another_and_logs_neither(tmp_path
         for _ in range(2):
             done = run(sql)
             assert done.returncode == 0, done.stderr
-        place = {"host": postgresql.host, "port": postgresql.port, "user": "rppam", "dbname": "rppam"}
+        place: dict[str, Any] = {"host": postgresql.host, "port": postgresql.port, "user": "rppam", "dbname": "rppam"}
         psycopg.connect(**place, password=password.reveal()).close()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**place, password="another")

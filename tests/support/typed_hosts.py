@@ -165,7 +165,7 @@ class Hosts:
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._folder, self._addresses = Path(tempfile.mkdtemp(prefix="rppam-hosts-")), dict(addresses)
-        self._stem = f"rpt{os.getpid() % 100_000}"
+        self._stem = f"rpt{os.getpid() % 100_000}{secrets.token_hex(2)}"
         self._shells: dict[str, subprocess.Popen[str]] = {}
         self.took_s = 0.0
         self.typed: list[tuple[str, str, float]] = []
