@@ -114,6 +114,9 @@ def test_a_fourth_node_has_no_redis(tmp_path: Path) -> None:
 
 
 def test_a_bundle_holds_what_is_of_its_host_and_is_made_anew_once_it_opens_no_more(tmp_path: Path) -> None:
+    made(tmp_path / "cluster")
+    for name in (".redis.conf-x1y2", "redis.conf.bak-20260101T000000Z"):
+        (tmp_path / "cluster" / "redis" / "redis-2" / name).write_text("what a killed run, or one with --force, left")
     cluster, bundle = made(tmp_path / "cluster"), Bundle({"api": {"port": 7101}}, {"cluster.key": Secret("k")})
     sealed = cluster.seal(bundle, 24)
     assert [one[0].name for one in sealed] == ["node2", "node3"]
@@ -126,6 +129,7 @@ def test_a_bundle_holds_what_is_of_its_host_and_is_made_anew_once_it_opens_no_mo
     assert opened.own.host == HOSTS[1]
     assert {name for name in opened.own.files if name.startswith("tls/")} == {"tls/node2.pem", "tls/node2.key"}
     assert opened.own.files["redis/redis.conf"] == (cluster.path / "redis/redis-2/redis.conf").read_bytes()
+    assert len([name for name in opened.own.files if "redis.conf" in name]) == 1
     assert "files=" in repr(opened.own)
     assert opened.own.files["tls/node2.key"].decode() not in repr(opened)
     before = contents(cluster.path)

@@ -11,7 +11,7 @@ import pytest
 from tests.setup.test_from_nothing import commands_of, deliver_licence, page_of, type_page
 from tests.support.typed_hosts import CAN, WHY_NOT, Hosts
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 asked_for = pytest.mark.skipif("FROM_NOTHING" not in os.environ, reason="make from-nothing types it, in some minutes")
 possible = pytest.mark.skipif(not CAN, reason=WHY_NOT)
 PAGE: Final = "three-nodes.md"

@@ -85,7 +85,8 @@ class ClusterFolder:
         folder = self.path / REDIS / f"redis-{number + 1}"
         if number >= REDIS_HOSTS or not folder.is_dir():
             return {}
-        found = (path for path in folder.rglob("*") if path.is_file() and ".bak-" not in path.name)
+        files = (path for path in folder.rglob("*") if path.is_file())
+        found = (path for path in files if ".bak-" not in path.name and path.name[0] != ".")  # a killed run left those
         return {str(PurePosixPath(path.relative_to(folder))): path.read_bytes() for path in sorted(found)}
 
     def seal(self, bundle: Bundle, hours: int) -> list[tuple[Host, Path, Path]]:
