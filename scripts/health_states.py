@@ -298,6 +298,7 @@ TASKS: Final = {
     "the pruning of old events": "it fails",
     "the journal of the licence": "what becomes of it cannot be recorded",
     "the deleting of old recordings": "it fails",
+    "the joining of recordings": "it fails",
     "the record of who joined": "it fails",
     "the sweep of check-outs": "it fails",
     "the change of the vault's keys": "it fails",

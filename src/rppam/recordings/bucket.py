@@ -2,7 +2,7 @@
 
 An object is there before SQL learns of it, and is never changed: its name has the generation of the gateway and its
 first chunk, so a gateway that was away writes nothing that somebody else reads. Asking again writes the same object
-again. A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of
+again. Those of a recording that is over are joined (:mod:`~rppam.recordings.joining`): what is joined has generation 0. A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of
 its session is said by the policy. What it does not promise: that objects which a crash left, and SQL never learned of,
 are removed before their recording is.
 """
@@ -16,6 +16,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -26,16 +27,20 @@ from rppam.recordings.errors import RecordingStoreFailed
 from rppam.recordings.model import Chunk
 from rppam.recordings.sigv4 import S3Keys, query_of, quoted, signed_headers
 
+A = TypeVar("A")
 T = TypeVar("T")
 ANSWER_S: Final = 10.0
 OBJECT_BYTES_MAX: Final = 64 * 1024 * 1024
 _THREADS: Final = 16
 _AT_ONCE: Final = 8
 LIST_MAX: Final = 200
+JOINED: Final = 0
+"""The generation of objects that are joined from others: no gateway has it."""
 _PLACE: Final = struct.Struct(">IQQI")
 _FIRST: Final = "begun"
 _CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
 _KEY: Final = re.compile(r"<Key>([^<]{1,1024})</Key>")
+_HAS_BODY: Final = frozenset({http.client.OK, http.client.PARTIAL_CONTENT})
 _SAID_BYTES: Final = 64 * 1024
 _LIST_BYTES: Final = 4 * 1024 * 1024
 _threads: Final = ThreadPoolExecutor(_THREADS, "buckets")
@@ -79,6 +84,26 @@ class Place(NamedTuple):
         """As SQL has it."""
         return _PLACE.pack(*self)
 
+    @classmethod
+    def of(cls, ident: str, chunk: Chunk) -> "Place":
+        """That of a chunk of the recording ``ident``. Raises :class:`RecordingStoreFailed`."""
+        try:
+            return cls(*_PLACE.unpack(chunk.sealed))
+        except struct.error:
+            raise RecordingStoreFailed(f"where chunk {chunk.seq} of the recording {ident} lies was changed") from None
+
+
+class _Span(NamedTuple):
+    """A part of an object."""
+
+    name: str
+    start: int
+    end: int
+
+    def with_(self, place: Place) -> "_Span":
+        """The part that has ``place`` as well."""
+        return self._replace(start=min(self.start, place.offset), end=max(self.end, place.offset + place.size))
+
 
 class _Answer(NamedTuple):
     status: int
@@ -109,32 +134,51 @@ class Bucket:
 
     async def get(self, ident: str, chunks: Sequence[Chunk]) -> list[Chunk]:
         """The chunks of these places. Raises :class:`RecordingStoreFailed`."""
-        places = [_place(ident, one) for one in chunks]
-        names = list(dict.fromkeys(_name(ident, one.generation, one.first) for one in places))
-        data = dict(zip(names, await self._all(self._get, names), strict=True))
+        places = [Place.of(ident, one) for one in chunks]
+        spans: dict[str, _Span] = {}
+        for place in places:
+            name = _name(ident, place.generation, place.first)
+            spans[name] = spans.get(name, _Span(name, place.offset, place.offset)).with_(place)
+        data = dict(zip(spans, await self._all(self._get, spans.values()), strict=True))
         found = []
         for chunk, place in zip(chunks, places, strict=True):
-            whole = data[_name(ident, place.generation, place.first)]
-            found.append(chunk._replace(sealed=whole[place.offset : place.offset + place.size]))
+            name = _name(ident, place.generation, place.first)
+            start = place.offset - spans[name].start
+            found.append(chunk._replace(sealed=data[name][start : start + place.size]))
         return found
 
     async def remove(self, ident: str) -> None:
         """Remove all objects of a recording. Raises :class:`RecordingStoreFailed`."""
+        await self._removed(ident, "")
+
+    async def remove_unjoined(self, ident: str) -> None:
+        """Remove all objects of a recording but those that are joined. Raises :class:`RecordingStoreFailed`."""
+        await self._removed(ident, f"{ident}/{JOINED}/~")  # behind each number
+
+    async def _removed(self, ident: str, after: str) -> None:
         before: list[str] = []
-        while names := await self._soon(lambda: self._listed(f"{ident}/")):
+        while names := await self._soon(lambda: self._listed(f"{ident}/", after)):
             if names == before:
                 raise self._failed(f"it says that it has removed {names[0]}, and still has it")
             await self._all(self._delete, names)
             before = names
 
-    async def _all(self, work: Callable[[str], T], names: Iterable[str]) -> list[T]:
-        room = asyncio.Semaphore(_AT_ONCE)  # those that wait for a thread would be given up with it
+    async def _all(self, work: Callable[[A], T], things: Iterable[A]) -> list[T]:
+        """What ``work`` returns for each, some of them at a time: those that wait for a thread would be given up with
+        it. The first that fails ends all."""
+        left, found = iter(enumerate(things)), dict[int, T]()
 
-        async def one(name: str) -> T:
-            async with room:
-                return await self._soon(lambda: work(name))
+        async def some() -> None:
+            for place, thing in left:
+                found[place] = await self._soon(partial(work, thing))
 
-        return list(await asyncio.gather(*(one(name) for name in names)))
+        tasks = [asyncio.create_task(some()) for _ in range(_AT_ONCE)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return [found[place] for place in sorted(found)]
 
     async def _soon(self, work: Callable[[], T]) -> T:
         try:
@@ -155,23 +199,28 @@ class Bucket:
         if answer.status != http.client.OK:
             raise self._refused(answer)
 
-    def _get(self, name: str) -> bytes:
-        answer = self._asked("GET", name)
+    def _get(self, span: "_Span") -> bytes:
+        headers = {"Range": f"bytes={span.start}-{max(span.start, span.end - 1)}"}
+        answer = self._asked("GET", span.name, more=headers)
         if answer.status == http.client.NOT_FOUND:
-            raise self._failed(f"there is no {name} in it")
+            raise self._failed(f"there is no {span.name} in it")
+        if answer.status == http.client.PARTIAL_CONTENT:
+            return answer.body
         if answer.status != http.client.OK:
             raise self._refused(answer)
-        return answer.body
+        return answer.body[span.start : span.end]  # one that knows no ranges
 
     def _delete(self, name: str) -> None:
         answer = self._asked("DELETE", name)
         if answer.status not in {http.client.OK, http.client.NO_CONTENT, http.client.NOT_FOUND}:
             raise self._refused(answer)
 
-    def _listed(self, start: str) -> list[str]:
+    def _listed(self, start: str, after: str = "") -> list[str]:
         bucket, _, before = self.place.path.strip("/").partition("/")
         before = f"{before}/" if before else ""
         query = {"list-type": "2", "max-keys": str(LIST_MAX), "prefix": before + start}
+        if after:
+            query["start-after"] = before + after
         answer = self._asked("GET", "", query=query, path=f"/{bucket}/")
         if answer.status != http.client.OK:
             raise self._refused(answer)
@@ -179,13 +228,14 @@ class Bucket:
         return [one.removeprefix(before) for one in found if one.startswith(before + start)]
 
     def _asked(
-        self, method: str, name: str, body: bytes = b"", query: Mapping[str, str] | None = None, path: str = ""
-    ) -> _Answer:
+        self, method: str, name: str, body: bytes = b"", *, query: Mapping[str, str] | None = None, path: str = "",
+        more: Mapping[str, str] | None = None,
+    ) -> _Answer:  # fmt: skip
         if self._keys is None:
             raise self._failed("the config of this node has no access.s3KeyId and access.s3Secret")
         path = path or self.place.path + name
         host, query = self.place.host, query or {}
-        headers = signed_headers(self._keys, self.place.region, method, host, path, query, body, self._now_ms())
+        headers = signed_headers(self._keys, self.place.region, method, host, path, query, body, self._now_ms(), more)
         headers["Content-Length"] = str(len(body))
         where = quoted(path) + (f"?{query_of(query)}" if query else "")
         for is_last in (False, True):
@@ -193,7 +243,7 @@ class Bucket:
             try:
                 connection.request(method, where, body, headers)
                 answer = connection.getresponse()
-                limit = OBJECT_BYTES_MAX if answer.status == http.client.OK else _SAID_BYTES
+                limit = OBJECT_BYTES_MAX if answer.status in _HAS_BODY else _SAID_BYTES
                 data = answer.read(limit + 1)
                 if len(data) > limit:
                     raise self._failed(f"it answers with more than {limit} bytes")
@@ -244,10 +294,3 @@ class Bucket:
 
 def _name(ident: str, generation: int, first: int) -> str:
     return f"{ident}/{generation}/{first:010}"
-
-
-def _place(ident: str, chunk: Chunk) -> Place:
-    try:
-        return Place(*_PLACE.unpack(chunk.sealed))
-    except struct.error:
-        raise RecordingStoreFailed(f"where chunk {chunk.seq} of the recording {ident} lies was changed") from None

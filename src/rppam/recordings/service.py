@@ -136,13 +136,19 @@ class Recordings:
         :class:`~rppam.recordings.errors.RecordingStoreFailed`."""
         found = await self._store.chunks(recording.id, after, count)
         shelf = shelf_of(recording.store, self._shelves)
-        return found if shelf is None or not found else await shelf.get(recording.id, found)
+        while shelf is not None and found:
+            try:
+                return await shelf.get(recording.id, found)
+            except RecordingStoreFailed:
+                again = await self._store.chunks(recording.id, after, len(found))
+                if again == found:
+                    raise
+                found = again  # they were moved meanwhile, as each is once: what is over is joined
+        return found
 
     async def _key(self, recording: Recording) -> bytes:
         """Of its chunks. Raises :class:`RecordingDeleted`."""
-        if recording.state is State.DELETED:
-            raise RecordingDeleted(f"the recording {recording.id} was deleted, as its time was over")
-        return bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+        return await key_of(self._keys, recording)
 
     async def get(self, ident: str) -> Recording:
         """Raises :class:`~rppam.recordings.errors.RecordingUnknown`."""
@@ -267,6 +273,13 @@ class Recordings:
         except (RecordingBroken, RecordingStoreFailed) as error:
             return Verdict(len(known) - 1, size, head, str(error))
         return Verdict(len(known) - 1, size, head, "")
+
+
+async def key_of(keys: DataKeys, recording: Recording) -> bytes:
+    """The key of a recording's chunks. Raises :class:`RecordingDeleted`."""
+    if recording.state is State.DELETED:
+        raise RecordingDeleted(f"the recording {recording.id} was deleted, as its time was over")
+    return bytes.fromhex((await keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
 
 
 def _place(ident: str) -> str:

@@ -19,7 +19,8 @@ from rppam.recordings.sigv4 import S3Keys
 from rppam.recordings.store import SqlRecordings
 
 _DIR: Final = f"{DIR}:"
-_S3: Final = f"{S3}:"
+BUCKETS: Final = f"{S3}:"
+"""What the place of a recording begins with that lies in a bucket."""
 
 
 class Shelf(Protocol):
@@ -63,14 +64,14 @@ def access_of(config: AccessSettings, clock: Clock) -> Access:
 def name_of(policy: StorePolicy) -> str:
     """Where a new recording lies, as its row has it."""
     if policy.store == S3:
-        return f"{_S3}{policy.region}:{policy.bucket}"
+        return f"{BUCKETS}{policy.region}:{policy.bucket}"
     return f"{_DIR}{policy.folder}" if policy.store == DIR else policy.store
 
 
 def shelf_of(store: str, access: Access) -> Shelf | None:
     """The shelf of a recording; ``None``: its chunks lie in SQL."""
-    if store.startswith(_S3):
-        region, _, url = store.removeprefix(_S3).partition(":")
+    if store.startswith(BUCKETS):
+        region, _, url = store.removeprefix(BUCKETS).partition(":")
         return Bucket(BucketPlace.of(url, region), access.keys, access.now_ms, access.ca)
     return Folder(Path(store.removeprefix(_DIR))) if store.startswith(_DIR) else None
 

@@ -67,7 +67,7 @@ class SqlRecordings(SqlStore):
     ) -> None:
         """Add chunks of ``size`` bytes, up to ``output`` bytes of output in all; with ``tell`` the ledger learns the
         head. Doing it twice does it once. Raises :class:`RecordingTaken`, and then nothing was added."""
-        _check(connection, ident, generation)
+        _check(row_of(connection, ident, lock=True), generation)
         for chunk in chunks:
             made = connection.execute(
                 insert_into(connection, recording_chunks)
@@ -103,9 +103,11 @@ class SqlRecordings(SqlStore):
         self, connection: Connection, ident: str, state: State, how: str, actor: Actor, generation: int | None = None
     ) -> None:
         """End a recording, and tell the ledger its head. With ``generation`` raises :class:`RecordingTaken`."""
-        row = row_of(connection, ident) if generation is None else _check(connection, ident, generation)
+        row = row_of(connection, ident, lock=True)
         if row.state != State.LIVE.value:
-            return
+            return  # that was said before, and since then nobody has a generation
+        if generation is not None:
+            _check(row, generation)
         connection.execute(
             update(recordings).where(_R.id == ident).values(state=state.value, how=how[:64], changed=NowMs())
         )
@@ -185,11 +187,9 @@ def row_of(connection: Connection, ident: str, *, lock: bool = False) -> Row[Any
     return row
 
 
-def _check(connection: Connection, ident: str, generation: int) -> Row[Any]:
-    row = row_of(connection, ident, lock=True)
+def _check(row: Row[Any], generation: int) -> None:
     if row.generation != generation:
-        raise RecordingTaken(f"another gateway goes on with the recording {ident}")
-    return row
+        raise RecordingTaken(f"another gateway goes on with the recording {row.id}, or it is over")
 
 
 def entity(ident: str) -> Entity:

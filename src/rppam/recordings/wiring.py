@@ -7,6 +7,7 @@ from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.recordings.ending import Ending, SqlEnding
+from rppam.recordings.joining import Joining, SqlJoining
 from rppam.recordings.keeping import SqlKeeping
 from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
@@ -16,6 +17,7 @@ from rppam.recordings.watchers import SqlWatchers
 from rppam.settings.store import SqlSettingsStore
 
 END_EVERY_S: Final = 600.0
+JOIN_EVERY_S: Final = 60.0
 
 
 def wire(base: Foundation, services: Services) -> None:
@@ -38,8 +40,12 @@ def wire(base: Foundation, services: Services) -> None:
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
-    """Delete recordings whose time is over."""
-    ending = Ending(
-        SqlEnding(base.database), SqlSettingsStore(base.database), access_of(base.config.access, base.clock)
-    )
-    return [RepeatedTask("the deleting of old recordings", END_EVERY_S, ending.work)]
+    """Delete recordings whose time is over, and join the objects of those that are over."""
+    shelves = access_of(base.config.access, base.clock)
+    ending = Ending(SqlEnding(base.database), SqlSettingsStore(base.database), shelves)
+    keys = data_keys_of(base.config, base.database)
+    joining = Joining(SqlJoining(base.database), SqlRecordings(base.database), keys, shelves)
+    return [
+        RepeatedTask("the deleting of old recordings", END_EVERY_S, ending.work),
+        RepeatedTask("the joining of recordings", JOIN_EVERY_S, joining.work),
+    ]
