@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +46,8 @@ class Sshd(NamedTuple):
 
 
 @contextlib.contextmanager
-def sshd(folder: Path, *more: str) -> Iterator[Sshd]:
-    """Run one until the end. ``more``: lines of its configuration."""
+def sshd(folder: Path, *more: str, under: Sequence[str] = ()) -> Iterator[Sshd]:
+    """Run one until the end. ``more``: lines of its configuration; ``under``: a program that runs it."""
     folder.mkdir(mode=0o700)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -63,7 +63,7 @@ def sshd(folder: Path, *more: str) -> Iterator[Sshd]:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     program = shutil.which("sshd") or "/usr/sbin/sshd"
-    process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*under, program, "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
@@ -150,11 +150,11 @@ class Place:
         self._task: asyncio.Task[None] | None = None
         self._prompted = folder / "prompted"
 
-    async def start(self, relay: str = "") -> None:
-        """``relay``: the name under which the workers of this node find it."""
+    async def start(self, relay: str = "", more: Sequence[socket.socket] = ()) -> None:
+        """``relay``: the name under which the workers of this node find it; ``more``: sockets that listen as well."""
         folder = Path(self.served.base.config.node.data_dir)
         plug = listening(folder, relay) if relay else None
-        self._task = asyncio.create_task(self.gateway.run([self._plug], plug))
+        self._task = asyncio.create_task(self.gateway.run([self._plug, *more], plug))
 
     async def stop(self) -> None:
         await self.gateway.stop("the test is over", 0)

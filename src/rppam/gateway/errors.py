@@ -40,6 +40,12 @@ class TooManyChannels(GatewayError, code="RPPAM-8605", status=429, retry=Retry.S
     fix = "End one of them, or open another connection."
 
 
+class NameUnfit(GatewayError, code="RPPAM-8638", status=400):
+    """The user name that a client of SSH gave cannot be read as one, or as one with a target."""
+
+    fix = "Write USER+TARGET or USER+ACCOUNT+TARGET; `rppam ssh-config` prints the right ones."
+
+
 class AccessUnknown(GatewayError, code="RPPAM-8606", status=404):
     """No session through the gateway has this id, or it is over."""
 

@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
+from ipaddress import ip_address
 from typing import Any, Final
 
 import asyncssh
@@ -20,6 +21,7 @@ from rppam.gateway.ssh.algorithms import CIPHERS, LOGIN_S, SIGNATURES, common
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.clock import Clock
+from rppam.kernel.network import unmapped
 from rppam.kernel.proxy_protocol import Balancers, ProxyHeaderError, client_of
 
 log: Final = logging.getLogger("rppam.gateway")
@@ -81,7 +83,7 @@ class Listener:
                 log.warning("no connection can be taken: %s", error.strerror or error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            peer = str(address[0])
+            peer = _bare(str(address[0]))
             is_balancer = self._balancers.has(peer)
             if self._is_too_much("" if is_balancer else peer):
                 plug.close()
@@ -152,3 +154,8 @@ class Listener:
         self._waiting[client] -= 1
         if self._waiting[client] <= 0:
             del self._waiting[client]
+
+
+def _bare(peer: str) -> str:
+    """An address without its interface; of IPv4, where it came as one of IPv6, it is that of IPv4."""
+    return str(unmapped(ip_address(peer.partition("%")[0])))

@@ -19,10 +19,10 @@ from rppam.access.mfa.model import SecondStep
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.access.sessions.service import session_id
 from rppam.db.errors import DatabaseError
-from rppam.gateway.errors import RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
+from rppam.gateway.errors import NameUnfit, RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
 from rppam.gateway.holder.shell import HeldShell, NotHeldError
 from rppam.gateway.model import Kind
-from rppam.gateway.names import Wanted, readings
+from rppam.gateway.names import Wanted, checked
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh import beginning, forwards
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
@@ -113,8 +113,8 @@ class GatewayServer(forwards.Forwarding):
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
         try:
-            self._wanted = await self.gate.login.meant(readings(username))
-        except DatabaseError as error:
+            self._wanted = await self.gate.login.meant(checked(username))
+        except (DatabaseError, NameUnfit) as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
         return True  # never False, which would mean that nothing has to be proved
 

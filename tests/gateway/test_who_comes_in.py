@@ -1,0 +1,169 @@
+"""Who comes in from where: guesses count for the cluster, networks of a user hold for IPv4 and IPv6, and a user name that
+cannot be one is told so."""
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rppam.gateway.errors import NameUnfit
+from rppam.gateway.names import checked, readings
+from rppam.http.bounds import ApiLimits
+from tests.gateway.places import HOST, Ended, Place, Sshd
+from tests.gateway.test_refusals import one_line
+from tests.support.served import PASSWORD, Served
+
+WRONG = ("wrong",)
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, target: Sshd) -> AsyncIterator[list[Place]]:
+    """The gateways of two nodes on one database."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = []
+        for name in ("node1", "node2"):
+            (tmp_path / name).mkdir()
+            served = Served(tmp_path / name, ApiLimits(), node=name)
+            await served.start()
+            stack.push_async_callback(served.stop)
+            place = Place(served, tmp_path / name, target)
+            await place.start()
+            stack.push_async_callback(place.stop)
+            found.append(place)
+        yield found
+
+
+def locked(ended: Ended) -> bool:
+    return ended.code == 255 and ended.out == b"" and "RPPAM-1904" in ended.err
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+async def test_guesses_at_unknown_names_block_the_address_on_every_node_with_the_right_password_too(
+    nodes: list[Place],
+) -> None:
+    a, b = nodes
+    assert [(await place.ssh("echo in")).out for place in nodes] == [b"in\n"] * 2
+    several = ("-o", "NumberOfPasswordPrompts=3", "-o", "PreferredAuthentications=password")
+    for number in range(6):  # 18 guesses, each at another name: no name is locked by them
+        place = nodes[number % 2]
+        ended = await place.ssh("id", user=f"nobody{number}+web1", answers=WRONG, options=several)
+        assert ended.code == 255
+        assert "Permission denied" in ended.err, ended
+    assert [(await place.ssh("echo in")).out for place in nodes] == [b"in\n"] * 2, "so many are allowed"
+    for number, place in ((6, a), (7, b)):
+        await place.ssh("id", user=f"nobody{number}+web1", answers=WRONG, options=several)
+    for place in nodes:
+        assert locked(await place.ssh("echo in")), "the right password, from the address that guessed"
+        elsewhere = await place.ssh("echo in", options=("-b", "127.0.0.77"))
+        assert (elsewhere.code, elsewhere.out) == (0, b"in\n"), elsewhere
+        body = {"username": "admin", "password": PASSWORD}
+        assert (await place.served.http.post("/api/v1/auth/login", json=body)).status_code == 429
+    (one,) = (await a.served.http.get("/api/v1/lockouts", headers=a.served.bearer())).json()["items"]
+    assert one["subject"] == HOST, one
+    path = f"/api/v1/lockouts/{one['id']}"
+    assert (await a.served.http.delete(path, headers=a.served.bearer())).status_code == 204
+    assert (await b.ssh("echo in")).out == b"in\n", "unlocked on one node, let in at the other"
+
+
+def listening(family: socket.AddressFamily, host: str, *, both: bool = False) -> socket.socket:
+    plug = socket.socket(family)
+    if family == socket.AF_INET6:
+        plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+    plug.bind((host, 0))
+    plug.listen(16)
+    return plug
+
+
+@pytest.mark.integration
+async def test_networks_of_a_user_hold_for_both_versions_of_ip(served: Served, tmp_path: Path, target: Sshd) -> None:
+    plugs = listening(socket.AF_INET6, "::1"), listening(socket.AF_INET6, "::", both=True)
+    place = Place(served, tmp_path, target)
+    await place.start(more=plugs)
+    only6, both = (plug.getsockname()[1] for plug in plugs)
+    http, headers = served.http, served.bearer()
+
+    async def came(address: str, port: int, *words: str) -> bool:
+        argv = ["ssh", *words, *[word.replace(f"Port={place.port}", f"Port={port}") for word in place.options()]]
+        ended = await place.run(*argv, address, "echo in")
+        assert (ended.out == b"in\n") is (ended.code == 0), ended
+        assert ended.code == 0 or "Permission denied" in ended.err, ended
+        return ended.code == 0
+
+    ways = (
+        (HOST, place.port, ()), (HOST, place.port, ("-b", "127.0.0.9")), ("::1", only6, ()), ("::1", both, ()),
+        (HOST, both, ()),  # it comes as ::ffff:127.0.0.1
+    )  # fmt: skip
+    try:
+        assert await came(HOST, place.port)
+        for networks, wanted in (
+            (["127.0.0.1/32"], [True, False, False, False, True]),
+            (["127.0.0.8/29"], [False, True, False, False, False]),
+            (["::1/128"], [False, False, True, True, False]),
+            (["fd00::/8", "10.0.0.0/8"], [False] * 5),
+            (["::/0"], [False, False, True, True, False]),
+            (["127.0.0.0/8", "::1/128"], [True] * 5),
+        ):
+            changed = await http.patch("/api/v1/users/id-admin", json={"allowedFrom": networks}, headers=headers)
+            assert changed.status_code == 200, changed.text
+            assert [await came(address, port, *words) for address, port, words in ways] == wanted, networks
+            for found in (await http.get("/api/v1/lockouts", headers=headers)).json()["items"]:
+                assert (await http.delete(f"/api/v1/lockouts/{found['id']}", headers=headers)).status_code == 204
+        sessions = (await http.get("/api/v1/access/sessions", headers=headers)).json()["items"]
+        assert {one["client"] for one in sessions} == {HOST, "127.0.0.9", "::1"}
+    finally:
+        await place.stop()
+        for plug in plugs:
+            plug.close()
+
+
+UNFIT = [
+    ("admin+we;b1", "'we;b1' cannot be the name of a target"),
+    ("admin+-web1", "'-web1' cannot be the name of a target"),
+    ("admin+[::1::2]", "'[::1::2]' cannot be the name of a target"),
+    ("admin+web1:99999", "a port cannot be named: '99999' would be a target"),
+    ("admin+root+web1:22", "a port cannot be named: '22' would be a target"),
+    ("ad min+web1", "'ad min' cannot be the name of a user"),
+    ("-admin", "'-admin' cannot be the name of a user"),
+    ("\u0430dmin+web1", "'\u0430dmin' cannot be the name of a user"),
+    ("admin+ro\u200eot+web1", "character 9 of it, U+200E, cannot be shown"),
+    ("admin+ root+web1", "' root' cannot be the name of an account"),
+    ("admin++web1", "user, account or target is empty in it"),
+    ("admin+", "user, account or target is empty in it"),
+    ("x" * 401, "it has 401 characters, and at most 400 are taken"),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), UNFIT)
+def test_what_cannot_be_read_says_what_is_wrong_with_it(name: str, why: str) -> None:
+    with pytest.raises(NameUnfit) as told:
+        checked(name)
+    assert str(told.value) == why
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["admin", "admin+web1", "admin+root+web1", "al+x@corp.example+web1", "admin#web1", "admin:web1", "admin:root:web1",
+     "alice@root@web1", "admin+[2001:db8::7]", "admin+root+[2001:db8::7]", "admin+web 1", "admin+22", "admin+a.b.example"],
+)  # fmt: skip
+def test_what_can_be_somebody_is_read_as_before(name: str) -> None:
+    assert checked(name) == readings(name)
+
+
+@pytest.mark.integration
+async def test_bad_characters_of_user_account_target_and_port_have_a_message_of_their_own(place: Place) -> None:
+    ends = await asyncio.gather(*(place.ssh("id", user=name, patience_s=60) for name, _ in UNFIT[:4] + UNFIT[9:11]))
+    for ended, (name, why) in zip(ends, UNFIT[:4] + UNFIT[9:11], strict=True):
+        assert (ended.code, ended.out) == (255, b""), (name, ended)
+        assert re.search(re.escape(f"RP-PAM: {why}.") + r".*\(RPPAM-8638\)", ended.err), (name, ended)
+    told = {ended.err for ended in ends}
+    assert len(told) == 6
+    unknown = await place.ssh("id", user="admin+web2")
+    assert unknown.code == 254
+    one_line(unknown.err, "RPPAM-8601")
+    account = await place.ssh("id", user="admin+nobody+web1")
+    assert (account.code, account.err) == (254, unknown.err), "what exists is not told"
