@@ -122,8 +122,7 @@ async def test_networks_of_a_user_hold_for_both_versions_of_ip(served: Served, t
 
 
 UNFIT = [
-    ("admin+we;b1", "'we;b1' cannot be the name of a target"),
-    ("admin+-web1", "'-web1' cannot be the name of a target"),
+    ("admin+we*b1", "'we*b1' cannot be the name of a target"),
     ("admin+[::1::2]", "'[::1::2]' cannot be the name of a target"),
     ("admin+web1:99999", "a port cannot be named: '99999' would be a target"),
     ("admin+root+web1:22", "a port cannot be named: '22' would be a target"),
@@ -156,12 +155,12 @@ def test_what_can_be_somebody_is_read_as_before(name: str) -> None:
 
 @pytest.mark.integration
 async def test_bad_characters_of_user_account_target_and_port_have_a_message_of_their_own(place: Place) -> None:
-    ends = await asyncio.gather(*(place.ssh("id", user=name, patience_s=60) for name, _ in UNFIT[:4] + UNFIT[9:11]))
-    for ended, (name, why) in zip(ends, UNFIT[:4] + UNFIT[9:11], strict=True):
+    typed = UNFIT[:5] + UNFIT[7:9]
+    ends = await asyncio.gather(*(place.ssh("id", user=name, patience_s=60) for name, _ in typed))
+    for ended, (name, why) in zip(ends, typed, strict=True):
         assert (ended.code, ended.out) == (255, b""), (name, ended)
         assert re.search(re.escape(f"RP-PAM: {why}.") + r".*\(RPPAM-8638\)", ended.err), (name, ended)
-    told = {ended.err for ended in ends}
-    assert len(told) == 6
+    assert len({why for _, why in typed}) == len(typed)
     unknown = await place.ssh("id", user="admin+web2")
     assert unknown.code == 254
     one_line(unknown.err, "RPPAM-8601")

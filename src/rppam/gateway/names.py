@@ -82,7 +82,7 @@ def _unreadable(text: str) -> str:
 def _is_port(text: str, last: str) -> bool:
     """Whether somebody meant ``user+target:port``."""
     before = text[: len(text) - len(last)]
-    return last.isdecimal() and before.endswith(":") and _SEPARATORS.search(before) is not None and ":" not in before[:-1]
+    return last.isdecimal() and before.endswith(":") and ":" not in before[:-1]
 
 
 def _passes(check: Callable[[str], str], text: str) -> bool:

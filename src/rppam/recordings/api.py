@@ -35,6 +35,8 @@ recordings = APIRouter(tags=["recordings"])
 _ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 RecordingId = Annotated[str, Path(alias="recordingId", pattern=_ID)]
 _LAST_WORD_S: Final = 0.2
+_TEXT_CHARS: Final = 64 * 1024
+"""What came at once is shown at once, up to this much."""
 ALIVE_S: Final = 4.0
 """How often a stream that has nothing to show says so: a page sees events alone, and takes silence for a dead node."""
 _SECONDS: Final = frozenset({AccountRole.APPROVER, AccountRole.ADMIN, AccountRole.SECURITY_ADMIN})
@@ -249,14 +251,19 @@ async def _watched(recording: Recording, shape: RecordingShape, service: Recordi
             continue
         if not records:
             yield Event("alive", {})
+        text = ""
         for record in records:
             if record.sort in decoders:
-                if text := decoders[record.sort].decode(record.data):
-                    yield Event("o", {"text": text})
-            elif record.sort is Sort.RESIZE:
+                text += decoders[record.sort].decode(record.data)
+            if text and (record.sort not in decoders or len(text) >= _TEXT_CHARS):
+                yield Event("o", {"text": text})
+                text = ""
+            if record.sort is Sort.RESIZE:
                 yield Event("r", {"size": record.data.decode("ascii", "replace")})
             elif record.sort is Sort.EXIT:
                 yield Event("x", {"exit": record.data.decode("utf-8", "replace")})
+        if text:
+            yield Event("o", {"text": text})
     yield Event("over", {})
     await asyncio.sleep(_LAST_WORD_S)
 

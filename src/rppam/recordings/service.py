@@ -1,6 +1,7 @@
 """Recordings: begin one for a channel, read one back, and see whether it is what was recorded."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NamedTuple
@@ -39,8 +40,12 @@ from rppam.recordings.store import SqlRecordings
 from rppam.recordings.watchers import SqlWatchers
 
 CHUNKS_AT_ONCE: Final = 8
+WHOLE_BYTES: Final = 2 * 1024 * 1024
+"""Who joins a session of no more than that is shown all of it, and so has its screen; of a longer one, what came since
+its program cleared the screen, if that is no more."""
+CLEARED: Final = re.compile(rb"\x1bc|\x1b\[[23]J|\x1b\[(?:1;1)?H\x1b\[0?J|\x1b\[\?(?:1049|47|1047)h")
 JOINED_CHUNKS: Final = 500
-"""So many of the last chunks a watcher who joins is shown, which is the screen and what led to it."""
+"""So many of the last chunks a watcher who joins is shown at least, which is what led to the screen."""
 LAST_CHUNKS: Final = 32
 """So many at once where a recording is read from its end."""
 SEARCH_TELL_S: Final = 1.0
@@ -181,14 +186,12 @@ class Recordings:
     async def follow(self, recording: Recording) -> AsyncIterator[list[Record]]:
         """What is on its screen, and then what comes, until it ends; empty where nothing came for a moment.
 
-        It reads what is durable, so any node can, and the session does not wait for it.
+        It reads what is durable, so any node can, and the session does not wait for it. Of a long session it begins
+        where its program cleared the screen; what set the terminal up before that is not shown again.
         Raises :class:`RecordingBroken`.
         """
         key = await self._key(recording)
-        seq = max(0, recording.chunks - JOINED_CHUNKS)
-        before = first_hash(recording.id, recording.text)
-        if seq:
-            before = (await self._store.chunks(recording.id, seq - 1, 1))[0].hash
+        seq, before = await self._join_at(recording, key)
         while True:
             state = (await self._store.get(recording.id)).state
             found = await self._chunks(recording, seq, CHUNKS_AT_ONCE)
@@ -207,26 +210,50 @@ class Recordings:
         :data:`JOINED_CHUNKS`. Raises :class:`RecordingBroken`."""
         recording = await self._store.get(ident)
         key = await self._key(recording)
-        upto, found = recording.chunks, b""
-        while upto > max(0, recording.chunks - JOINED_CHUNKS) and len(found) < count:
+        found, has_gap = b"", False
+        async for first, _, records in self._backwards(recording, key):
+            part = bytearray()
+            for record in records:
+                if record.sort is Sort.GAP:
+                    part, has_gap = bytearray(), True
+                elif record.sort is Sort.OUT:
+                    part += record.data
+            found = bytes(part) + found
+            if has_gap or len(found) >= count or recording.chunks - first >= JOINED_CHUNKS:
+                break
+        return found[max(0, len(found) - count) :]
+
+    async def _join_at(self, recording: Recording, key: bytes) -> tuple[int, str]:
+        """The number of the chunk behind which who joins is shown everything, and its hash."""
+        start, size = (0, first_hash(recording.id, recording.text)), 0
+        if recording.bytes <= WHOLE_BYTES:
+            return start
+        async for first, before, records in self._backwards(recording, key):
+            start, size = (first, before), size + sum(len(one.data) for one in records)
+            is_clear = any(CLEARED.search(one.data) for one in records if one.sort is Sort.OUT)
+            if recording.chunks - first >= JOINED_CHUNKS and (is_clear or size >= WHOLE_BYTES):
+                break
+        return start
+
+    async def _backwards(self, recording: Recording, key: bytes) -> AsyncIterator[tuple[int, str, list[Record]]]:
+        """Its chunks from the last on, some at once: behind which number they are, its hash, and what stands in them.
+
+        Raises :class:`RecordingBroken`.
+        """
+        upto = recording.chunks
+        while upto > 0:
             first = max(0, upto - LAST_CHUNKS)
             start = max(0, first - 1)
             chunks = await self._chunks(recording, start, upto - start)
             if [one.seq for one in chunks] != list(range(start + 1, upto + 1)):
-                raise RecordingBroken(f"a chunk of the recording {ident} is missing")
-            before = chunks.pop(0).hash if first else first_hash(ident, recording.text)
-            part, has_gap = bytearray(), False
+                raise RecordingBroken(f"a chunk of the recording {recording.id} is missing")
+            before = chunks.pop(0).hash if first else first_hash(recording.id, recording.text)
+            records, at = list[Record](), before
             for chunk in chunks:
-                for record in unpacked(opened_chunk(key, ident, before, chunk)):
-                    if record.sort is Sort.GAP:
-                        part, has_gap = bytearray(), True
-                    elif record.sort is Sort.OUT:
-                        part += record.data
-                before = chunk.hash
-            upto, found = first, bytes(part) + found
-            if has_gap:
-                break
-        return found[max(0, len(found) - count) :]
+                records += unpacked(opened_chunk(key, recording.id, at, chunk))
+                at = chunk.hash
+            yield first, before, records
+            upto = first
 
     async def search(
         self, text: str, *, user_id: str | None, session: str | None, wants: Callable[[Facts], bool]
