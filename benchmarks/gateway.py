@@ -49,6 +49,8 @@ class BareFront(asyncssh.SSHServerSession[bytes]):
     def __init__(self, target: Sshd) -> None:
         self.target, self.command = target, ""
         self.back: Any = None
+        self.early = list[bytes]()
+        self.at_end = False
 
     def connection_made(self, chan: Any) -> None:
         self.chan = chan
@@ -77,8 +79,26 @@ class BareFront(asyncssh.SSHServerSession[bytes]):
     def resume_writing(self) -> None:
         self.back.resume_reading()
 
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        if self.back is None:
+            self.early.append(data)
+            self.chan.pause_reading()
+        else:
+            self.back.write(data)
+
     def eof_received(self) -> bool:
+        self.at_end = True
+        if self.back is not None:
+            self.back.write_eof()
         return True
+
+    def begun(self, back: Any) -> None:
+        self.back = back
+        for data in self.early:
+            back.write(data)
+        if self.at_end:
+            back.write_eof()
+        self.chan.resume_reading()
 
 
 class BareBack(asyncssh.SSHClientSession[bytes]):
@@ -86,10 +106,19 @@ class BareBack(asyncssh.SSHClientSession[bytes]):
         self.front, self.done = front, asyncio.Event()
 
     def connection_made(self, chan: Any) -> None:
-        self.front.back = chan
+        self.chan = chan
+
+    def session_started(self) -> None:
+        self.front.begun(self.chan)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         self.front.chan.write(data)
+
+    def pause_writing(self) -> None:
+        self.front.chan.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.front.chan.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.done.set()
