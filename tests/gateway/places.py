@@ -74,6 +74,15 @@ def sshd(folder: Path, *more: str, under: Sequence[str] = ()) -> Iterator[Sshd]:
         process.wait(10)
 
 
+def node_folder(folder: Path) -> Path:
+    """A folder for a node that shares its keys with every other one that is made so."""
+    folder.mkdir()
+    for name, digits in (("cluster.key", "ab"), ("sealing.key", "5e")):
+        (folder / name).write_text(digits * 32 + "\n")
+        (folder / name).chmod(0o600)
+    return folder
+
+
 class SomeRoutes:
     """Targets and credentials that a test sets."""
 

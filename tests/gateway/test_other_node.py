@@ -23,7 +23,7 @@ from rppam.http.bounds import ApiLimits
 from rppam.recordings import service as recordings_service
 from rppam.recordings.service import Recordings
 from tests.demo.running import demo
-from tests.gateway.places import Place, Sshd
+from tests.gateway.places import Place, Sshd, node_folder
 from tests.gateway.test_kept import terminal, until
 from tests.gateway.test_recorded import bytes_of, exported, listed, verified
 from tests.gateway.test_register import recorded
@@ -47,8 +47,7 @@ async def nodes(
     async with contextlib.AsyncExitStack() as stack:
         both = []
         for name in ("node1", "node2"):
-            (tmp_path / name).mkdir()
-            one = Served(tmp_path / name, ApiLimits(), node=name, more={"access": {"enabled": True}})
+            one = Served(node_folder(tmp_path / name), ApiLimits(), node=name, more={"access": {"enabled": True}})
             await one.start()
             stack.push_async_callback(one.stop)
             both.append(one)
@@ -111,7 +110,7 @@ class Screen:
 
 
 DRAWN = (
-    r"for n in $(seq 1 8); do printf '\033[%d;1Hold-%d' $n $n; done; sleep 0.3; "
+    r"for n in $(seq 1 20); do printf '\033[%d;1Hold-%d' $n $n; sleep 0.05; done; sleep 0.3; "
     r"printf '\033[2J'; printf '\033[1;1Htitle'; printf '\033[5;1Hmenu'; sleep 0.3; "
     r"for n in $(seq 1 SO_MANY); do printf '\033[24;1Hclock-%d' $n; sleep 0.02; done; "
     r"printf '\033[10;1Hready'; read x; printf '\033[11;1Hover'"
@@ -150,7 +149,9 @@ async def test_who_joins_through_another_node_has_the_screen_whatever_came_since
 async def test_who_watches_and_reads_nothing_keeps_nobody_waiting(nodes: tuple[Place, Served]) -> None:
     place, other = nodes
     async with place.client() as client:
-        process = await client.create_process("read x; head -c 12000000 /dev/zero | tr '\\0' x; echo; echo end", encoding=None)
+        process = await client.create_process(
+            "read x; head -c 12000000 /dev/zero | tr '\\0' x; echo; echo end", encoding=None
+        )
         one = await one_live(other)
         watching = socket.create_connection(("127.0.0.1", other.server.port))
         watching.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -183,9 +184,7 @@ async def test_who_watches_and_reads_nothing_keeps_nobody_waiting(nodes: tuple[P
 
 async def audited(place: Place, session: str) -> list[tuple[str, str, dict[str, Any]]]:
     """The ledger's events of a session: what is the same for the same commands."""
-    answer = await place.served.http.get(
-        "/api/v1/audit/events", params={"pageSize": 500}, headers=place.served.bearer()
-    )
+    answer = await place.served.http.get("/api/v1/audit/events", params={"limit": 200}, headers=place.served.bearer())
     assert answer.status_code == 200, answer.text
     (tape,) = [one for one in await listed(place) if one["session"] == session]
     own = {session, tape["id"]}

@@ -1,20 +1,18 @@
 """The objects of a recording in a bucket are joined once it is over, and nothing is lost whatever interrupts that."""
 
 import asyncio
-import contextlib
 import os
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.db.errors import DatabaseBusy
 from rppam.kernel.actor import NODE
 from rppam.recordings import joining
 from rppam.recordings.bucket import Bucket
-from rppam.recordings.errors import RecordingStoreFailed, RecordingTaken
+from rppam.recordings.errors import RecordingTaken
 from rppam.recordings.joining import Joining, SqlJoining
 from rppam.recordings.model import Chunk, Facts, Sort, State
 from rppam.recordings.recorder import Recorder
@@ -41,11 +39,9 @@ async def begun(served: Served, *said: bytes) -> Recorder:
         facts, "id-of-alice", NODE, lambda _: None, strict=True, may_lose=False
     )
     for data in said:
-        before = recorder.kept
-        recorder.output(data, False, lambda: None)
-        async with asyncio.timeout(20):
-            while recorder.kept == before:
-                await asyncio.sleep(0.002)
+        is_kept = asyncio.Event()
+        recorder.output(data, False, is_kept.set)  # strict: it is shown once it is durable
+        await asyncio.wait_for(is_kept.wait(), 20)
     return recorder
 
 
@@ -115,7 +111,9 @@ async def test_what_lies_in_one_object_is_left_there_and_nobody_looks_again(
     await leader(served).work(7)
     asked = list[str]()
     real = Bucket._asked
-    monkeypatch.setattr(Bucket, "_asked", lambda one, *words, **more: (asked.append(words[0]), real(one, *words, **more))[1])
+    monkeypatch.setattr(
+        Bucket, "_asked", lambda one, *words, **more: (asked.append(words[0]), real(one, *words, **more))[1]
+    )
     await leader(served).work(7)
     assert (objects(s3, recorder.ident), asked) == (before, [])
     assert await generation(served, recorder.ident) == await generation(served, several) == 0

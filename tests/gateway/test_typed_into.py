@@ -38,7 +38,8 @@ class Typed:
     def __init__(self, place: Place, *words: str, user: str = "admin+web1") -> None:
         self.master, slave = pty.openpty()
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SSH_", "DISPLAY"))}
-        argv = ["setsid", "--ctty", "--wait", "ssh", *place.options(user), *words, HOST]
+        options = [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in place.options(user)]
+        argv = ["setsid", "--ctty", "--wait", "ssh", *options, *words, HOST]
         self.process = subprocess.Popen(
             argv, stdin=slave, stdout=slave, stderr=slave, env={**env, "TERM": "xterm", "SSH_ASKPASS_REQUIRE": "never"}
         )
@@ -69,7 +70,7 @@ class Typed:
         self.type(f"{PASSWORD}\n")
         await self.until(r"[$#] ?$")
         self.type("echo on-$((40+2))\n")
-        await self.until(r"\non-42\r\n")
+        await self.until(r"[\r\n]on-42\r\n")
 
     async def status(self) -> int:
         return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 20)
@@ -95,13 +96,11 @@ async def typed(place: Place) -> AsyncIterator[Callable[..., Typed]]:
         one.close()
 
 
-async def test_two_tildes_are_one_and_a_tilde_with_a_point_ends_it(
-    place: Place, typed: Callable[..., Typed]
-) -> None:
+async def test_two_tildes_are_one_and_a_tilde_with_a_point_ends_it(place: Place, typed: Callable[..., Typed]) -> None:
     user = typed()
     await user.shell()
     user.type("cat\n~~in\n")
-    await user.until(r"\r\n~in\r\n~in\r\n", 10)  # as it was typed, and as it was said
+    await user.until(r"[\r\n]~in\r\n")
     user.type("\n~.")
     assert await user.status() == 255
     await until_gone(place)
@@ -124,14 +123,16 @@ async def test_forwards_are_added_and_taken_away_in_the_middle_where_the_policy_
         user.type("\n~C")
         await user.until(r"ssh> [^>]*ssh> $")
         user.type(f"-R {there}:{HOST}:{port}\n")
-        await user.until("remote port forwarding failed|[Ff]orwarding .* failed")
+        await user.until(r"(Forwarding port\.[^F]*){2}")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, there)
         user.type("\n~C")
         await user.until(r"(ssh> [^>]*){2}ssh> $")
         user.type(f"-KL {here}\n")
         await user.until(r"Cancell?ed forwarding\.")
         allow(place, monkeypatch, local_forward=False)
         user.type("echo still-$((40+2)); exit 3\n")
-        await user.until(r"\nstill-42\r\n")
+        await user.until(r"[\r\n]still-42\r\n")
         assert await user.status() == 3
 
 
@@ -189,8 +190,8 @@ async def test_a_break_reaches_the_console_of_a_switch(place: Place, typed: Call
 
     Here.heard = heard
     server = await asyncssh.create_server(
-        Here, HOST, 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")], encoding=None, line_editor=False,
-        kex_algs=["curve25519-sha256"],
+        Here, HOST, 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")], encoding=None,
+        line_editor=False, kex_algs=["curve25519-sha256"],
     )  # fmt: skip
     try:
         credential = Credential(password=Secret("console"))
@@ -217,7 +218,7 @@ async def test_a_signal_reaches_what_runs_in_a_shell_that_is_kept(place: Place, 
     async with place.client() as client:
         screen = await terminal(client)
         screen.type(f"sh -c \"trap 'echo got-\\$((40+2)); exit 4' {name}; echo ready-\\$((1+1)); "
-                    "while :; do sleep 0.05; done\"; echo left-$?\n")  # fmt: skip
+                    'while :; do sleep 0.05; done"; echo left-$?\n')  # fmt: skip
         await screen.until("ready-2\r\n")
         assert place.target.held, "it is one that a holder keeps"
         screen.process.send_signal(name)

@@ -1,4 +1,4 @@
-"""Who comes in from where: guesses count for the cluster, networks of a user hold for IPv4 and IPv6, and a user name that
+"""Who comes in from where: guesses count for the cluster, networks of a user hold for IPv4 and IPv6, and whose name
 cannot be one is told so."""
 
 import asyncio
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rppam.access.lockouts.model import LockoutPolicy
+from rppam.access.lockouts.policy import LOCKOUT
 from rppam.gateway.errors import NameUnfit
 from rppam.gateway.names import checked, readings
 from rppam.http.bounds import ApiLimits
-from tests.gateway.places import HOST, Ended, Place, Sshd
+from tests.gateway.places import HOST, Ended, Place, Sshd, node_folder
 from tests.gateway.test_refusals import one_line
 from tests.support.served import PASSWORD, Served
 
@@ -26,8 +28,7 @@ async def nodes(tmp_path: Path, target: Sshd) -> AsyncIterator[list[Place]]:
     async with contextlib.AsyncExitStack() as stack:
         found = []
         for name in ("node1", "node2"):
-            (tmp_path / name).mkdir()
-            served = Served(tmp_path / name, ApiLimits(), node=name)
+            served = Served(node_folder(tmp_path / name), ApiLimits(), node=name)
             await served.start()
             stack.push_async_callback(served.stop)
             place = Place(served, tmp_path / name, target)
@@ -48,15 +49,20 @@ async def test_guesses_at_unknown_names_block_the_address_on_every_node_with_the
 ) -> None:
     a, b = nodes
     assert [(await place.ssh("echo in")).out for place in nodes] == [b"in\n"] * 2
-    several = ("-o", "NumberOfPasswordPrompts=3", "-o", "PreferredAuthentications=password")
-    for number in range(6):  # 18 guesses, each at another name: no name is locked by them
-        place = nodes[number % 2]
-        ended = await place.ssh("id", user=f"nobody{number}+web1", answers=WRONG, options=several)
-        assert ended.code == 255
-        assert "Permission denied" in ended.err, ended
+
+    async def guessed(number: int) -> None:
+        """Three guesses, at another name each time: no name is locked by them."""
+        place, prompts = nodes[number % 2], "NumberOfPasswordPrompts"
+        options = [word.replace(f"{prompts}=1", f"{prompts}=3") for word in place.options(f"nobody{number}+web1")]
+        only = ("-o", "PreferredAuthentications=password")
+        ended = await place.run("ssh", *options, *only, HOST, "id", answers=WRONG)
+        assert (ended.code, ended.out) == (255, b""), ended
+
+    for number in range(6):
+        await guessed(number)
     assert [(await place.ssh("echo in")).out for place in nodes] == [b"in\n"] * 2, "so many are allowed"
-    for number, place in ((6, a), (7, b)):
-        await place.ssh("id", user=f"nobody{number}+web1", answers=WRONG, options=several)
+    for number in (6, 7):
+        await guessed(number)
     for place in nodes:
         assert locked(await place.ssh("echo in")), "the right password, from the address that guessed"
         elsewhere = await place.ssh("echo in", options=("-b", "127.0.0.77"))
@@ -80,7 +86,11 @@ def listening(family: socket.AddressFamily, host: str, *, both: bool = False) ->
 
 
 @pytest.mark.integration
-async def test_networks_of_a_user_hold_for_both_versions_of_ip(served: Served, tmp_path: Path, target: Sshd) -> None:
+async def test_networks_of_a_user_hold_for_both_versions_of_ip(
+    served: Served, tmp_path: Path, target: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, many = type(served.live).current, LockoutPolicy(user_failures=1000, address_failures=1000)
+    monkeypatch.setattr(type(served.live), "current", lambda live, one: many if one is LOCKOUT else current(live, one))
     plugs = listening(socket.AF_INET6, "::1"), listening(socket.AF_INET6, "::", both=True)
     place = Place(served, tmp_path, target)
     await place.start(more=plugs)
@@ -111,8 +121,6 @@ async def test_networks_of_a_user_hold_for_both_versions_of_ip(served: Served, t
             changed = await http.patch("/api/v1/users/id-admin", json={"allowedFrom": networks}, headers=headers)
             assert changed.status_code == 200, changed.text
             assert [await came(address, port, *words) for address, port, words in ways] == wanted, networks
-            for found in (await http.get("/api/v1/lockouts", headers=headers)).json()["items"]:
-                assert (await http.delete(f"/api/v1/lockouts/{found['id']}", headers=headers)).status_code == 204
         sessions = (await http.get("/api/v1/access/sessions", headers=headers)).json()["items"]
         assert {one["client"] for one in sessions} == {HOST, "127.0.0.9", "::1"}
     finally:
@@ -147,7 +155,7 @@ def test_what_cannot_be_read_says_what_is_wrong_with_it(name: str, why: str) -> 
 @pytest.mark.parametrize(
     "name",
     ["admin", "admin+web1", "admin+root+web1", "al+x@corp.example+web1", "admin#web1", "admin:web1", "admin:root:web1",
-     "alice@root@web1", "admin+[2001:db8::7]", "admin+root+[2001:db8::7]", "admin+web 1", "admin+22", "admin+a.b.example"],
+     "alice@root@web1", "admin+[2001:db8::7]", "admin+root+[2001:db8::7]", "admin+web 1", "admin+22"],
 )  # fmt: skip
 def test_what_can_be_somebody_is_read_as_before(name: str) -> None:
     assert checked(name) == readings(name)
@@ -156,7 +164,7 @@ def test_what_can_be_somebody_is_read_as_before(name: str) -> None:
 @pytest.mark.integration
 async def test_bad_characters_of_user_account_target_and_port_have_a_message_of_their_own(place: Place) -> None:
     typed = UNFIT[:5] + UNFIT[7:9]
-    ends = await asyncio.gather(*(place.ssh("id", user=name, patience_s=60) for name, _ in typed))
+    ends = await asyncio.gather(*(place.ssh("id", user=f'"{name}"', patience_s=60) for name, _ in typed))
     for ended, (name, why) in zip(ends, typed, strict=True):
         assert (ended.code, ended.out) == (255, b""), (name, ended)
         assert re.search(re.escape(f"RP-PAM: {why}.") + r".*\(RPPAM-8638\)", ended.err), (name, ended)

@@ -4,8 +4,8 @@
 ``#`` and ``:`` stand for ``+`` as well, and ``USER@ACCOUNT@TARGET`` is understood where nothing else separates.
 
 Several readings may be possible; which of them is meant is decided by who is known (:func:`readings` gives the longest
-user name first). What cannot be a user name at all is said by :func:`checked`, from the text alone, so that nobody learns
-who or what exists. What it does not promise: that user, account or target exist.
+user name first). What cannot be a user name at all is said by :func:`checked`, from the text alone, so that nobody
+learns who or what exists. What it does not promise: that user, account or target exist.
 """
 
 import re

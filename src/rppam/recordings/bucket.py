@@ -2,8 +2,9 @@
 
 An object is there before SQL learns of it, and is never changed: its name has the generation of the gateway and its
 first chunk, so a gateway that was away writes nothing that somebody else reads. Asking again writes the same object
-again. Those of a recording that is over are joined (:mod:`~rppam.recordings.joining`): what is joined has generation 0. A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of
-its session is said by the policy. What it does not promise: that objects which a crash left, and SQL never learned of,
+again. Those of a recording that is over are joined (:mod:`~rppam.recordings.joining`): what is joined has generation 0.
+A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of its
+session is said by the policy. What it does not promise: that objects which a crash left, and SQL never learned of,
 are removed before their recording is.
 """
 

@@ -1,9 +1,10 @@
 """Join the objects of recordings that lie in a bucket and are over: a long session leaves thousands of small ones.
 
 Decides what is joined, and when an object may go: once its chunks, which opened, were read back from another, and SQL
-says that they lie there. From the beginning nobody writes the recording any more. Chunks are moved some at a time, those of
-a piece in one transaction, so that a reader finds each of them in one of the two places, and whoever begins anew after
-a crash makes the same pieces again. What was not joined is removed last, and only then it is said that all is done.
+says that they lie there. From the beginning nobody writes the recording any more. Chunks are moved some at a time,
+those of a piece in one transaction, so that a reader finds each of them in one of the two places, and whoever begins
+anew after a crash makes the same pieces again. What was not joined is removed
+last, and only then it is said that all is done.
 
 What it does not promise: one object for all; a piece has at most :data:`PIECE_BYTES`. What does not open, or is not
 there, is left as it lies, to be found by verifying.

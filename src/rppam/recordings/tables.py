@@ -28,9 +28,10 @@ recordings = Table(
     Index("ix_recordings_user", "user_id"),
 )
 """``sealed_key`` opens the chunks, and is sealed itself by a data key. ``head`` is the last hash of the chain, which
-begins with that of ``facts``. ``generation``: only the gateway that has this one may write, nobody where it is below
-1: 0, where its objects are joined, and less while that goes on; ``output``: bytes of output that are in it. ``store``: where its chunks lie, ``sql``, ``dir:`` and a path, or ``s3:`` and a URL; then ``sealed`` of a chunk is
-its place there. ``hold``: why it is not deleted. A deleted one has no key and no chunks any more."""
+begins with that of ``facts``. ``generation``: only the gateway that has this one may write, nobody where it is below 1:
+0, where its objects are joined, and less while that goes on; ``output``: bytes of output that are in it. ``store``:
+where its chunks lie, ``sql``, ``dir:`` and a path, or ``s3:`` and a URL; then ``sealed`` of a chunk is its place there.
+``hold``: why it is not deleted. A deleted one has no key and no chunks any more."""
 
 recording_chunks = Table(
     "recording_chunks",
