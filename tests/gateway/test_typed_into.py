@@ -64,11 +64,11 @@ class Typed:
             await until(lambda: found() or self.process.poll() is not None, patience_s)
         assert found(), (pattern, self.out)
 
-    async def shell(self) -> None:
+    async def shell(self, prompt: str = r"[$#] ?$") -> None:
         """Log in, and see that a shell answers."""
         await self.until("[Pp]assword: ?$")
         self.type(f"{PASSWORD}\n")
-        await self.until(r"[$#] ?$")
+        await self.until(prompt)
         self.type("echo on-$((40+2))\n")
         await self.until(r"[\r\n]on-42\r\n")
 
@@ -197,7 +197,7 @@ async def test_a_break_reaches_the_console_of_a_switch(place: Place, typed: Call
         credential = Credential(password=Secret("console"))
         place.routes.add("switch", server.sockets[0].getsockname()[1], "console", credential, is_host=False)
         user = typed("-tt", user="admin+switch")
-        await user.shell()
+        await user.shell("switch# ")
         user.type("\n~B")
         await user.until("rommon> $")
         assert heard == [("break", 1000)]

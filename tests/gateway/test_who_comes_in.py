@@ -39,7 +39,7 @@ async def nodes(tmp_path: Path, target: Sshd) -> AsyncIterator[list[Place]]:
 
 
 def locked(ended: Ended) -> bool:
-    return ended.code == 255 and ended.out == b"" and "RPPAM-1904" in ended.err
+    return ended.code == 255 and ended.out == b"" and "RPPAM-6029" in ended.err
 
 
 @pytest.mark.integration
@@ -70,10 +70,12 @@ async def test_guesses_at_unknown_names_block_the_address_on_every_node_with_the
         body = {"username": "admin", "password": PASSWORD}
         assert (await place.served.http.post("/api/v1/auth/login", json=body)).status_code == 429
     (one,) = (await a.served.http.get("/api/v1/lockouts", headers=a.served.bearer())).json()["items"]
-    assert one["subject"] == HOST, one
+    assert (one["kind"], one["name"]) == ("address", HOST), one
     path = f"/api/v1/lockouts/{one['id']}"
     assert (await a.served.http.delete(path, headers=a.served.bearer())).status_code == 204
-    assert (await b.ssh("echo in")).out == b"in\n", "unlocked on one node, let in at the other"
+    await asyncio.sleep(2.1)  # without Redis a node believes for two seconds what it read
+    freed = await b.ssh("echo in")
+    assert freed.out == b"in\n", f"unlocked on one node, let in at the other: {freed}"
 
 
 def listening(family: socket.AddressFamily, host: str, *, both: bool = False) -> socket.socket:
@@ -163,7 +165,7 @@ def test_what_can_be_somebody_is_read_as_before(name: str) -> None:
 
 @pytest.mark.integration
 async def test_bad_characters_of_user_account_target_and_port_have_a_message_of_their_own(place: Place) -> None:
-    typed = UNFIT[:5] + UNFIT[7:9]
+    typed = UNFIT[:5] + UNFIT[8:9]
     ends = await asyncio.gather(*(place.ssh("id", user=f'"{name}"', patience_s=60) for name, _ in typed))
     for ended, (name, why) in zip(ends, typed, strict=True):
         assert (ended.code, ended.out) == (255, b""), (name, ended)

@@ -362,6 +362,8 @@ class GatewayServer(forwards.Forwarding):
         if front.term is None or access.is_kept or self.gate.policy.resume == "never":
             return None
         try:
+            if self.route is not None and not self.route.is_host:
+                raise NotHeldError("it is no host that could run what would keep it")
             return await self.gate.holding.begin(access, front.tape, terminal_of(front.term), environment)
         except NotHeldError as error:
             front.say(f"this session ends when its connection does: {access.new.target} cannot keep it, as {error}")

@@ -207,6 +207,8 @@ class WebTerminal:
         try:
             if self._gate.policy.resume == "never":
                 raise NotHeldError("the policy keeps none")
+            if not route.is_host:
+                raise NotHeldError("it is no host that could run what would keep it")
             self._hold(await self._gate.holding.begin(access, self.tape, terminal, {}), is_resumed=False)
         except NotHeldError as error:
             await self._gate.holding.held.hold(new.id, access.generation, "", "", 0)
@@ -442,6 +444,8 @@ class WebTerminal:
         self._is_over = True
         if access is None:
             return
+        # Who was shown how the shell ended has left, as over SSH.
+        why = "the connection was lost" if access.is_kept or self in access else "the user left"
         if access.is_kept and not access.why and isinstance(self._back, HeldShell):
             self._back.detach()
             await self.tape.leave()
@@ -454,7 +458,7 @@ class WebTerminal:
             else:
                 await self.tape.close("the user left")
         try:
-            await access.close("the connection was lost", lambda: asyncio.sleep(_AGAIN_S))
+            await access.close(why, lambda: asyncio.sleep(_AGAIN_S))
         finally:
             self._gate.remove(access)
 
