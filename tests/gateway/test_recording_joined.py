@@ -111,9 +111,12 @@ async def test_what_lies_in_one_object_is_left_there_and_nobody_looks_again(
     await leader(served).work(7)
     asked = list[str]()
     real = Bucket._asked
-    monkeypatch.setattr(
-        Bucket, "_asked", lambda one, *words, **more: (asked.append(words[0]), real(one, *words, **more))[1]
-    )
+
+    def noted(one: Bucket, *words: Any, **more: Any) -> Any:
+        asked.append(words[0])
+        return real(one, *words, **more)
+
+    monkeypatch.setattr(Bucket, "_asked", noted)
     await leader(served).work(7)
     assert (objects(s3, recorder.ident), asked) == (before, [])
     assert await generation(served, recorder.ident) == await generation(served, several) == 0
