@@ -1,5 +1,7 @@
 """That a cluster is not healthy is said with the reason."""
 
+from msgspec.structs import replace
+
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.doctor.check_node import judge
 from rppam.doctor.report import Report
@@ -19,3 +21,27 @@ def test_it_names_who_is_missing() -> None:
 
 def test_maintenance_is_no_reason() -> None:
     assert evidence(MemberStatus.MAINTENANCE) == "clusterHealthy: false"
+
+
+def test_it_says_why_nobody_leads() -> None:
+    members = (seen_member("node1", Role.STANDBY), seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE))
+    view = replace(seen_health("node1", None, 7, members, healthy=False), no_leader_reason="node2 holds a promise for 3 s")
+    report = Report()
+    judge(view, report, redis_enabled=True)
+    [found] = [one for one in report.findings if one.code == "RD-703"]
+    assert "no node leads: node2 holds a promise for 3 s" in found.evidence
+
+
+def test_a_dead_node_without_redis_is_told_from_one_that_runs() -> None:
+    members = (
+        seen_member("node1", Role.LEADER),
+        replace(seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE), redis_connected=False),
+        replace(seen_member("node3", Role.STANDBY), redis_connected=False),
+    )
+    report = Report()
+    judge(seen_health("node1", "node1", 7, members, healthy=False), report, redis_enabled=True)
+    dead, alive = [one for one in report.findings if one.code == "RD-705"]
+    assert dead.evidence == "node2 (unreachable): redisConnected false when it was last heard; now it is not heard"
+    assert alive.evidence == "node3 (healthy): redisConnected false"
+    assert "start the node" in dead.fix, "nothing can be run on a host that is off"
+    assert "of a node that runs" in dead.fix

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from rppam.cli.errors import tell
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.config.errors import ConfigError, Problem
@@ -200,9 +201,7 @@ def _fail(error: ConfigError, *, as_json: bool, file: str | None = None) -> NoRe
         problems = [problem.as_json() for problem in error.problems]
         _print_json({**head, "ok": False, "code": error.row.code, "problems": problems})
     count = len(error.problems)
-    click.echo(
-        f"rppam: {error.row.code}: {count} problem{'s' if count != 1 else ''}{f' in {file}' if file else ''}", err=True
-    )
+    tell(f"{count} problem{'s' if count != 1 else ''}{f' in {file}' if file else ''}", error.row.code)
     for problem in error.problems:
         click.echo(f"  {problem.sentence()}", err=True)
     raise click.exceptions.Exit(Exit.CONFIGURATION)

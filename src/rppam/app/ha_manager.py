@@ -15,6 +15,7 @@ import click
 
 from rppam import __version__
 from rppam.app.main import run
+from rppam.cli.errors import calling
 from rppam.kernel.errors import Exit
 
 
@@ -70,6 +71,13 @@ class _Words(click.Group):
         ctx.default_map = {**(ctx.default_map or {}), cmd_name: dict(word.defaults)}
         command: click.Command = import_module(word.module).command
         return command.get_command(ctx, word.part) if word.part and isinstance(command, click.Group) else command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        found = super().resolve_command(ctx, args)
+        calling(f"{ctx.command_path} {found[0]}")
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):

@@ -14,7 +14,7 @@ import click
 
 from rppam import __version__
 from rppam.app.slices import commands
-from rppam.cli.errors import error_json, wants_json
+from rppam.cli.errors import calling, tell, tell_machine
 from rppam.kernel.errors import Exit, RppamError
 from rppam.kernel.platform_errors import TooFewFilesError
 from rppam.process.open_files import LEAST_FOR_A_COMMAND, ensure_files
@@ -43,7 +43,9 @@ class _Lazy(click.Group):
             like = get_close_matches(word, COMMANDS, n=3, cutoff=0.6)
             meant = f" Did you mean {' or '.join(map(repr, like))}?" if like else ""
             ctx.fail(f"No such command {word!r}.{meant} 'rppam --help' lists them.")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        calling(f"{ctx.command_path} {found[0]}")
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
@@ -61,8 +63,8 @@ def rppam() -> None:
 
 
 def _end_with(error: RppamError) -> NoReturn:
-    click.echo(error.line(), err=True)
-    _tell_machine(str(error), error.row.code)
+    tell(str(error), error.row.code)
+    tell_machine(str(error), error.row.code)
     sys.exit(error.exit_code)
 
 
@@ -73,8 +75,9 @@ def main() -> None:
 
 def run(command: click.Command) -> int:
     """The exit code of ``command``, whose errors are shown. May end the process itself."""
+    calling(str(command.name))
     try:
-        code = command.main(standalone_mode=False)
+        code = command.main(prog_name=command.name, standalone_mode=False)
     except RppamError as error:
         _end_with(error)
     except OSError as error:
@@ -84,20 +87,26 @@ def run(command: click.Command) -> int:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.Abort:
-        _tell_machine("ended before it was confirmed; nothing was done")
+        tell_machine("ended before it was confirmed; nothing was done")
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
-        _tell_machine(error.format_message())
+        _show(error)
         sys.exit(_exit_of(error))
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _show(error: click.ClickException) -> None:
+    """To people and to a machine; wrong usage with what is right."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    tell(error.format_message(), command="" if context is None else context.command_path)
+    if context is not None:
+        click.echo(f"{context.get_usage()}\n'{context.command_path} --help' says more.", err=True)
+    tell_machine(error.format_message())
 
 
 def _exit_of(error: click.ClickException) -> int:
     """Of an error of this product its own; all of click's are wrong usage, whatever click would end with."""
     return Exit.ERRORS if type(error).__module__.startswith("click.") else error.exit_code
-
-
-def _tell_machine(error: str, code: str = "") -> None:
-    if wants_json(sys.argv[1:]):
-        click.echo(error_json(error, code))

@@ -53,6 +53,8 @@ class EventList(Shape):
 
     events: list[EventShape]
     next: int | None
+    left_out: list[str]
+    """Actions that are left out: the cluster's own bookkeeping, without `all`."""
 
 
 class CheckpointShape(Shape):
@@ -109,18 +111,25 @@ async def list_events(
     after: Annotated[Place, Query(description="`next` of the page before")] = None,
     newest: Annotated[bool, Query(description="The newest first; `before` goes on then, and not `after`")] = False,
     before: Annotated[BeforeRow, Query(description="With `newest`: `next` of the page before")] = None,
+    everything: Annotated[
+        bool, Query(alias="all", description="With the cluster's own bookkeeping, which `leftOut` names otherwise")
+    ] = False,
     limit: Limit = 100,
 ) -> EventList:
     """The oldest first. `index` is null for a second or so, until the leader has put the event into the signed tree:
     such events come last, and again on the next page. With `newest` they come first, and `next` is null on the last
-    page."""
-    wanted = Wanted(action, actor, object, _moment("since", since), _moment("until", until), after, newest, limit)
+    page. What people and the product did is always among them: only what the cluster notes for
+    itself is left out unless `all` or `action` asks for it."""
+    wanted = Wanted(
+        action, actor, object, _moment("since", since), _moment("until", until), after, newest, limit, routine=everything
+    )
+    left_out = list(wanted.left_out())
     if newest:
         shown, following = await services.get(SqlLedger).newest_first(wanted, before)
-        return EventList(events=[_event(event) for event in shown], next=following)
+        return EventList(events=[_event(event) for event in shown], next=following, left_out=left_out)
     found = await services.get(SqlLedger).events(wanted)
     placed = [event.index for event in found if event.index is not None]
-    return EventList(events=[_event(event) for event in found], next=max(placed, default=after))
+    return EventList(events=[_event(event) for event in found], next=max(placed, default=after), left_out=left_out)
 
 
 @audit.get(CHECKPOINTS, summary="Signed sizes of the ledger", response_model=CheckpointList)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli.errors import fail
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -57,9 +58,7 @@ def archive(*, file: Path, first: int | None, without_names: bool, config: Path 
         try:
             digest = _write(reading, file, start, end, has_words=not without_names)
         except Tampered as error:
-            click.echo(
-                f"The ledger was tampered with, at {error.place}: {error.sentence}. Nothing is archived.", err=True
-            )
+            fail(f"the ledger was tampered with, at {error.place}: {error.sentence}. Nothing is archived.")
             return Exit.NO
         reading.ask(reading.archives.add(start, end, digest, str(file.absolute())[-256:], getuser()))
     if as_json:

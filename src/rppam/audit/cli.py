@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ import click
 
 from rppam.audit.archive_cli import archive, archives
 from rppam.audit.retention_cli import erase, hold, holds, release
+from rppam.cli.errors import tell
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
@@ -29,6 +31,7 @@ T = TypeVar("T")
 LIMIT: Final = 100
 FOLLOW_EVERY_S: Final = 0.5
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
+_TAMPERED: Final = "Keep a copy of the database as it is now, and find out who could write to it"
 
 
 @click.group("audit", cls=Group, context_settings=_HELP, epilog="Example: rppam audit list --action user.")
@@ -52,10 +55,10 @@ def _public_key(_context: click.Context, _option: click.Parameter, given: Any) -
     return given
 
 
-def _filters(function: Any) -> Any:
+def _filters(function: Any, json_help: str = "One event a line, as JSON.") -> Any:
     for option in (
         click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG."),
-        click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON."),
+        click.option("--json", "as_json", is_flag=True, help=json_help),
         click.option("--object", "target", metavar="WORD", help="Id, name or kind of what it was done to."),
         click.option("--actor", metavar="NAME", help="Who acted."),
         click.option("--action", metavar="NAME", help="Exact, or all that begin so where it ends with a dot: user."),
@@ -65,10 +68,11 @@ def _filters(function: Any) -> Any:
 
 
 @command.command("list", context_settings=_HELP, epilog="Example: rppam audit list --actor admin --since 2026-03-01")
-@_filters
+@partial(_filters, json_help="One JSON object on stdout.")
 @click.option("--since", metavar="TIME", help="This moment or later, in ISO 8601.")
 @click.option("--until", metavar="TIME", help="Before this moment, in ISO 8601.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=LIMIT, show_default=True, help="The newest so many.")
+@click.option("--all", "everything", is_flag=True, help="With what the cluster notes for itself, too.")
 def list_(
     *,
     action: str | None,
@@ -77,18 +81,27 @@ def list_(
     since: str | None,
     until: str | None,
     limit: int,
+    everything: bool,
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the newest events, the newest last.
+    """Show the newest events, the newest last: what people and the product did.
 
-    Exit code 0: shown; others as every command that opens the database.
+    What the cluster notes for itself is left out, and that is said; --all shows it, too, and so does an --action that
+    names it. Exit code 0: shown; others as every command that opens the database.
     """
     from rppam.ledger.store import Query
 
-    query = Query(action, actor, target, _moment(since), _moment(until), newest=True, limit=limit)
-    for event in reversed(_ask(config, lambda ledger: ledger.events(query))):
-        _show(event, as_json=as_json)
+    times = _moment(since), _moment(until)
+    query = Query(action, actor, target, *times, newest=True, limit=limit, routine=everything)
+    found, left_out = list(reversed(_ask(config, lambda ledger: ledger.events(query)))), list(query.left_out())
+    if as_json:
+        click.echo(json.dumps({"items": [_document(one) for one in found], "leftOut": left_out}, ensure_ascii=False))
+        return
+    for event in found:
+        _show(event, as_json=False)
+    if left_out:
+        click.echo(f"left out: what the cluster notes for itself ({', '.join(left_out)}); --all shows it", err=True)
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam audit tail --action login.")
@@ -174,9 +187,9 @@ def verify(
         for name, size in found["cosigned"].items():
             click.echo(f"The first {size} are cosigned by {name}{', whose key is trusted' if trusted else ''}.")
     elif code == Exit.NO:
-        click.echo(f"The ledger was tampered with, at {found['place']}: {found['sentence']}.", err=True)
+        tell(f"the ledger was tampered with, at {found['place']}: {found['sentence']}. {_TAMPERED}")
     else:
-        click.echo(f"rppam audit: could not look: {found['error']}", err=True)
+        tell(f"could not look: {found['error']}")
     return code
 
 
@@ -291,12 +304,18 @@ def _adopt_as_witness(config: Path | None, reason: str, *, as_json: bool) -> int
     return Exit.DONE
 
 
-def _show(event: "Event", *, as_json: bool) -> None:
+def _document(event: "Event") -> dict[str, Any]:
+    """The event for people and scripts."""
     from rppam.http.times import iso_utc_ms
-    from rppam.kernel.logging import one_line
 
     document = event.document()
-    document["time"] = iso_utc_ms(document["time"])
+    return document | {"time": iso_utc_ms(document["time"])}
+
+
+def _show(event: "Event", *, as_json: bool) -> None:
+    from rppam.kernel.logging import one_line
+
+    document = _document(event)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
         return

@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from rppam.cli.errors import calling
+
 SAME: Final = {"list": "ls", "ls": "list", "delete": "rm", "remove": "rm"}
 """Words that people try, and the one that means the same."""
 _WHOLE: Final = 1_000
@@ -23,6 +25,14 @@ class Group(click.Group):
         """The command of this name, else of the one that means the same."""
         found = super().get_command(ctx, cmd_name)
         return super().get_command(ctx, SAME.get(cmd_name, cmd_name)) if found is None else found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Note which one it is, for what is told of its errors."""
+        found = super().resolve_command(ctx, args)
+        calling(f"{ctx.command_path} {found[0]}")
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each with its first sentence."""

@@ -9,7 +9,7 @@ import asyncio
 from getpass import getuser
 from typing import TYPE_CHECKING
 
-import click
+from rppam.cli.errors import tell
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
@@ -23,7 +23,7 @@ def record_on_host(settings: "Settings", act: "Act") -> bool:
     try:
         record_before(settings, act)
     except (RppamError, OSError) as error:
-        click.echo(f"{act.action} is not recorded in the ledger: {error}", err=True)
+        tell(f"{act.action} is not recorded in the ledger: {error}")
         return False
     return True
 

@@ -13,8 +13,8 @@ from rppam.access.tokens.host import host_of, local_url
 from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
-from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -100,14 +100,20 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
     return view
 
 
+def _lost(one: MemberView) -> str:
+    said = f"{one.node} ({one.status}): redisConnected false"
+    return f"{said} when it was last heard; now it is not heard" if one.status == MemberStatus.UNREACHABLE else said
+
+
 def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
     """Report what a running node says of itself and the others."""
     if redis_enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
         away = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
-        reasons = [view.quorum_reason, view.database_reason, *away, *view.warnings]
-        report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *reasons]))))
+        nobody = f"no node leads: {view.no_leader_reason}" if view.no_leader_reason else ""
+        reasons = [nobody, view.quorum_reason, view.database_reason, *away, *view.warnings]
+        report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *dict.fromkeys(reasons)]))))
     known = {one.code for one in report.findings}
     for one in view.findings:
         if one.code in _OF_THE_NODE - known:
@@ -123,4 +129,4 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
     if cut:
         report.add(finding("RD-629", f"{', '.join(cut)} (as each says itself)"))
     lost = [one for one in view.members if one.node != view.node and one.redis_connected is False]
-    report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in lost))
+    report.add(*(finding("RD-705", _lost(one)) for one in lost))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Target, Where, ca_option, config_option, nodes_option, urls_option
+from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit, RppamError
 
 if TYPE_CHECKING:
@@ -86,11 +87,11 @@ def command(
     try:
         return asyncio.run(_main(target, url, others, options))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("rppam failover-test: interrupted, so there are no verdicts", err=True)
+        tell("interrupted, so there are no verdicts")
     except (RppamError, click.ClickException, click.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - 1 would say that a promise was broken
-        click.echo(f"rppam failover-test: failed in a way that nobody foresaw: {error!r}", err=True)
+        tell(f"failed in a way that nobody foresaw: {error!r}")
     return Exit.ERRORS
 
 
@@ -132,7 +133,7 @@ async def _main(target: Target, urls: tuple[str, ...], others: tuple[str, ...], 
         await _refuse(cluster, options.get("asked"), str(error))
         if options["as_json"]:
             click.echo(json.dumps({"error": str(error), "verdicts": []}))
-        click.echo(f"rppam failover-test: {error}", err=True)
+        tell(str(error))
         return Exit.ERRORS
 
 
@@ -154,21 +155,21 @@ async def _test(cluster: "Cluster", options: dict[str, Any]) -> int:
 
     as_json, file = bool(options["as_json"]), StateFile()
 
-    def tell(text: str) -> None:
+    def say(text: str) -> None:
         click.echo(text, err=as_json)
 
     if not options["dry_run"] and (left := await clean_up(cluster, file)):
-        tell(left)
+        say(left)
     plan = await preflight(cluster, Method(options["method"]))
     for sentence in plan.sentences(cluster.urls):
-        tell(sentence)
+        say(sentence)
     if options["dry_run"]:
-        tell("nothing was done; without --dry-run this would be tested")
+        say("nothing was done; without --dry-run this would be tested")
         if as_json:
             click.echo(json.dumps({"dryRun": True, "nodes": plan.nodes, "leader": plan.leader, "verdicts": []}))
         return Exit.DONE
     _confirm(plan, yes=options["yes"])
-    report = await Tester(cluster, plan, tell, file, options["seconds"], options.get("asked")).run()
+    report = await Tester(cluster, plan, say, file, options["seconds"], options.get("asked")).run()
     _write(options["report"], report)
     if as_json:
         click.echo(json.dumps(report))
@@ -199,6 +200,4 @@ def _write(path: Path | None, report: dict[str, Any]) -> None:
     try:
         write_private(path, text)
     except OSError as error:
-        click.echo(
-            f"rppam failover-test: {path} cannot be written: {error.strerror}; the history has the report", err=True
-        )
+        tell(f"{path} cannot be written: {error.strerror}; the history has the report")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail, tell
 from rppam.kernel.errors import Exit
 
 EVENTS = "/api/v1/audit/events"
@@ -38,7 +39,7 @@ def command(file: Path, *, where: Where, verify: bool, as_json: bool) -> int:
     try:
         report = report_in(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, NoReportError) as error:
-        click.echo(f"rppam failover-report: {file}: {error}", err=True)
+        fail(f"{file}: {error}")
         return Exit.ERRORS
     digest = digest_of(report)
     code, said = _verified(where, report, digest) if verify else (Exit.DONE, "")
@@ -50,8 +51,10 @@ def command(file: Path, *, where: Where, verify: bool, as_json: bool) -> int:
     for line in lines_of(report):
         click.echo(line)
     click.echo(f"digest: {digest}")
-    if said:
-        click.echo(said, err=code is not Exit.DONE)
+    if said and code is Exit.DONE:
+        click.echo(said)
+    elif said:
+        tell(said)
     return code
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
 from rppam.gateway.revocations_cli import COMMANDS
@@ -38,12 +39,13 @@ def show(*, everything: bool, as_json: bool, where: Where) -> int:
         return failed(found, problem)
     items = [one for one in found["items"] if everything or one["state"] in {"active", "next"}]
     if not items:
-        click.echo("there is no authority yet; `rppam ca create` makes one", err=True)
+        fail("there is no authority yet; `rppam ca create` makes one")
         return Exit.NO
+    if as_json:
+        click.echo(json.dumps({"items": items}, ensure_ascii=False))
+        return Exit.DONE
     for one in items:
-        if as_json:
-            click.echo(json.dumps(one))
-        elif everything:
+        if everything:
             click.echo(f"{one['number']:<3} {one['state']:<9} {one['madeAt']}  {one['fingerprint']}")
         else:
             click.echo(one["publicKey"])

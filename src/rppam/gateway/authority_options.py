@@ -5,6 +5,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import target_options
+from rppam.cli.errors import fail
 from rppam.kernel.errors import Exit
 
 HOST: Final = "ca@host"
@@ -17,5 +18,5 @@ _REFUSED: Final = frozenset({400, 403, 404, 409})
 
 def failed(found: Any, problem: str) -> int:
     """Say what went wrong; the exit code."""
-    click.echo(problem, err=True)
+    fail(problem, str(found.get("code", "")))
     return Exit.NO if found.get("status") in _REFUSED else Exit.ERRORS

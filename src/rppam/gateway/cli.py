@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail, tell
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import listed
@@ -39,11 +40,10 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
     query = f"?pageSize={limit}" + ("" if everything else "&active=true")
     found, problem = asked(where, HOST, "GET", SESSIONS + query)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
     if as_json:
-        for one in found["items"]:
-            click.echo(json.dumps(one))
+        click.echo(json.dumps({"items": found["items"]}, ensure_ascii=False))
         return Exit.DONE
     rows = [("SESSION", "SINCE", "USER", "ACCOUNT", "NODE", "STATE")]
     for one in found["items"]:
@@ -70,7 +70,7 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
         body["code"] = click.prompt("Code of your authenticator", hide_input=True, err=True)
         found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", body)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.NO if found.get("status") == 404 else Exit.ERRORS
     click.echo(json.dumps(found) if as_json else f"{found['user']} on {found['target']}: the session is ended")
     return Exit.DONE
@@ -89,11 +89,11 @@ def watch(*, session: str, where: Where) -> int:
 
     found, problem = asked(where, HOST, "GET", f"{RECORDINGS}?session={session}")
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
     live = [one["id"] for one in found["items"] if one["state"] == "live"]
     if not live:
-        click.echo("nothing of this session is recorded now; `rppam recording ls` has what was", err=True)
+        tell("nothing of this session is recorded now; `rppam recording ls` has what was")
         return Exit.NO
     target = where.target(HOST)
     try:
@@ -103,9 +103,10 @@ def watch(*, session: str, where: Where) -> int:
             elif name == "over":
                 return Exit.DONE
             elif name == "end":
-                click.echo(f"\n{data['detail']}", err=True)
+                click.echo(err=True)
+                tell(str(data["detail"]))
     except NoAnswerError as error:
-        click.echo(str(error), err=True)
+        fail(str(error))
     return Exit.ERRORS
 
 

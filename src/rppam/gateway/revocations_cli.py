@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail
 from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
 from rppam.kernel.errors import Exit
 
@@ -63,11 +64,13 @@ def revocations(*, as_json: bool, where: Where) -> int:
     """
     found, problem = asked(where, HOST, "GET", REVOKED)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
+    if as_json:
+        click.echo(json.dumps({"items": found["items"]}, ensure_ascii=False))
+        return Exit.DONE
     for one in found["items"]:
-        text = f"{one['id']}  {one['at']}  {one['by']:<12} {one['kind']:<7} {one['word']}  {one['reason']}"
-        click.echo(json.dumps(one) if as_json else text)
+        click.echo(f"{one['id']}  {one['at']}  {one['by']:<12} {one['kind']:<7} {one['word']}  {one['reason']}")
     return Exit.DONE
 
 
@@ -104,7 +107,7 @@ def krl(*, output: Path, where: Where) -> int:
             raise NoAnswerError(f"{target.url}: expected a list of revoked keys, found something else")
         write_private(output, data, mode=0o644)
     except (NoAnswerError, OSError) as error:
-        click.echo(str(error), err=True)
+        fail(str(error))
         return Exit.ERRORS
     click.echo(f"{output}: {len(data)} bytes")
     return Exit.DONE

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import ca_option, place_of, urls_option
+from rppam.access.tokens.target import ca_option, kept_log_in, place_of, urls_option
+from rppam.cli.errors import tell
 from rppam.gateway.terminal_client import Ended, TerminalClient
+from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
 
 TERMINALS: Final = "/api/v1/access/terminals"
@@ -39,7 +41,7 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
 
     It goes on by itself when the connection, a gateway or a node is lost, at the next of the given addresses, and shows
     and types every byte once. `Enter ~ .` ends it, `Enter ~ d` leaves it for `--attach`. Without --user the token of an
-    account is taken from RPPAM_TOKEN.
+    account is taken from RPPAM_TOKEN, or it is that of `rppam login`.
 
     Exit code: the shell's; 254: refused; 255: no node answers.
     """
@@ -47,20 +49,19 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
         raise click.UsageError("this needs a terminal of POSIX; use the console, or ssh to the gateway")
     if bool(target) is bool(attach):
         raise click.UsageError("give a TARGET, or --attach with the id of a terminal that was left")
-    place, trust = place_of(url[0] if url else None, None, ca)
-    urls = url or (place,)
-    token = _token(urls, user, trust)
+    urls, token, trust = _way_in(url, user, ca)
     ident = attach
     if target:
         account, _, name = target.rpartition("@")
         found, status = _ask(urls, TERMINALS, {"target": name, "account": account}, trust, token)
         if status != 201:
-            click.echo(f"{found.get('detail', 'no node answers')} {found.get('fix', '')}".strip(), err=True)
+            tell(_why(urls, found, status))
             return REFUSED if status else LOST
         ident = str(found["id"])
     ended = asyncio.run(_carry(urls, ident, token, trust))
     if ended.text:
-        click.echo(f"\r\nrppam: {ended.text}\nWhere its shell is kept: rppam ssh --attach {ident}", err=True)
+        click.echo("\r", err=True)
+        tell(f"{ended.text}\nWhere its shell is kept: rppam ssh --attach {ident}")
     if ended.signal:
         return 128 + int(getattr(signal, f"SIG{ended.signal}", signal.SIGTERM))
     if ended.status is not None:
@@ -68,22 +69,33 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
     return LOST if "answers" in ended.text else REFUSED if ended.text else 0
 
 
-def _token(urls: tuple[str, ...], user: str | None, trust: Any) -> Secret:
-    """The token of an account. Raises :class:`click.ClickException`."""
+def _way_in(url: tuple[str, ...], user: str | None, ca: Any) -> tuple[tuple[str, ...], Secret, Any]:
+    """The addresses, the token of an account, and whom to believe. Raises :class:`click.ClickException`."""
     from rppam.access.tokens.host import token_from_environment
 
-    if not user:
-        found = token_from_environment()
-        if found is None:
-            raise click.UsageError("give --user NAME to log in, or the token of an account in RPPAM_TOKEN")
-        return found
+    given = None if user else token_from_environment()
+    if not user and given is None:
+        kept = kept_log_in(url, ca)
+        if kept is None:
+            raise click.UsageError(
+                "log in first (rppam login --url https://HOST:PORT), give --user NAME to log in for this once, or the "
+                "token of an account in RPPAM_TOKEN"
+            )
+        return url or (kept.url,), kept.token, Trust(kept.ca)
+    place, trust = place_of(url[0] if url else None, None, ca)
+    urls = url or (place,)
+    return urls, given or _token(urls, user, trust), trust
+
+
+def _token(urls: tuple[str, ...], user: str | None, trust: Any) -> Secret:
+    """The token of an account, by its password. Raises :class:`click.ClickException`."""
     password = click.prompt("Password", hide_input=True, err=True)
     answer, status = _ask(urls, LOGIN, {"username": user, "password": password}, trust)
     if status == 200 and answer.get("mfaRequired"):
         code = click.prompt("Code", err=True)
         answer, status = _ask(urls, CODE, {"mfaToken": answer["mfaToken"], "code": code}, trust)
     if status != 200 or not answer.get("accessToken"):
-        raise click.ClickException(str(answer.get("detail", "no node answers")))
+        raise click.ClickException(_why(urls, answer, status))
     return Secret(str(answer["accessToken"]))
 
 
@@ -103,6 +115,13 @@ def _ask(
     return {}, 0
 
 
+def _why(urls: tuple[str, ...], found: Mapping[str, Any], status: int) -> str:
+    """Why nothing came of what was asked for."""
+    from rppam.http.client import TRY_ANOTHER, refusal
+
+    return refusal(urls[0], status, found) if status else f"{', '.join(urls)}: no node answers. {TRY_ANOTHER}"
+
+
 async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -> Ended:
     loop = asyncio.get_running_loop()
     size = shutil.get_terminal_size()
@@ -120,7 +139,7 @@ async def _carry(urls: tuple[str, ...], ident: str, token: Secret, trust: Any) -
         ident,
         signed_in.headers,
         show,
-        lambda text: click.echo(f"rppam: {text}\r", err=True),
+        lambda text: tell(f"{text}\r"),
         size=(size.columns, size.lines),
         term=os.environ.get("TERM", "xterm-256color"),
         trust=secure,

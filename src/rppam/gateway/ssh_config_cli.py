@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail
 
 TARGETS: Final = "/api/v1/access/targets"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -26,7 +27,7 @@ def command(*, gateway: str | None, port: int, prefix: str, user: str | None, wh
     """
     found, problem = asked(where, "ssh-config@host", "GET", TARGETS)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return 2
     host = gateway or urlsplit(where.target("ssh-config@host").url).hostname or "127.0.0.1"
     click.echo(blocks(user or found["user"], found["items"], host, port, prefix), nl=False)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.gateway.ssh_tokens_service import MINUTES
 from rppam.gateway.ssh_tokens_store import MINUTES_MAX
@@ -90,5 +91,5 @@ def revoke(*, ident: str, where: Where) -> int:
 
 
 def _failed(found: Mapping[str, Any], problem: str) -> int:
-    click.echo(problem, err=True)
+    fail(problem, str(found.get("code", "")))
     return Exit.NO if found.get("status") in _REFUSED else Exit.ERRORS

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from rppam.http.trust import Trust
+from rppam.kernel.logging import one_line
 from rppam.kernel.network import connected
 from rppam.kernel.secret import Secret
 from rppam.kernel.tls import ill_made
@@ -22,6 +23,10 @@ from rppam.kernel.tls import ill_made
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEAD_BYTES_MAX: Final = 64 * 1024
 _SYSTEMS: Final = Trust()
+TRY_ANOTHER: Final = "Is the node running there? Try another one with --url"
+_MAYBE: Final = "It may have been done all the same: look before you ask again, here or elsewhere with --url"
+_REFUSED: Final = "connection refused"
+_TEXT_MAX: Final = 1_000
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -35,6 +40,21 @@ class Answer(NamedTuple):
     status: int
     body: object
     etag: str = ""
+
+
+def advice(method: str, error: NoAnswerError) -> str:
+    """What to do where no node answered a request of a command."""
+    return TRY_ANOTHER if method == "GET" or str(error).startswith(_REFUSED) else _MAYBE
+
+
+def refusal(url: str, status: int, body: object) -> str:
+    """What a node said in place of what was asked for: its sentence, the fix and the code."""
+    told = body if isinstance(body, Mapping) else {}
+    detail, fix, code = (one_line(str(told.get(name) or "")[:_TEXT_MAX]).strip() for name in ("detail", "fix", "code"))
+    if not detail:
+        return f"{url}: it answered with HTTP status {status}, which is no answer of a node of this product"
+    sentence = detail if fix.rstrip(".") in detail else f"{detail.rstrip('.')}. {fix}"
+    return f"{sentence} ({code})" if code else sentence
 
 
 async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0, trust: Trust = _SYSTEMS) -> Answer:
@@ -81,7 +101,7 @@ async def ask(
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
-        raise NoAnswerError(f"connection refused: {nobody}") from error
+        raise NoAnswerError(f"{_REFUSED}: {nobody}") from error
     except asyncio.IncompleteReadError as error:
         raise NoAnswerError("the connection ended within the answer") from error
     except ssl.SSLError as error:

@@ -33,6 +33,8 @@ class Action(NamedTuple):
     retention: Retention
     details: str = ""
     """What is recorded beside actor, object and outcome."""
+    routine: bool = False
+    """The cluster's own bookkeeping, which nobody does: lists leave it out unless they are asked for all."""
 
 
 class Catalogue(Mapping[str, Action]):
@@ -63,6 +65,11 @@ class Catalogue(Mapping[str, Action]):
 
     def __len__(self) -> int:
         return len(self._all())
+
+
+    def routine(self) -> tuple[str, ...]:
+        """The names of what lists leave out."""
+        return tuple(one.name for one in self.values() if one.routine)
 
 
 _A, _M, _C = Retention.ACCESS, Retention.ADMINISTRATION, Retention.CLUSTER
@@ -115,6 +122,7 @@ ACTIONS: Final = Catalogue(
             "The leader told how far the ledger had come",
             _C,
             "the leader, and of each writer with new events the number and hash of its last one",
+            routine=True,
         ),
         Action(
             "ledger.adopt",
@@ -136,7 +144,12 @@ ACTIONS: Final = Catalogue(
 
 def events_page(generated: str) -> str:
     """The reference page of all actions; ``generated`` says that it is."""
-    lines = ["# Events", "", generated, "", "What the ledger records ([the ledger](../ledger.md)).", ""]
+    left_out = ", ".join(f"`{name}`" for name in ACTIONS.routine())
+    about = (
+        "What the ledger records ([the ledger](../ledger.md)). Lists leave the cluster's own bookkeeping out "
+        f"({left_out}) unless they are asked for all; what verifies and exports has it."
+    )
+    lines = ["# Events", "", generated, "", about, ""]
     lines += ["| action | object | what happened | details | class |", "|---|---|---|---|---|"]
     lines += [
         f"| `{one.name}` | {one.object} | {one.meaning} | {one.details} | {one.retention} |" for one in ACTIONS.values()

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from rppam.db.engine import NODE_OPTION, now_ms
 from rppam.db.errors import DatabaseRefused, DatabaseValueRefused, NotRecorded
 from rppam.db.refusal import first_line, translate
-from rppam.kernel.actor import Actor, current_actor
+from rppam.kernel.actor import Actor, ActorKind, current_actor
 from rppam.kernel.system_clock import host_us
 from rppam.ledger.events import ACTIONS, Retention
 from rppam.ledger.merkle import leaf_hash
@@ -112,6 +112,8 @@ def record(
     """
     target = target or Entity(ACTIONS[action].object)
     who = actor or current_actor()
+    if ACTIONS[action].routine and who.kind is not ActorKind.NODE:
+        raise ValueError(f"{action} is what lists leave out, so it is nothing that a {who.kind} does")
     writer: _Writer = connection.info.get(_WRITER) or _begin(connection)
     time_ms = writer.now_ms(connection)
     kept = ACTIONS[action].retention, time_ms

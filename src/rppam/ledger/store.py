@@ -19,6 +19,7 @@ from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import Checkpoint, Signer, signed
 from rppam.ledger.errors import EventUnknown, LedgerBroken
+from rppam.ledger.events import ACTIONS
 from rppam.ledger.leading import ACTION, Leading, untold_heads
 from rppam.ledger.merkle import Frontier, Hashes, consistency_proof, inclusion_proof
 from rppam.ledger.model import FIRST, Entity, Event, Remains, refs_of
@@ -58,6 +59,12 @@ class Query(NamedTuple):
     """With what remains of those that were pruned; no other condition then."""
     bare: bool = False
     """Without what the commitments stand for, which no hash needs."""
+    routine: bool = True
+    """With the cluster's own bookkeeping, which is left out otherwise unless ``action`` asks for it."""
+
+    def left_out(self) -> tuple[str, ...]:
+        """The actions that it leaves out."""
+        return () if self.routine or self.action is not None else ACTIONS.routine()
 
 
 class Signed(NamedTuple):
@@ -380,6 +387,8 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     if query.object is not None:
         named = _E.object_name.in_(_refs(query.object))
         where.append(or_(_E.object_id == query.object, _E.object_kind == query.object, named))
+    if left_out := query.left_out():
+        where.append(_E.action.not_in(left_out))
     if query.since is not None:
         where.append(_E.time >= query.since)
     if query.until is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def command(
     except OrderError as error:
         if as_json:
             click.echo(json.dumps({"error": str(error), "code": error.code, "next": []}))
-        click.echo(f"rppam-ha-manager add-node: {error}", err=True)
+        tell(str(error))
         return error.exit_code
     if as_json:
         click.echo(json.dumps({"nodeName": name, "role": role, "next": steps, "joined": bool(said)}))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.errors import tell
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.manager.key_command import command as key
@@ -68,7 +69,7 @@ class Say:
 
     def warn(self, text: str) -> None:
         """Show what people must read, whatever goes to stdout."""
-        click.echo(f"rppam cluster: {text}", err=True)
+        tell(text)
 
 
 Work = Callable[..., Coroutine[Any, Any, Exit]]
@@ -91,8 +92,7 @@ def _order(credential: str) -> Callable[[Work], Callable[..., int]]:
             except OrderError as error:
                 code = error.exit_code
                 say.facts |= {"error": str(error), "code": error.code}
-                if not as_json:
-                    say.warn(str(error))
+                say.warn(str(error))
             if as_json:
                 click.echo(json.dumps(say.facts))
             return code

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.cli.files import new_cluster_key, write_private
+from rppam.cli.errors import tell
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import PromiseFileBroken
@@ -215,5 +216,5 @@ def _listed(settings: "Settings", *, with_witnesses: bool) -> tuple[str, ...]:
 def _refuse(unready: list[str], fix: str) -> int:
     for line in unready:
         click.echo(line)
-    click.echo(f"rppam cluster key: nothing was changed: {fix} (--force for members that are gone)", err=True)
+    tell(f"nothing was changed: {fix} (--force for members that are gone)")
     return Exit.NO

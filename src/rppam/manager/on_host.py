@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli.errors import tell
 from rppam.cli.files import own_as
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import FoundedAlready
@@ -67,14 +68,14 @@ def adopt(config: Path | None, yes: bool, as_json: bool) -> int:
     home, name = settings.node.data_dir, settings.node.node_name
     file = home / FILE_NAME
     if not file.exists():
-        click.echo(f"rppam cluster adopt: there is no {file}: this member has promised nothing yet", err=True)
+        tell(f"there is no {file}: this member has promised nothing yet")
         return Exit.ERRORS
     with closing(DataDir(home)):
         promises = FilePromises(file)
         kept = promises.load()
         was_strange = kept is not None and bool(promises.strange)
         if kept is not None and was_strange:
-            click.echo(f"{promises.strange}\n{_MEANING}.", err=True)
+            tell(f"{promises.strange}\n{_MEANING}.")
             if not yes:
                 _check_terminal()
                 if click.prompt(f"Type '{name}' to go on", default="", show_default=False, err=True) != name:
@@ -186,7 +187,7 @@ def _check_can_be_founded(settings: "Settings", path: Path, file: Path) -> None:
         raise FoundedAlready(f"{file}: {name} belongs to a cluster already, of {members}, policy {policy}. {_WHEN}")
     shown = asyncio.run(seen_in_redis(settings))
     if shown is None:  # no reason to refuse: Redis may come later
-        click.echo("Redis cannot be asked now, so only you know that no cluster lives there.", err=True)
+        tell("Redis cannot be asked now, so only you know that no cluster lives there.")
     others = {other: one for other, one in (shown or {}).items() if other != name}
     members = ", ".join(sorted(other for other, one in others.items() if one.is_fresh and not one.heartbeat.joins))
     if members:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens.target import Where, nodes_option, target_options
+from rppam.access.tokens.target import Where, kept_log_in, nodes_option, target_options
+from rppam.cli.errors import tell
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -83,6 +84,7 @@ def command(
     if not wanted:
         raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
     has_token = where.token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
+    has_token = has_token or kept_log_in((where.url,) if where.url else (), where.ca, otherwise=True) is not None
     if config is not None or not has_token:
         where = where._replace(config=config or _node_config(path))
     orders = Orders(where, others=others)
@@ -119,6 +121,8 @@ class _Outcome:
         self.code = Exit.DONE
 
     def show(self, *, as_json: bool, made: bool) -> None:
+        if self.error:
+            tell(self.error)
         if as_json:
             changes = [
                 {"setting": name, "revision": self.revisions.get(name), "fields": [one._asdict() for one in fields]}
@@ -132,8 +136,8 @@ class _Outcome:
             for one in fields:
                 click.echo(f"  {one.field}: {json.dumps(one.found)} -> {json.dumps(one.wanted)}")
         if self.error:
-            click.echo(f"rppam config push: {self.error}", err=True)
-        elif not self.differing:
+            return
+        if not self.differing:
             click.echo("the cluster has what the file says")
         elif not made:
             click.echo("nothing was changed; --yes makes these changes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, nodes_option, target_options
+from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
@@ -42,15 +43,12 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
         @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
         @wraps(work)
         def run(*, where: Where, others: tuple[str, ...], as_json: bool, **options: Any) -> int:
-            from rppam.cli.errors import error_json
             from rppam.manager.orders_command import OrderError, Orders
 
             try:
                 found = asyncio.run(work(Orders(where, others=others), **options))
             except OrderError as error:
-                click.echo(f"rppam settings: {error}", err=True)
-                if as_json:
-                    click.echo(error_json(str(error), error.code))
+                fail(str(error), error.code)
                 return error.exit_code
             if as_json:
                 click.echo(json.dumps(found))
@@ -65,9 +63,9 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
 
 
 def _list_lines(found: Any) -> list[str]:
-    width = max((len(one["name"]) for one in found["settings"]), default=0)
+    width = max((len(one["name"]) for one in found["items"]), default=0)
     lines = [f"{'SETTING':<{width}}  REVISION  WHAT IS NOT THE DEFAULT"]
-    for one in found["settings"]:
+    for one in found["items"]:
         other = {field: value for field, value in one["value"].items() if value != one["default"].get(field)}
         said = ", ".join(f"{field}={_text(value)}" for field, value in other.items()) or "-"
         lines.append(f"{one['name']:<{width}}  {one['revision']:>8}  {said}")
@@ -97,7 +95,7 @@ def _history_lines(found: Any) -> list[str]:
 @_ask(_list_lines)
 async def list_(orders: "Orders") -> Any:
     """Show all settings, and which of their fields are not the default."""
-    return await orders.read(PATH)
+    return {"items": list((await _all(orders)).values())}
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam settings get security/mfa")
@@ -199,18 +197,23 @@ async def _one(orders: "Orders", name: str) -> Any:
     """The setting as ``GET /api/v1/settings`` shows it. Raises :class:`click.UsageError` for a name that is none."""
     from difflib import get_close_matches
 
+    names = await _all(orders)
+    if name not in names:
+        like = get_close_matches(name, names, n=1)
+        meant = f"did you mean {like[0]}?" if like else f"there are {', '.join(names)}"
+        raise click.UsageError(f"there is no setting {name!r}: {meant}")
+    return names[name]
+
+
+async def _all(orders: "Orders") -> dict[str, Any]:
+    """All settings by name, as ``GET /api/v1/settings`` shows them."""
     from rppam.manager.orders_command import OrderError
 
     found = await orders.read(PATH)
     listed = found.get("settings") if isinstance(found, Mapping) else None
     if not isinstance(listed, list):
         raise OrderError(f"{orders.url}: it does not answer as a node of this product", Exit.ERRORS)
-    names = {one["name"]: one for one in listed}
-    if name not in names:
-        like = get_close_matches(name, names, n=1)
-        meant = f"did you mean {like[0]}?" if like else f"there are {', '.join(names)}"
-        raise click.UsageError(f"there is no setting {name!r}: {meant}")
-    return names[name]
+    return {one["name"]: one for one in listed}
 
 
 def field_of(text: str) -> tuple[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
@@ -86,9 +87,11 @@ def _show(seen: _Seen, url: str, console: "Console", screen: "ScreenContext | No
     picture = Text(seen.failure, style="red") if seen.view is None else status_picture(seen.view, url)
     if as_json:
         click.echo(json.dumps(seen.body))
+        if seen.view is None:
+            tell(seen.failure)
     elif screen is not None:
         screen.update(picture)
     elif seen.view is None:
-        click.echo(f"rppam status: {seen.failure}", err=True)
+        tell(seen.failure)
     else:
         console.print(picture)

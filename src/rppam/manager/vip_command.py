@@ -10,6 +10,7 @@ import json
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.errors import fail
 from rppam.kernel.errors import Exit
 
 
@@ -31,7 +32,7 @@ def command(*, where: Where, as_json: bool) -> int:
     try:
         view = asyncio.run(orders.look())
     except OrderError as error:
-        click.echo(json.dumps({"error": str(error)}) if as_json else f"rppam-ha-manager vip: {error}", err=not as_json)
+        fail(str(error), error.code)
         return error.exit_code
     here = [one.node for one in view.members if one.has_virtual_ip]
     right = not view.virtual_ip or here == [view.leader]

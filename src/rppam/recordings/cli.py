@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.errors import fail, tell
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import listed
@@ -41,11 +42,10 @@ def list_(*, session: str | None, limit: int, as_json: bool, where: Where) -> in
     query = f"?pageSize={limit}" + (f"&session={session}" if session else "")
     found, problem = asked(where, HOST, "GET", RECORDINGS + query, timeout_s=60.0)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
     if as_json:
-        for one in found["items"]:
-            click.echo(json.dumps(one))
+        click.echo(json.dumps({"items": found["items"]}, ensure_ascii=False))
         return Exit.DONE
     rows = [("RECORDING", "SINCE", "USER", "ACCOUNT", "STATE", "WHAT")]
     for one in found["items"]:
@@ -66,15 +66,20 @@ def files(*, session: str, as_json: bool, where: Where) -> int:
     Exit code 0: shown; 2: could not look.
     """
     after: str | None = "0"
+    items: list[Any] = []
     while after is not None:
         path = f"/api/v1/access/sessions/{session}/files?pageSize=200&after={after}"
         found, problem = asked(where, HOST, "GET", path, timeout_s=60.0)
         if problem:
-            click.echo(problem, err=True)
+            fail(problem, str(found.get("code", "")))
             return Exit.ERRORS
-        for one in found["items"]:
-            click.echo(json.dumps(one) if as_json else _file_line(one))
+        items += found["items"]
+        if not as_json:
+            for one in found["items"]:
+                click.echo(_file_line(one))
         after = found["next"]
+    if as_json:
+        click.echo(json.dumps({"items": items}, ensure_ascii=False))
     return Exit.DONE
 
 
@@ -105,7 +110,7 @@ def export(*, recording: str, form: str, output: Path | None, where: Where) -> i
             for piece in _pieces(where, recording, form):
                 file.write(piece)
     except (NoAnswerError, OSError) as error:
-        click.echo(str(error), err=True)
+        fail(str(error))
         return Exit.ERRORS
     return Exit.DONE
 
@@ -133,7 +138,7 @@ def play(*, recording: str, speed: float, idle: float, where: Where) -> int:
             sys.stdout.write(event[2])
             sys.stdout.flush()
     except (NoAnswerError, ValueError) as error:
-        click.echo(str(error), err=True)
+        fail(str(error))
         return Exit.ERRORS
     return Exit.DONE
 
@@ -151,7 +156,7 @@ def verify(*, recording: str, as_json: bool, where: Where) -> int:
         return _verify_file(Path(recording), as_json=as_json)
     found, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/verify", timeout_s=60.0)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
     said = found["problem"] or f"{found['chunks']} chunks, {found['bytes']} bytes, as the ledger has them"
     click.echo(json.dumps(found) if as_json else said)
@@ -205,10 +210,10 @@ def search(*, text: str, session: str, user: str, target: str, as_json: bool, wh
             elif not as_json:
                 _show_found(found)
     except (NoAnswerError, ValueError) as error:
-        click.echo(str(error), err=True)
+        fail(str(error))
         return Exit.ERRORS
     if not end:
-        click.echo("the answer broke off, so it is not known what else has it; search again", err=True)
+        tell("the answer broke off, so it is not known what else has it; search again")
         return Exit.ERRORS
     click.echo(f"searched {end['searched']} recordings", err=True)
     if end["problems"]:
@@ -222,7 +227,7 @@ def _show_found(found: Mapping[str, Any]) -> None:
         who = f"{found['user']} {found['account']}@{found['target']}"
         click.echo(f"{found['recording']}  {found['startedAt']} +{minutes}:{seconds:02}  {who}: {found['line']}")
     elif "problem" in found:
-        click.echo(f"{found['recording']} could not be searched: {found['problem']}", err=True)
+        tell(f"{found['recording']} could not be searched: {found['problem']}")
     elif "lines" in found:
         click.echo(f"{found['recording']} has {found['lines']} such lines; play or export it", err=True)
     elif "searched" in found and not found.get("over") and sys.stderr.isatty():
@@ -254,9 +259,9 @@ def release(*, recording: str, reason: str, where: Where) -> int:
 
 
 def _order(where: Where, recording: str, what: str, reason: str) -> int:
-    _, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/{what}", {"reason": reason}, timeout_s=60.0)
+    found, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/{what}", {"reason": reason}, timeout_s=60.0)
     if problem:
-        click.echo(problem, err=True)
+        fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
     return Exit.DONE
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 
@@ -46,10 +47,7 @@ def _asking(work: Callable[..., Any]) -> Callable[..., int]:
         try:
             found = work(Rest(where), **options)
         except RestError as error:
-            if as_json:
-                click.echo(json.dumps({"error": str(error), "code": error.code}))
-            else:
-                click.echo(f"rppam request: {error}", err=True)
+            fail(str(error), error.code)
             return error.exit_code
         click.echo(json.dumps(found) if as_json else shown(found))
         return Exit.DONE

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from rppam.access.tokens.target import Where
-from rppam.http.client import NoAnswerError, ask_json
+from rppam.http.client import NoAnswerError, advice, ask_json, refusal
 from rppam.kernel.errors import Exit
 from rppam.kernel.logging import one_line
 
@@ -78,12 +78,10 @@ class Rest:
                 )
             )  # fmt: skip
         except NoAnswerError as error:
-            raise RestError(f"{target.url}: {error}; try another node with --url", "", Exit.ERRORS) from None
+            raise RestError(f"{target.url}: {error}. {advice(method, error)}", "", Exit.ERRORS) from None
         found = answer.body if isinstance(answer.body, dict) else {}
         if not 200 <= answer.status < 300:
-            why = str(found.get("detail") or f"HTTP status {answer.status}")
-            fix = f". {found['fix']}" if found.get("fix") else ""
-            raise RestError(one_line(why + fix), str(found.get("code", "")))
+            raise RestError(refusal(target.url, answer.status, found), str(found.get("code", "")))
         return found
 
 
@@ -112,7 +110,11 @@ def shown(found: Any) -> str:
 def _line(one: Any) -> str:
     emergency = "  EMERGENCY" if one["emergency"] else ""
     rights = ",".join(one["rights"])
+    if one["expiresAt"]:
+        when = f"  until {one['expiresAt']}"
+    else:
+        when = f", first use before {one['useBy']}" if one["useBy"] else ""
     return one_line(
         f"{one['id']}  {one['state']:<9}  {one['requester']}  {rights}  {one['objectName']}  "
-        f"{one['minutes']} min{emergency}"
+        f"{one['minutes']} min{when}{emergency}"
     )

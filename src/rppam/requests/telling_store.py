@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from rppam.http.times import iso_utc
+from rppam.kernel.instant import WallMs
 from rppam.notifications.outbox import notify
-from rppam.requests.machine import Decide, Effect, Event, Outcome, Prolong, State
+from rppam.requests.machine import Decide, Effect, Event, Outcome, Prolong, Request, State
 from rppam.requests.rows_store import Stored, names_of
 from rppam.requests.standing_store import reviewers
 from rppam.requests.tables import user_contacts
@@ -51,7 +53,7 @@ def tell(connection: Connection, found: Stored, outcome: Outcome, event: Event |
     """Tell the requester what has become of it."""
     kind = _kind(outcome, event)
     if kind:
-        _tell(connection, found, kind, [found.request.requester], why)
+        _tell(connection, found, kind, [found.request.requester], why, outcome.request)
 
 
 class HolderTold:
@@ -96,7 +98,10 @@ def _kind(outcome: Outcome, event: Event | None) -> str:
     return _ENDS.get(outcome.request.state, "") if Effect.OVER in effects else ""
 
 
-def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str], why: str) -> None:
+def _tell(
+    connection: Connection, found: Stored, kind: str, people: Iterable[str], why: str, after: Request | None = None
+) -> None:
+    """``after``: what the request is now, where that is not what was found."""
     row, request = found.row, found.request
     concerned = list(people)
     names = names_of(connection, [request.requester, *concerned])
@@ -107,6 +112,7 @@ def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str
         **facts,
         "rights": row.rights.split(","),
         "minutes": request.terms.minutes,
+        "access": _access(after or request),
         "reason": row.reason,
         "approvers": [names[one] for one in concerned if kind == "request.created"],
         "why": why,
@@ -114,3 +120,15 @@ def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str
         "mail_to": _mail_of(connection, concerned),
     }
     notify(connection, kind, body)
+
+
+def _access(request: Request) -> str:
+    """When it can be used, in words; empty where it gives no access now."""
+    if request.state not in {State.APPROVED, State.ACTIVE} or request.extends:
+        return ""
+    if request.begins_at is not None and request.until is not None:
+        return f"from {iso_utc(WallMs(request.begins_at))} to {iso_utc(WallMs(request.until))}"
+    if request.use_by is None:
+        return ""
+    deadline = iso_utc(WallMs(request.use_by))
+    return f"for {request.terms.minutes} minutes from its first use, which has to be before {deadline}"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import click
 from click.core import ParameterSource
 
+from rppam.cli.errors import tell
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import InitError
 from rppam.setup.plan import has_password, has_redis_password
@@ -64,10 +65,9 @@ def _warn_if_seen(name: str, given: str | None, ways: str) -> None:
     context = click.get_current_context(silent=True)
     source = context.get_parameter_source(name) if context else None
     if given != "-" and source is ParameterSource.COMMANDLINE:
-        click.echo(
-            f"rppam: --{name}: its password stood on the command line, where all users of this host read it (ps) "
-            f"and the shell keeps it. Change it and give it by {ways}",
-            err=True,
+        tell(
+            f"--{name}: its password stood on the command line, where all users of this host read it (ps) "
+            f"and the shell keeps it. Change it and give it by {ways}"
         )
 
 

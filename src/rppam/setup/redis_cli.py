@@ -13,6 +13,7 @@ import click
 
 from rppam.access.tokens.target import ca_option
 from rppam.cli.files import write_private
+from rppam.cli.errors import fail, tell
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
@@ -154,8 +155,8 @@ async def _survey(settings: Any, calls_max: int) -> "Survey | None":
     await store.reach()
     if store.connection is None:
         for finding in report.findings:
-            click.echo(f"rppam: {finding.code}: {finding.what} {finding.evidence}", err=True)
-        click.echo("rppam: Redis cannot be reached; run: rppam doctor", err=True)
+            tell(f"{finding.what} {finding.evidence}", finding.code)
+        fail("Redis cannot be reached; run: rppam doctor")
         return None
     try:
         return await survey(

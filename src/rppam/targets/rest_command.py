@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from rppam.access.tokens.target import Target, Where
+from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -30,8 +31,8 @@ class Refused(click.ClickException):
         self.body = body or {}
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
-        """Without click's own word before it."""
-        click.echo(f"rppam: {self.message}", err=True)
+        """As every error of a command."""
+        tell(self.message)
 
 
 class Failed(Refused):
@@ -49,14 +50,14 @@ class Rest:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The JSON of the answer. Raises :class:`Refused`."""
-        from rppam.http.client import NoAnswerError, ask_json
+        from rppam.http.client import NoAnswerError, advice, ask_json
 
         target = self._target
         url = target.url.rstrip("/") + path
         try:
             answer = asyncio.run(ask_json(method, url, body, token=target.token(), trust=target.trust, timeout_s=15.0))
         except NoAnswerError as error:
-            raise Failed(f"{target.url}: {error}") from None
+            raise Failed(f"{target.url}: {error}. {advice(method, error)}") from None
         if answer.status >= _NOT_DONE:
             self._refuse(answer.status, answer.body)
         return answer.body

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from rppam.cli.paths import CONFIG_FILE
+from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Refused
 
@@ -100,7 +101,7 @@ def unseal(*, config: Path | None) -> int:
         except SharesWrong as error:
             if lines is not None:
                 raise
-            click.echo(f"{error}; once more", err=True)
+            tell(f"{error}; once more")
             continue
         shares[share.number] = share
     key, name = combine(list(shares.values())), settings.node.node_name

@@ -63,7 +63,7 @@ async def test_a_lost_password_is_replaced_on_the_host(
     assert said["name"] == "admin"
     assert (await accounts.login("admin", Secret(said["password"]), "test")).name == "admin"
     passwords.close()
-    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["items"]
     assert [(user["name"], user["roles"], user["disabled"]) for user in listed] == [("admin", ["pam_admin"], False)]
     assert "admin" in rppam("list", "--config", config).stdout
 
@@ -104,7 +104,7 @@ async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
     factors = SqlFactors(database)
     assert await factors.propose("id-anna", "sealed")
     assert await factors.confirm("id-anna", "sealed", 7, ["a-hash"], None) is not None
-    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["items"]
     assert [(user["name"], user["mfaEnrolled"]) for user in listed] == [("anna", True), ("root", False)]
     last = rppam("disable", "root", "--config", config)
     assert (last.returncode, last.stdout) == (2, "")
@@ -160,7 +160,7 @@ async def test_who_is_locked_is_shown_and_unlocked_on_the_host(
         await lockouts.lock(suspect, LockoutPolicy())
     shown = rppam("locked", "--config", config).stdout
     assert all(text in shown for text in ("anna", "(a name that no account has)", "2001:db8::/64"))
-    listed = json.loads(rppam("locked", "--config", config, "--json").stdout)["locked"]
+    listed = json.loads(rppam("locked", "--config", config, "--json").stdout)["items"]
     assert {(one["kind"], one["name"]) for one in listed} == {
         ("user", "anna"), ("user", None), ("address", "2001:db8::/64"),
     }  # fmt: skip
@@ -210,7 +210,7 @@ async def test_an_account_may_log_in_from_some_networks_alone(
             await accounts.login("admin", first.password, client)
     refused = await SqlLedger(database).events(Query(action="login.fail", placed=False))
     assert {json.loads(one.text)["reason"] for one in refused} == {"the account may not log in from this address"}
-    (listed,) = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    (listed,) = json.loads(rppam("list", "--config", config, "--json").stdout)["items"]
     assert listed["allowedFrom"] == ["10.2.0.0/16", "fd00::/8"]
     said = rppam("allow-from", "admin", "--anywhere", "--config", config)
     assert said.stdout == "admin may log in from anywhere\n", said.stderr
@@ -246,7 +246,7 @@ async def test_sessions_are_shown_and_ended(url: str, tmp_path: Path, open_datab
     new = NewSession(*who, mfa=False, life_ms=60_000, idle_ms=60_000, client="10.0.0.9", agent="curl", node="node1")
     for number in (1, 2, 3):
         await store.open(new._replace(id=f"a-{number}", token_hash=f"hash-{number}"))
-    listed = json.loads(rppam("sessions", "ls", "jane", "--config", config, "--json").stdout)["sessions"]
+    listed = json.loads(rppam("sessions", "ls", "jane", "--config", config, "--json").stdout)["items"]
     assert [(one["id"], one["user"], one["client"]) for one in listed] == [
         (f"a-{number}", "jane", "10.0.0.9") for number in (3, 2, 1)
     ]

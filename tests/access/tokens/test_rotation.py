@@ -198,7 +198,7 @@ def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refuse
         token = rppam("token", "--config", str(first.file)).stdout.strip()
         assert kid_of(token) != kid_of(lab.token)
         assert [node.ask("/system/health/cluster", token=token).status for node in lab.nodes] == [200, 200]
-        listed = json.loads(rppam("token", "keys", "list", "--config", str(first.file), "--json").stdout)["keys"]
+        listed = json.loads(rppam("token", "keys", "list", "--config", str(first.file), "--json").stdout)["items"]
         assert {key["file"]: key["state"] for key in listed} == {old.name: "verifies", new.name: "signs"}
         early = rppam("token", "keys", "retire", "--config", str(first.file), old.name)
         assert early.returncode == 1

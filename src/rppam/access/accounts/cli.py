@@ -133,7 +133,7 @@ def list_(config: Path | None, as_json: bool) -> None:
     accounts = _ask(config, lambda parts: parts.accounts.all())
     rows = [_row(account) for account in accounts]
     if as_json:
-        click.echo(json.dumps({"users": rows}))
+        click.echo(json.dumps({"items": rows}))
         return
     if not rows:
         click.echo("There are no accounts yet: the first start of a node makes one.", err=True)

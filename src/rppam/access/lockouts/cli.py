@@ -39,7 +39,7 @@ def list_(config: Path | None, as_json: bool) -> None:
         for one in found
     ]
     if as_json:
-        click.echo(json.dumps({"locked": rows}))
+        click.echo(json.dumps({"items": rows}))
         return
     if not rows:
         click.echo("Nobody is locked.", err=True)

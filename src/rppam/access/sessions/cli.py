@@ -53,7 +53,7 @@ def list_(name: str | None, config: Path | None, as_json: bool) -> None:
         for one in lines
     ]
     if as_json:
-        click.echo(json.dumps({"sessions": rows}))
+        click.echo(json.dumps({"items": rows}))
         return
     if not lines:
         click.echo("Nobody is signed in.", err=True)

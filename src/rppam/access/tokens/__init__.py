@@ -5,8 +5,12 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="tokens",
     package=__name__,
-    public=("claims", "credentials", "host", "key_files", "service", "target"),
+    public=("claims", "credentials", "host", "kept", "key_files", "service", "target"),
     actions="events:ACTIONS",
     routes=("api:auth",),
-    commands={"token": Command("cli", "Issue an admin token on this host, for scripts.")},
+    commands={
+        "token": Command("cli", "Issue an admin token on this host, for scripts."),
+        "login": Command("login_command", "Sign in from this workstation; commands act as you then."),
+        "logout": Command("logout_command", "End the log-in of this workstation."),
+    },
 )

@@ -16,6 +16,7 @@ import click
 from rppam.access.tokens.claims import LIFETIME_S_MAX
 from rppam.access.tokens.target import Target, ca_option
 from rppam.cli.group import Group
+from rppam.cli.errors import tell
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -68,7 +69,7 @@ def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | Non
              "removableFrom": _shown(key.removable_from_s) if key.removable_from_s is not None else None}
             for key in found
         ]  # fmt: skip
-        click.echo(json.dumps({"keys": told, "missing": missing, "unasked": unasked}))
+        click.echo(json.dumps({"items": told, "missing": missing, "unasked": unasked}))
     else:
         for key in found:
             until = f", may go from {_shown(key.removable_from_s)}" if key.removable_from_s is not None else ""
@@ -143,7 +144,7 @@ def retire(config: Path | None, file: str, *, force: bool) -> int:
             if key.removable_from_s
             else f"its state is '{key.state}'"
         )
-        click.echo(f"rppam token keys retire: {file} was left: {why}; --force removes it all the same", err=True)
+        tell(f"{file} was left: {why}; --force removes it all the same")
         return Exit.NO
     folder = settings.auth.jwt_keys_dir
     give_to_node(folder, *(folder / one.file for one in found if one is not key))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Target, ca_option, target_of, url_option
+from rppam.cli.errors import fail
 from rppam.cli.paths import CONFIG_FILE
 from rppam.http.trust import Trust
 from rppam.kernel.errors import Exit
@@ -69,7 +70,7 @@ def command(
             "a token is no argument, since every user of the host sees those: send it on standard input "
             "(rppam token revoke < FILE), or name its file with --token-file FILE; a session's id comes with --id ID"
         )
-    from rppam.http.client import NoAnswerError, ask_json
+    from rppam.http.client import NoAnswerError, advice, ask_json
     from rppam.kernel.secret import Secret
 
     if session_id is not None:
@@ -93,7 +94,7 @@ def command(
             )
         )
     except NoAnswerError as error:
-        click.echo(f"rppam token revoke: {target.url}: {error}; try another node with --url", err=True)
+        fail(f"{target.url}: {error}. {advice(method, error)}")
         return Exit.ERRORS
     return _say(answer, target)
 
@@ -109,6 +110,8 @@ def _read(path: Path | None) -> str:
 
 
 def _say(answer: "Answer", target: Target) -> int:
+    from rppam.http.client import refusal
+
     told = answer.body if isinstance(answer.body, dict) else {}
     if answer.status == 204:
         click.echo("revoked: it is refused on every node from now on")
@@ -116,6 +119,5 @@ def _say(answer: "Answer", target: Target) -> int:
     if told.get("code") == _OVER:
         click.echo("nothing to do: its session is over already")
         return Exit.DONE
-    why = told.get("detail") or f"HTTP status {answer.status}"
-    click.echo(f"rppam token revoke: {target.url}: not revoked: {why}", err=True)
+    fail(f"not revoked: {refusal(target.url, answer.status, told)}")
     return Exit.NO

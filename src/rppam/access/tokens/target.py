@@ -1,7 +1,8 @@
 """Which node a command talks to, and with whose token: shared by the commands that ask a cluster.
 
-The node is where ``--url`` says, else the config's own node; the token comes from a file, from ``RPPAM_TOKEN``, or is
-made from the config's keys. Over https it has to show a certificate that is believed: see ``_trust``.
+The node is where ``--url`` says, else where one is logged in, else the config's own node; the token comes from a file,
+from ``RPPAM_TOKEN``, from ``rppam login``, or is made from the config's keys. A config that is named comes before a
+log-in. Over https it has to show a certificate that is believed: see ``_trust``.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -17,6 +18,9 @@ import click
 from rppam.cli.paths import CONFIG_FILE
 from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
+
+if TYPE_CHECKING:
+    from rppam.access.tokens.kept import Kept
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
 
@@ -55,6 +59,12 @@ url_option: Final = click.option(
     envvar="RPPAM_URL",
     callback=_node_urls,
     help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
+)
+login_url_option: Final = click.option(
+    "--url",
+    envvar="RPPAM_URL",
+    callback=_node_urls,
+    help="A node, the virtual address, or a balancer. Default: RPPAM_URL, where one logged in last.",
 )
 urls_option: Final = click.option(
     "--url",
@@ -104,7 +114,8 @@ def target_options(credential: str, *, config: bool = True) -> Callable[[Callabl
     token_file_option = click.option(
         "--token-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help=f"A file with {credential}. Else RPPAM_TOKEN, else one is made from the config's keys.",
+        help=f"A file with {credential}. Else RPPAM_TOKEN, else that of 'rppam login', else one is made from the "
+        "config's keys.",
     )
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,7 +138,7 @@ def target_of(
     Raises :class:`click.UsageError` where there is no token to be had.
     """
     from rppam.access.tokens.host import SUBJECT, host_of, token_from_environment, token_from_file
-    from rppam.config.places import config_path
+    from rppam.config.places import ENVIRONMENT, config_path
 
     if token_file is not None:
         try:
@@ -139,13 +150,32 @@ def target_of(
     if from_environment is not None and config is None:
         return given_token(from_environment, url, config, ca)
     path = config_path(config)
+    if config is None and not os.environ.get(ENVIRONMENT):
+        kept = kept_log_in((url,) if url else (), ca, otherwise=os.access(path, os.R_OK))
+        if kept is not None:
+            return Target(url or kept.url, lambda: kept.token, Trust(kept.ca))
     if config is None and not path.exists():
         raise click.UsageError(
-            f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
-            f"with --config FILE (looked for {path})"
+            f"there is no token: log in (rppam login --url {url or 'https://HOST:PORT'}), give --token-file FILE, set "
+            f"RPPAM_TOKEN, or run this on a node's host with --config FILE (looked for {path})"
         )
     host = host_of(path, subject or SUBJECT, ca)
     return Target(url or host.url, host.token, host.trust, is_own=True)
+
+
+def kept_log_in(urls: tuple[str, ...], ca: Path | None, *, otherwise: bool = False) -> "Kept | None":
+    """The log-in of 'rppam login' for these addresses; ``otherwise``: there is something else where it has expired.
+
+    Raises :class:`click.UsageError` for one that cannot be used.
+    """
+    from rppam.access.tokens.kept import usable
+
+    try:
+        return usable(urls, ca)
+    except click.UsageError:
+        if otherwise:
+            return None
+        raise
 
 
 def place_of(url: str | None, config: Path | None, ca: Path | None) -> tuple[str, Trust]:
@@ -185,15 +215,15 @@ def asked(
 
     ``name`` is whose the token is where one is made from the config's keys.
     """
-    from rppam.http.client import NoAnswerError, ask_json
+    from rppam.http.client import NoAnswerError, advice, ask_json, refusal
 
     target = where.target(name)
     url, token = target.url.rstrip("/") + path, target.token()
     try:
         answer = asyncio.run(ask_json(method, url, body, token=token, timeout_s=timeout_s, trust=target.trust))
     except NoAnswerError as error:
-        return {}, str(error)
+        return {}, f"{target.url}: {error}. {advice(method, error)}"
     found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
     if answer.status >= 300:
-        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
+        return found, refusal(target.url, answer.status, answer.body)
     return found, ""
