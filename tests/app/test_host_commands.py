@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.cli.test_one_form import EVERY
 from tests.support import prefork
 from tests.support.lab import CALM, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
@@ -38,6 +39,30 @@ STEPS: Final = (
 """Words of ``rppam``; each line ends with exit code 0."""
 
 
+LISTS: Final = (
+    ("account", "ls"),
+    ("audit", "archives"),
+    ("audit", "holds"),
+    ("audit", "list"),
+    ("ca", "revocations"),
+    ("lockout", "list"),
+    ("recording", "ls"),
+    ("request", "ls"),
+    ("session", "ls"),
+    ("settings", "list"),
+    ("target", "ls"),
+    ("token", "keys", "list"),
+    ("user", "list"),
+    ("user", "locked"),
+    ("user", "sessions", "ls"),
+    ("vault", "checkouts"),
+    ("vault", "folders"),
+    ("vault", "ls"),
+    ("vault", "rotations"),
+)
+"""Lists; each is one JSON document of one form."""
+
+
 class Host:
     """A node's own host, on which an administrator types."""
 
@@ -68,6 +93,24 @@ class Host:
         assert answer.status == 200, answer
         rows: list[dict[str, Any]] = answer.body["items"]
         return rows
+
+
+def test_lists_are_json_of_one_form(make_lab: MakeLab, tmp_path: Path) -> None:
+    lab = make_lab(nodes=1, times=CALM)
+    lab.start()
+    host = Host(lab.nodes[0], tmp_path)
+    path = "/api/v1/sessions"
+    eventually(lambda: host.node.ask(path, token=lab.token).status == 200, within_s=30, what="tables", say=lab.logs)
+    for words in LISTS:
+        found = json.loads(host.typed(*words, "--json"))
+        assert isinstance(found, dict), words
+        assert isinstance(found.get("items"), list), (words, found)
+
+
+def test_no_list_is_left_out_of_those_that_are_looked_at() -> None:
+    """The other ones belong to an account, which a token of a host has none of."""
+    named = {words for words in map(tuple, (one.split() for one in EVERY)) if words[-1] in {"ls", "list"}}
+    assert named - set(LISTS) == {("ssh-token", "ls")}
 
 
 def test_commands_on_a_host_leave_no_session_behind_and_go_on_when_the_key_that_signs_is_taken_away(

@@ -357,6 +357,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "license verify": _READS,
         "lockout list": _READS,
         "lockout unlock": "lockout.end",
+        "login": _REST,
+        "logout": _REST,
         "node": "runs a node; that it leads is recorded",
         "recording export": _REST,
         "recording files": _READS,
@@ -503,7 +505,7 @@ def test_commands_of_a_host_write_their_events(sqlite_url: str, tmp_path: Path) 
     said("cluster key begin", config)
     said("database contract", config, "--yes")
     asked += ["token keys rotate", "token keys retire", "cluster key begin", "database contract"]
-    found = {json.loads(line)["action"] for line in said("audit list", config, "--json").splitlines()}
+    found = {one["action"] for one in json.loads(said("audit list", config, "--json"))["items"]}
     assert {COMMANDS[words] for words in asked} - found == set()
     assert found >= ON_HOSTS
 

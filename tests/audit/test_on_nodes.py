@@ -119,7 +119,7 @@ def test_events_carry_the_databases_time_also_where_the_clock_of_the_node_is_an_
         eventually(node.leads, within_s=30, what="it leads", say=nodes.lab.logs)
         nodes.act(node, f"{name}-leads", token)
         nodes.prove(node, f"{name}-leads", token, within_s=PROVABLE_S)
-        found = nodes.asked(node, f"{EVENTS}?after={before}&limit=1000", token)["events"]
+        found = nodes.asked(node, f"{EVENTS}?all=true&after={before}&limit=1000", token)["events"]
         names = {one["object"]["name"] for one in found}
         assert {name, f"{name}-stepped", f"{name}-leads", node.name} <= names
         assert {one["node"] for one in found} >= {node.name}

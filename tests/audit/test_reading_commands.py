@@ -130,8 +130,13 @@ async def test_tail_shows_each_event_once_in_the_order_of_the_tree_while_they_co
 
 
 def shown(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """Of an export a line each, of a list one document."""
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    if len(found) == 1 and "items" in found[0]:
+        items: list[dict[str, Any]] = found[0]["items"]
+        return items
+    return found
 
 
 async def test_what_a_node_did_by_itself_is_shown_with_its_name(config: Path, watched: Node, url: str) -> None:  # noqa: F811

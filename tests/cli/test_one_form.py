@@ -27,8 +27,7 @@ MORE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """What a command wants beside what click knows to be needed."""
 NO_NODE: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "redis rotate-password": "looks at the config of its host first",
-        "redis finish-password": "looks at the config of its host first",
+        "redis rotate-password finish": "looks at the config of its host first",
         "token keys list": "looks at the config of its host first",
     }
 )
@@ -189,6 +188,7 @@ def made(file: Path, text: str) -> str:
 
 REPORT: Final = json.dumps(
     {
+        "format": 1,
         "test": "t-1",
         "cluster": "c",
         "method": "switchover",

@@ -87,7 +87,7 @@ def test_verify_answers_77_with_the_reason(issuer: dict[str, Any], tmp_path: Pat
         assert (json.loads(told.stdout)["valid"], json.loads(told.stdout)["code"]) == (False, code)
         people = rppam("verify", *words)
         assert people.returncode == 77
-        assert re.match(rf"rppam: RPPAM-\d+: {re.escape(str(words[0]))}: ", people.stderr)
+        assert re.match(rf"rppam license verify: RPPAM-\d+: {re.escape(str(words[0]))}: ", people.stderr)
         assert json.loads(told.stdout)["reason"] in people.stderr
         assert people.stdout == ""
     assert rppam("verify", file).returncode == 2, "nobody is trusted by default"

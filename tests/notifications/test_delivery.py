@@ -139,6 +139,8 @@ async def test_a_webhook_hears_of_each_step_signed_and_once_more_after_a_refusal
     assert heard[0]["title"] == "ursula asks for deploy@web1"
     assert sorted(heard[0]["approvers"]) == ["anna", "bert", "carl", "root"]
     assert "mail_to" not in heard[0]
+    assert heard[0]["access"] == "", "nothing is granted yet"
+    assert " minutes from its first use, which has to be before 20" in heard[1]["access"]
 
 
 async def test_mail_goes_over_tls_to_those_concerned_and_to_no_server_that_is_not_believed(

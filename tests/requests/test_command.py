@@ -58,7 +58,9 @@ async def test_a_request_from_the_command_line_to_its_end(company: Served, tmp_p
     approved = await anna.run("approve", ident, "--note", "go on")
     assert approved.returncode == 0, approved.stderr
     assert "anna has approved: go on" in approved.stdout
+    made_use_by = (await ursula.json("show", ident))["useBy"]
     assert "30 minutes from its first use" in (await ursula.run("show", ident)).stdout
+    assert f"30 min, first use before {made_use_by}" in (await ursula.run("ls", "--mine")).stdout
     assert (await ursula.json("ls", "--mine", "--state", "approved"))["next"] is None
     gone = await anna.json("revoke", ident, "--reason", "enough")
     assert (gone["state"], gone["endedWhy"]) == ("revoked", "enough")
