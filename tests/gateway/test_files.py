@@ -185,7 +185,7 @@ async def test_sftp_and_scp_tell_what_they_carried(place: Place, tmp_path: Path)
         "RPPAM_TOKEN": place.served.bearer()["Authorization"].removeprefix("Bearer "),
     }
     shown = await place.run(sys.executable, "-m", "rppam", "recording", "files", session, "--json", env=env)
-    assert [json.loads(line) for line in shown.out.splitlines()] == found
+    assert json.loads(shown.out) == {"items": found}
     lines = (await place.run(sys.executable, "-m", "rppam", "recording", "files", session, env=env)).out.decode()
     assert digest in lines.splitlines()[0]
     assert f"{remote} -> {remote}2" in lines

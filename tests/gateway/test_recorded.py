@@ -180,7 +180,7 @@ async def test_the_commands(place: Place, tmp_path: Path) -> None:
         return await place.run(sys.executable, "-m", "rppam", *words, env=env)
 
     told = await rppam("recording", "ls", "--json")
-    assert [json.loads(line)["id"] for line in told.out.splitlines()] == [one["id"]], told
+    assert [each["id"] for each in json.loads(told.out)["items"]] == [one["id"]], told
     assert (await rppam("recording", "play", one["id"])).out == b"shown\n"
     file = tmp_path / "one.cast"
     assert (await rppam("recording", "export", one["id"], "--output", str(file))).code == 0
