@@ -34,7 +34,7 @@ def ids(events: "list[object]") -> list[str]:
 
 
 async def everything(leader: Leader) -> list[str]:
-    """Every action of the catalogue by every kind of person and by a node, with bookkeeping between; ids of the acts."""
+    """Every action by every kind of person and by a node, with bookkeeping between; ids of the acts."""
     made: list[str] = []
     for number, name in enumerate(sorted(set(ACTIONS) - ROUTINE)):
 
@@ -93,7 +93,7 @@ async def test_nobody_but_a_node_records_what_lists_leave_out(database: Database
 
 
 def test_no_command_and_no_route_records_bookkeeping() -> None:
-    assert ROUTINE == {"checkpoint.context"}, "what else is left out is nothing that anybody, or the product, did?"
+    assert {"checkpoint.context"} == ROUTINE, "what else is left out is nothing that anybody, or the product, did?"
     assert not ROUTINE & (set(COMMANDS.values()) | WALKED)
 
 

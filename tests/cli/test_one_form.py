@@ -54,9 +54,7 @@ def below(words: str, command: click.Command) -> Iterator[tuple[str, click.Comma
 EVERY: Final = {
     words: one for word, made in commands().items() for words, one in below(word, load(f"{made.module}:command"))
 }
-ASKING: Final = sorted(
-    words for words, one in EVERY.items() if any(option.name == "url" for option in one.params)
-)
+ASKING: Final = sorted(words for words, one in EVERY.items() if any(option.name == "url" for option in one.params))
 
 
 class Typist:
@@ -177,7 +175,9 @@ def value_of(words: str, one: click.Parameter, folder: Path) -> str:
         return made(folder / "file", "ssh-ed25519 AAAA")
     if isinstance(one.type, click.Path):
         return str(folder / "new")
-    return {"fields": "idleMinutes=20", "node": "node1", "host": "10.0.0.9", "code": "RD-306"}.get(one.name or "", "word")
+    return {"fields": "idleMinutes=20", "node": "node1", "host": "10.0.0.9", "code": "RD-306"}.get(
+        one.name or "", "word"
+    )
 
 
 def made(file: Path, text: str) -> str:

@@ -25,7 +25,9 @@ def test_maintenance_is_no_reason() -> None:
 
 def test_it_says_why_nobody_leads() -> None:
     members = (seen_member("node1", Role.STANDBY), seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE))
-    view = replace(seen_health("node1", None, 7, members, healthy=False), no_leader_reason="node2 holds a promise for 3 s")
+    view = replace(
+        seen_health("node1", None, 7, members, healthy=False), no_leader_reason="node2 holds a promise for 3 s"
+    )
     report = Report()
     judge(view, report, redis_enabled=True)
     [found] = [one for one in report.findings if one.code == "RD-703"]

@@ -95,8 +95,8 @@ class _Words(click.Group):
 def rppam_ha_manager(ctx: click.Context) -> None:
     """RP-PAM HA Manager: look after a whole cluster from any of its hosts.
 
-    On a node's own host no option is needed; from elsewhere RPPAM_URL and RPPAM_TOKEN, or --url and --token-file, say
-    whom to ask. Without a command it shows its menu, if it is on a terminal.
+    On a node's own host no option is needed; from elsewhere 'rppam login', or RPPAM_URL and RPPAM_TOKEN, or --url and
+    --token-file, say whom to ask. Without a command it shows its menu, if it is on a terminal.
     """
     if ctx.invoked_subcommand is not None:
         return

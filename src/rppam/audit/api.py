@@ -121,7 +121,15 @@ async def list_events(
     page. What people and the product did is always among them: only what the cluster notes for
     itself is left out unless `all` or `action` asks for it."""
     wanted = Wanted(
-        action, actor, object, _moment("since", since), _moment("until", until), after, newest, limit, routine=everything
+        action,
+        actor,
+        object,
+        _moment("since", since),
+        _moment("until", until),
+        after,
+        newest,
+        limit,
+        routine=everything,
     )
     left_out = list(wanted.left_out())
     if newest:

@@ -203,9 +203,10 @@ HOST: Final = (
         Fix("Run this as the account of the node, with the config it runs with.")),
     warning("RD-705", "Another node of the cluster has no connection to Redis.",
         "redisConnected: false for that node",
-        Fix("Run rppam doctor on the host of a node that runs. Where the evidence says that a node is not heard, its host "
-            "is off or cut off, or its process has ended: switch the host on, then start the node (sudo systemctl start "
-            "rppam), and it connects by itself. One that never comes back is removed by rppam cluster forget NODE --off.")),
+        Fix("Run rppam doctor on the host of a node that runs. Where the evidence says that a node is not heard, its "
+            "host is off or cut off, or its process has ended: switch the host on, then start the node (sudo systemctl "
+            "start rppam), and it connects by itself. One that is gone for good is removed by rppam cluster forget "
+            "NODE --off.")),
     note("RD-706", "What each running node says of its own connection to Redis.",
         "redisConnected of each node in cluster health",
         Fix("Nothing to do where all say true; for another, see the findings about it.")),

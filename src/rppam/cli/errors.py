@@ -1,7 +1,7 @@
 """How an error of a command is told: to people, and to a machine.
 
-People read ``rppam COMMAND: what is wrong`` and the fix on stderr, whichever command it was. With ``--json`` there is one
-JSON document on stdout besides. It decides no exit code.
+People read ``rppam COMMAND: what is wrong`` and the fix on stderr, whichever command it was. With ``--json`` there is
+one JSON document on stdout besides. It decides no exit code.
 """
 
 import json

@@ -66,7 +66,6 @@ class Catalogue(Mapping[str, Action]):
     def __len__(self) -> int:
         return len(self._all())
 
-
     def routine(self) -> tuple[str, ...]:
         """The names of what lists leave out."""
         return tuple(one.name for one in self.values() if one.routine)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.cli.files import new_cluster_key, write_private
 from rppam.cli.errors import tell
+from rppam.cli.files import new_cluster_key, write_private
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import PromiseFileBroken

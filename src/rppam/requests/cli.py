@@ -1,7 +1,7 @@
 """``rppam request``: ask for access and decide about what others ask for, from any host that reaches a node.
 
-Who asks is whose token it is: that of a log-in, in a file (``--token-file``) or in RPPAM_TOKEN. A token made on a
-node's host belongs to no account: it can list and revoke.
+Who asks is whose token it is: that of ``rppam login``, in a file (``--token-file``) or in RPPAM_TOKEN. A token made on
+a node's host belongs to no account: it can list and revoke.
 """
 
 import json

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import ca_option
-from rppam.cli.files import write_private
 from rppam.cli.errors import fail, tell
+from rppam.cli.files import write_private
 from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit

@@ -12,8 +12,8 @@ from typing import Final
 
 import click
 
-from rppam.cli.paths import CONFIG_FILE
 from rppam.cli.errors import tell
+from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import HELP, Refused
 

@@ -133,7 +133,9 @@ _ANEW: Final = "'rppam logout' removes it; then log in again"
 def _check_private(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise click.UsageError(f"{path}: others can read or write it (mode {mode:04o}), so the token is not used. {_ANEW}")
+        raise click.UsageError(
+            f"{path}: others can read or write it (mode {mode:04o}), so the token is not used. {_ANEW}"
+        )
 
 
 def _place(url: str) -> tuple[str, str, int | None]:

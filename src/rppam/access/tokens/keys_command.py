@@ -15,8 +15,8 @@ import click
 
 from rppam.access.tokens.claims import LIFETIME_S_MAX
 from rppam.access.tokens.target import Target, ca_option
-from rppam.cli.group import Group
 from rppam.cli.errors import tell
+from rppam.cli.group import Group
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 

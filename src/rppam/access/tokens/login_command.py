@@ -45,8 +45,8 @@ class _NotDone(Exception):
 def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: bool, as_json: bool) -> int:
     """Sign in at a node, the virtual address or a balancer; commands ask there, as you, until 'rppam logout'.
 
-    The password, and the code of the authenticator where one is asked for, are read from the terminal. The token is kept
-    in a file of your own folder that nobody else can read; it is renewed while it is used, and goes nowhere else.
+    The password, and the code of the authenticator where one is asked for, are read from the terminal. The token is
+    kept in a file of your own that nobody else can read; it is renewed while it is used, and goes nowhere else.
     RPPAM_TOKEN, --token-file, --config and RPPAM_CONFIG come before it.
 
     Exit code 0: signed in; 1: refused; 2: no node answers, or wrong usage.
