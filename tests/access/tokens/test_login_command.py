@@ -141,13 +141,13 @@ async def test_password_and_code_are_asked_for_without_echo_and_commands_act_as_
 async def test_a_wrong_password_keeps_nothing(served: Served) -> None:
     done = await typed(login_command, "--url", served.url, "--user", "admin", "--json", text="wrong\n")
     assert done.return_value == 1
-    assert json.loads(done.stdout)["code"] == "RPPAM-3120", done.stdout
+    assert json.loads(done.stdout)["code"] == "RPPAM-3101", done.stdout
     assert done.stderr.splitlines()[-1].startswith("login: "), done.stderr
     assert not kept_file().exists()
 
 
 async def test_who_has_to_enrol_first_is_told_where(served: Served) -> None:
-    await require(served, "all")
+    await require(served, "required_for_all")
     done = await typed(login_command, "--url", served.url, "--user", "admin", text=f"{PASSWORD}\n")
     assert done.return_value == 1
     assert f"has to enrol a second factor first. Sign in once at {served.url}/console/" in done.stderr
