@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_exit_codes_output_input_environment_and_folder_are_those_of_a_command(way: str, tmp_path: Path) -> None:
     wrong = prefork.run("--bogus")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("rppam: No such option: --bogus\nUsage: rppam [OPTIONS]"), wrong.stderr
+    assert wrong.stderr.startswith("rppam: No such option '--bogus'.\nUsage: rppam [OPTIONS]"), wrong.stderr
     read = prefork.run("config", "parse-connection", "-", "--json", input_="h,password=pä,ssl=true")
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout)["ssl"] is True

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 def tls(*words: str | Path) -> list[dict[str, Any]]:
     done = rppam("tls", *map(str, words), "--json")
-    said: list[dict[str, Any]] = json.loads(done.stdout)["certificates"]
+    said: list[dict[str, Any]] = json.loads(done.stdout)["items"]
     return said
 
 

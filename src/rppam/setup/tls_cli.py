@@ -146,7 +146,7 @@ def _show(made: list["Made"], *, as_json: bool) -> None:
             }
             for one in made
         ]
-        click.echo(json.dumps({"certificates": rows}, ensure_ascii=False))
+        click.echo(json.dumps({"items": rows}, ensure_ascii=False))
         return
     for one in made:
         for path in one.written:

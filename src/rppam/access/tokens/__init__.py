@@ -5,7 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="tokens",
     package=__name__,
-    public=("claims", "credentials", "host", "kept", "key_files", "service", "target"),
+    public=("claims", "credentials", "host", "key_files", "service", "target"),
     actions="events:ACTIONS",
     routes=("api:auth",),
     commands={
