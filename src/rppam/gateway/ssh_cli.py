@@ -74,7 +74,7 @@ def _way_in(url: tuple[str, ...], user: str | None, ca: Any) -> tuple[tuple[str,
     from rppam.access.tokens.host import token_from_environment
 
     given = None if user else token_from_environment()
-    if not user and given is None:
+    if given is None and not user:
         kept = kept_log_in(url, ca)
         if kept is None:
             raise click.UsageError(
@@ -84,10 +84,12 @@ def _way_in(url: tuple[str, ...], user: str | None, ca: Any) -> tuple[tuple[str,
         return url or (kept.url,), kept.token, Trust(kept.ca)
     place, trust = place_of(url[0] if url else None, None, ca)
     urls = url or (place,)
-    return urls, given or _token(urls, user, trust), trust
+    if given is None:
+        given = _token(urls, user or "", trust)
+    return urls, given, trust
 
 
-def _token(urls: tuple[str, ...], user: str | None, trust: Any) -> Secret:
+def _token(urls: tuple[str, ...], user: str, trust: Any) -> Secret:
     """The token of an account, by its password. Raises :class:`click.ClickException`."""
     password = click.prompt("Password", hide_input=True, err=True)
     answer, status = _ask(urls, LOGIN, {"username": user, "password": password}, trust)
