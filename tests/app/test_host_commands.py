@@ -108,7 +108,7 @@ def test_lists_are_json_of_one_form(make_lab: MakeLab, tmp_path: Path) -> None:
 
 
 def test_no_list_is_left_out_of_those_that_are_looked_at() -> None:
-    """One is of an account, which a token of a host has none of; one is of a folder (tests/setup/test_tls_command.py)."""
+    """One is of an account, which a token of a host has none of; one is of a folder, and has its own test."""
     named = {words for words in map(tuple, (one.split() for one in EVERY)) if words[-1] in {"ls", "list"}}
     assert named - set(LISTS) == {("ssh-token", "ls"), ("tls", "list")}
 

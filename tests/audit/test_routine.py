@@ -11,7 +11,7 @@ from rppam.db.database import Database
 from rppam.kernel.actor import Actor, ActorKind, acting
 from rppam.ledger.events import ACTIONS
 from rppam.ledger.leading import EVERY_US
-from rppam.ledger.model import Entity
+from rppam.ledger.model import Entity, Event
 from rppam.ledger.record import record
 from rppam.ledger.store import Query, SqlLedger
 from tests.audit.actions import WALKED
@@ -29,8 +29,8 @@ ROUTINE = frozenset(ACTIONS.routine())
 rppam = partial(prefork.run, "audit")
 
 
-def ids(events: "list[object]") -> list[str]:
-    return [event.body["id"] for event in events]  # type: ignore[attr-defined]
+def ids(events: list[Event]) -> list[str]:
+    return [event.body["id"] for event in events]
 
 
 async def everything(leader: Leader) -> list[str]:

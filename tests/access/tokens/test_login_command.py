@@ -22,7 +22,8 @@ from rppam.access.tokens.logout_command import command as logout_command
 from rppam.access.tokens.target import target_of
 from rppam.kernel.secret import Secret
 from rppam.targets.cli import command as target_command
-from tests.access.mfa.test_api import code, enrolled, require
+from tests.access.mfa.test_api import enrolled, require
+from tests.support.authenticator import code
 from tests.support.ports import free_port
 from tests.support.served import PASSWORD, Served
 
@@ -213,9 +214,10 @@ async def test_no_password_crosses_the_network_in_the_clear(url: str) -> None:
 
 def test_what_others_can_read_or_nobody_wrote_is_not_believed(workstation: Path) -> None:
     file = write_kept(Kept("http://127.0.0.1:1", "admin", Secret("a.b.c"), LATER_S, LATER_S))
-    file.chmod(0o644)
-    for change in (lambda: None, lambda: (file.chmod(0o600), file.write_text("{}"))):
-        change()
+    kept = file.read_text()
+    for mode, text in ((0o644, kept), (0o600, "{}")):
+        file.write_text(text)
+        file.chmod(mode)
         refused = CliRunner().invoke(target_command, ["ls"], standalone_mode=False)
         assert "'rppam logout' removes it; then log in again" in str(refused.exception)
     assert CliRunner().invoke(logout_command, standalone_mode=False).return_value == 2
