@@ -68,7 +68,7 @@ async def test_from_the_first_target_to_a_secret(open_vault: Served, tmp_path: P
     assert "SHA256:" in told
     assert "root" in told
     assert (await run(open_vault, "vault", "get", "servers/nothing", code=1)).stderr.startswith(
-        "rppam vault get: nothing"
+        "vault get: nothing"
     )
     keys = await said(open_vault, "vault", "key", "status")
     assert (keys["problem"], [one["version"] for one in keys["keks"]]) == ("", [1])
