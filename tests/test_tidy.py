@@ -29,7 +29,6 @@ LARGE = {
     "src/rppam/gateway/holder/shell.py: HeldShell": (29, 17),
     "src/rppam/gateway/ssh/channel.py: Front": (48, 22),
     "src/rppam/gateway/ssh/live.py: LiveAccess": (17, 19),
-    "src/rppam/gateway/ssh/server.py: GatewayServer": (37, 17),
     "src/rppam/gateway/ssh/terminals.py: WebTerminal": (35, 19),
     "src/rppam/recordings/recorder.py: Recorder": (20, 26),
 }

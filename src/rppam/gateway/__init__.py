@@ -17,6 +17,7 @@ SLICE = Slice(
         "terminals_api:terminals",
         "user_keys_api:user_keys",
         "ssh_tokens_api:ssh_tokens",
+        "browser_logins_api:ssh_logins",
         "authority_api:authority",
         "revocations_api:revocations",
     ),

@@ -136,6 +136,30 @@ class TokenUnknown(GatewayError, code="RPPAM-8627", status=404):
     fix = "`rppam ssh-token ls` lists those that can still be used; expired and used ones need not be taken away."
 
 
+class HardwareKeyNeeded(GatewayError, code="RPPAM-8631", status=403):
+    """The policy takes keys alone that are kept in hardware, or that are unlocked by a PIN each time."""
+
+    fix = "Make one with `ssh-keygen -t ed25519-sk -O verify-required` and add it to the account; or log in otherwise."
+
+
+class JumpUnusable(GatewayError, code="RPPAM-8632", status=502, fault=Fault.OPERATOR):
+    """The target is to be reached through another one, and that way is a loop, is too long, or is not there."""
+
+    fix = "Correct `via` of the setting access/ssh, or the tags of the target that 'detail' names."
+
+
+class LoginUnknown(GatewayError, code="RPPAM-8633", status=404):
+    """No log-in of the account waits for an approval by this id: it was decided, or it is too late."""
+
+    fix = "Log in again with ssh, and approve the one that it names."
+
+
+class ApprovalFactorNeeded(GatewayError, code="RPPAM-8634", status=403):
+    """Who approves a log-in at the gateway stands for its second factor, and has shown none in the own log-in."""
+
+    fix = "Sign in again with a code or a passkey, then approve it."
+
+
 class KillFactorNeeded(GatewayError, code="RPPAM-8628", status=403):
     """Ending somebody else's session takes a second factor that is shown just now."""
 

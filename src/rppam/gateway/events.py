@@ -42,5 +42,7 @@ ACTIONS: Final = (
         "sshtoken.make", "user", "A token for one log-in at the gateway was made", _A, "id, target, account, minutes"
     ),
     Action("sshtoken.use", "user", "Somebody logged in at the gateway with it; it counts no more", _A, "id, target"),
+    Action("sshlogin.approve", "user", "Somebody approved the own log-in at the gateway in the browser", _A, "target"),
+    Action("sshlogin.refuse", "user", "Somebody refused a log-in at the gateway in the browser", _A, "target, address"),
     Action("sshtoken.revoke", "user", "It was taken away before it was used", _A, "id, target"),
 )

@@ -42,6 +42,11 @@ class Kind(StrEnum):
     """The user's own agent, for the target to sign with."""
 
 
+ALL_KINDS: Final = frozenset(Kind)
+FILE_KINDS: Final = frozenset({Kind.SFTP})
+"""What the right to carry files opens; all else is opened by the right to shells."""
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """Whose session it is, and with what."""

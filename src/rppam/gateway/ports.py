@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from rppam.access.sessions.model import Identity
 from rppam.gateway.certificates import Certified
-from rppam.gateway.model import PinnedKey
+from rppam.gateway.model import ALL_KINDS, Kind, PinnedKey
 from rppam.kernel.actor import Actor
 from rppam.kernel.secret import Secret
 
@@ -29,6 +29,8 @@ class Route(NamedTuple):
     """It has a system that can run a program; a switch or a router has none."""
     legacy: bool = False
     """Old algorithms are taken with it, after all others."""
+    kinds: frozenset[Kind] = ALL_KINDS
+    """What the right of who goes there is for; the policy may allow less."""
 
 
 class Credential(NamedTuple):
@@ -53,6 +55,10 @@ class Routes(Protocol):
         whether there is none or it is not allowed, and :class:`~rppam.gateway.errors.AccountUnclear`."""
         ...
 
+    async def left_s(self, identity: Identity, route: Route) -> float | None:
+        """How long until ``identity`` may do less there than now; ``None``: nothing ends that by itself."""
+        ...
+
     async def open(self, identity: Identity, route: Route, session: str) -> Credential:
         """The credential for ``session``, which uses it without showing it."""
         ...
@@ -64,6 +70,15 @@ class Routes(Protocol):
 
     async def open_to_end(self, route: Route, session: str) -> Credential:
         """The credential by which a node ends ``session`` in its own name, whoever may use it now."""
+        ...
+
+    async def between(self, target: str, account: str) -> Route:
+        """The way to a target that others are reached through, whoever may go it; ``account`` may be empty. Raises
+        :class:`~rppam.gateway.errors.JumpUnusable`."""
+        ...
+
+    async def open_between(self, route: Route, session: str) -> Credential:
+        """The credential by which a node goes through such a target for ``session``, in its own name."""
         ...
 
 

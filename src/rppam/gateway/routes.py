@@ -8,21 +8,21 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import AccountUnclear, CredentialMissing, RouteUnknown
-from rppam.gateway.model import PinnedKey
+from rppam.gateway.errors import AccountUnclear, CredentialMissing, JumpUnusable, RouteUnknown
+from rppam.gateway.model import ALL_KINDS, FILE_KINDS, Kind, PinnedKey
 from rppam.gateway.ports import Credential, Route
 from rppam.kernel.secret import Secret
 from rppam.targets.errors import ResourceUnknown, TargetAccountUnknown
 from rppam.targets.model import ReadKey, Resource, ResourceKind, Search, TargetAccount
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.errors import EntryUnknown, RightLacking
-from rppam.vault.model import Entry, EntryType, Right, Search as Wanted, Seen
+from rppam.vault.model import FOR_FILES, FOR_SHELLS, SIGN_IN, EntryType, Search as Wanted, Seen
 from rppam.vault.own_use import used_by_node
 from rppam.vault.service import Vault
+from rppam.vault.signing_in import left_ms
 
 _KINDS: Final = frozenset({ResourceKind.SSH, ResourceKind.NETWORK})
 _TYPES: Final = frozenset({EntryType.PASSWORD, EntryType.SSH_KEY})
-_RIGHTS: Final = frozenset({Right.USE, Right.REVEAL})
 PAGE: Final = 1_000
 _NONE: Final = "there is no such target, or you have no access to it"
 
@@ -55,12 +55,13 @@ class VaultRoutes:
         usable = _usable(entries)
         known: dict[str, Resource] = {}
         routes = []
-        for ident in dict.fromkeys(one.account_id for one in usable if one.account_id):
+        for ident in dict.fromkeys(one.entry.account_id for one in usable if one.entry.account_id):
             account = await self._accounts.get(ident)
+            kinds = _kinds([one for one in usable if one.entry.account_id == ident])
             if account.resource_id not in known:
                 known[account.resource_id] = await self._resources.get(account.resource_id)
             if known[account.resource_id].kind in _KINDS:
-                routes.append(_route(known[account.resource_id], account))
+                routes.append(_route(known[account.resource_id], account, kinds))
         return sorted(routes, key=lambda one: (one.target.lower(), one.account))
 
     async def find(self, identity: Identity, target: str, account: str) -> Route:
@@ -71,14 +72,19 @@ class VaultRoutes:
         usable = []
         for one in wanted:
             entries, _ = await self._vault.page(identity, Wanted(page_size=PAGE, account_id=one.id))
-            if _usable(entries):
-                usable.append(one)
+            if found_usable := _usable(entries):
+                usable.append((one, _kinds(found_usable)))
         if not usable:
             raise RouteUnknown(_NONE)
         if len(usable) > 1:
-            names = ", ".join(one.name for one in usable)
+            names = ", ".join(one.name for one, _ in usable)
             raise AccountUnclear(f"{resource.name} has several accounts that you may use: {names}")
-        return _route(resource, usable[0])
+        return _route(resource, *usable[0])
+
+    async def left_s(self, identity: Identity, route: Route) -> float | None:
+        """How long until ``identity`` may do less there than now; ``None``: nothing ends that by itself."""
+        left = await left_ms(self._vault, identity, route.account_id, _TYPES)
+        return None if left is None else left / 1000
 
     async def open(self, identity: Identity, route: Route, session: str) -> Credential:
         """The key and the password of the account, of those entries that may be used; recorded by the vault.
@@ -103,8 +109,28 @@ class VaultRoutes:
 
     async def open_to_end(self, route: Route, session: str) -> Credential:
         """As :meth:`open`, in the node's own name: nobody's rights are asked for. Raises as :meth:`open`."""
+        return await self._by_node(route, f"the end of SSH session {session}")
+
+    async def between(self, target: str, account: str) -> Route:
+        """See :class:`~rppam.gateway.ports.Routes`. Raises :class:`JumpUnusable`."""
         try:
-            found = await used_by_node(self._vault, route.account_id, f"the end of SSH session {session}")
+            resource = await self._resource(target)
+        except RouteUnknown:
+            raise JumpUnusable(f"there is no target {target} to go through") from None
+        found = await self._accounts.page(Search(page_size=PAGE, resource_id=resource.id))
+        wanted = [one for one in found.items if not account or one.name == account]
+        if len(wanted) != 1:
+            which = "which of its accounts to take is not said" if wanted else f"it has no account {account}".rstrip()
+            raise JumpUnusable(f"{resource.name} cannot be gone through: {which}")
+        return _route(resource, wanted[0])
+
+    async def open_between(self, route: Route, session: str) -> Credential:
+        """As :meth:`open_to_end`, to go through there."""
+        return await self._by_node(route, f"the way of SSH session {session}")
+
+    async def _by_node(self, route: Route, purpose: str) -> Credential:
+        try:
+            found = await used_by_node(self._vault, route.account_id, purpose)
         except EntryUnknown:
             raise CredentialMissing(f"the vault has nothing of {route.account} at {route.target}") from None
         return _credential(route, found)
@@ -119,9 +145,16 @@ class VaultRoutes:
         return found
 
 
-def _usable(found: Iterable[Seen]) -> list[Entry]:
+def _usable(found: Iterable[Seen]) -> list[Seen]:
     """Those that may open a session for who sees them."""
-    return [one.entry for one in found if one.entry.type in _TYPES and one.entry.version and one.rights & _RIGHTS]
+    return [one for one in found if one.entry.type in _TYPES and one.entry.version and one.rights & SIGN_IN]
+
+
+def _kinds(usable: Iterable[Seen]) -> frozenset[Kind]:
+    """What may be opened with these."""
+    rights = frozenset[str]().union(*(one.rights for one in usable))
+    shells = ALL_KINDS - FILE_KINDS if rights & FOR_SHELLS else frozenset[Kind]()
+    return shells | (FILE_KINDS if rights & FOR_FILES else frozenset[Kind]())
 
 
 def _credential(route: Route, found: Iterable[Mapping[str, Secret]]) -> Credential:
@@ -135,7 +168,7 @@ def _credential(route: Route, found: Iterable[Mapping[str, Secret]]) -> Credenti
     return Credential(password, key, fields.get("passphrase"))
 
 
-def _route(resource: Resource, account: TargetAccount) -> Route:
+def _route(resource: Resource, account: TargetAccount, kinds: frozenset[Kind] = ALL_KINDS) -> Route:
     return Route(
         resource.id,
         resource.name,
@@ -148,4 +181,5 @@ def _route(resource: Resource, account: TargetAccount) -> Route:
         resource.tags,
         resource.kind is ResourceKind.SSH,
         resource.legacy_algorithms,
+        kinds,
     )

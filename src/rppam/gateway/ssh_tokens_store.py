@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_
 from rppam.access.accounts.model import Account
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
+from rppam.gateway.browser_logins_store import IS_BROWSER
 from rppam.gateway.errors import TokenUnknown, TooManyTokens
 from rppam.gateway.tables import ssh_tokens
 from rppam.kernel.actor import Actor
@@ -124,7 +125,7 @@ def hash_of(secret: Secret) -> str:
 
 
 def _usable(user: Account) -> ColumnElement[bool]:
-    mine = (_T.user_id == user.id) & (_T.auth_epoch == user.auth_epoch)
+    mine = (_T.user_id == user.id) & (_T.auth_epoch == user.auth_epoch) & ~IS_BROWSER
     return mine & _T.used_at.is_(None) & (_T.expires_at > NowMs())
 
 

@@ -12,7 +12,7 @@ from rppam.access.sessions.service import session_id
 from rppam.foundation import Foundation
 from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, TooManyKept
 from rppam.gateway.held_store import KEPT_MAX, NOT_BEGUN, Kept, SqlHeld
-from rppam.gateway.model import NewAccess
+from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import Route, Routes
 from rppam.kernel.actor import current_actor
@@ -38,6 +38,8 @@ class TerminalOpening:
         if await self._held.count(identity.user_id) >= KEPT_MAX:
             raise TooManyKept(f"{KEPT_MAX} terminals and kept sessions of yours are open")
         route = await self._routes.find(identity, target, account)
+        if Kind.SHELL not in route.kinds:
+            raise ChannelRefused("shell is not allowed to you here; the right that is missing is 'use-shell'")
         user = (await self._accounts.get(identity.user_id)).account
         actor = current_actor()
         new = NewAccess(

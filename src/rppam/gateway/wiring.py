@@ -8,6 +8,7 @@ from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.gateway.authority import Authority
 from rppam.gateway.authority_store import SqlAuthority
+from rppam.gateway.browser_logins_store import SqlBrowserLogins
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.ports import Ways
 from rppam.gateway.revocations_store import SqlRevocations
@@ -40,6 +41,7 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(AccessSessions, AccessSessions(store, base.cache))
     held = services.add(SqlHeld, SqlHeld(base.database))
     tokens = services.add(SqlSshTokens, SqlSshTokens(base.database))
+    services.add(SqlBrowserLogins, SqlBrowserLogins(base.database))
     services.add(SshTokens, SshTokens(tokens, services.get(SqlAccounts), _routes(services)))
     opening = TerminalOpening(base, held, services.get(SqlAccounts), _routes(services))
     services.add(TerminalOpening, opening)

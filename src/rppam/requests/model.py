@@ -55,6 +55,10 @@ class Right(StrEnum):
 
     USE = "use"
     """Without seeing the secret."""
+    USE_SHELL = "use-shell"
+    """As ``use``, for shells and commands alone."""
+    USE_FILES = "use-files"
+    """As ``use``, for the transfer of files alone."""
     REVEAL = "reveal"
     CHECKOUT = "checkout"
 

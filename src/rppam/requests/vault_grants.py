@@ -23,6 +23,8 @@ from rppam.vault.ports import Grant
 _G, _R = access_grants.c, access_requests.c
 _RIGHTS: Final = {
     Right.USE: VaultRight.USE,
+    Right.USE_SHELL: VaultRight.USE_SHELL,
+    Right.USE_FILES: VaultRight.USE_FILES,
     Right.REVEAL: VaultRight.REVEAL,
     # To check out is to see it for as long as one has it; the vault has one right for both.
     Right.CHECKOUT: VaultRight.REVEAL,

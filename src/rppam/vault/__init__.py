@@ -17,6 +17,7 @@ SLICE = Slice(
         "ports",
         "sealing",
         "service",
+        "signing_in",
         "store",
         "tables",
     ),

@@ -75,6 +75,10 @@ class Right(StrEnum):
     """See that they are there, and who has them checked out; every other right has it in it."""
     USE = "use"
     """Have a session signed in with them, without seeing them."""
+    USE_SHELL = "use-shell"
+    """As ``use``, for shells and commands alone."""
+    USE_FILES = "use-files"
+    """As ``use``, for the transfer of files alone."""
     REVEAL = "reveal"
     """See them, and check them out."""
     MANAGE = "manage"
@@ -84,6 +88,10 @@ class Right(StrEnum):
 
 
 ALL_RIGHTS: Final = frozenset(Right)
+FOR_SHELLS: Final = frozenset({Right.USE, Right.REVEAL, Right.USE_SHELL})
+FOR_FILES: Final = frozenset({Right.USE, Right.REVEAL, Right.USE_FILES})
+SIGN_IN: Final = FOR_SHELLS | FOR_FILES
+"""Each of them has sessions signed in, of some kind or of all."""
 
 
 class RevealPolicy(StrEnum):

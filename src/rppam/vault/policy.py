@@ -17,6 +17,7 @@ from rppam.access.sessions.model import Identity
 from rppam.vault.errors import EntryUnknown, RightLacking, WouldWiden
 from rppam.vault.model import (
     ALL_RIGHTS,
+    SIGN_IN,
     Entry,
     EntryPolicy,
     EntryType,
@@ -34,11 +35,13 @@ _NONE: Final[frozenset[Right]] = frozenset()
 _WORDS: Final = {
     Right.LIST: "see it",
     Right.USE: "use it",
+    Right.USE_SHELL: "use it for shells",
+    Right.USE_FILES: "use it for files",
     Right.REVEAL: "see its secret or check it out",
     Right.MANAGE: "change it",
     Right.AUDIT: "see its history",
 }
-HAVING: Final = frozenset({Right.USE, Right.REVEAL})
+HAVING: Final = SIGN_IN
 _SHOWN: Final = MappingProxyType({RevealPolicy.NEVER: 0, RevealPolicy.WITH_APPROVAL: 1, RevealPolicy.WITH_REASON: 2})
 """Whom an entry is shown to: to more, the greater."""
 Held: TypeAlias = Mapping[Subject, frozenset[Right]]
@@ -136,7 +139,7 @@ def check_gain(access: Access, entry: Entry, gain: frozenset[Right]) -> None:
     held = _having(access.on_folder(entry.folder))
     if Right.REVEAL in gain and _is_shown(entry) and Right.REVEAL not in held:
         raise WouldWiden(f"others may see what lies there, and you may not see {entry.name}")
-    if Right.USE in gain and Right.USE not in held:
+    if not (gain - {Right.REVEAL}) <= held:
         raise WouldWiden(f"others may use what lies there, and you may not use {entry.name}")
 
 
@@ -158,8 +161,10 @@ def check_policy(access: Access, entry: Entry, policy: EntryPolicy) -> None:
 
 
 def _having(rights: frozenset[Right]) -> frozenset[Right]:
-    """Who may see a secret may use it as well."""
-    return HAVING if Right.REVEAL in rights else rights & HAVING
+    """Who may see a secret may use it as well, and who may use it may do so for everything."""
+    if Right.REVEAL in rights:
+        return HAVING
+    return HAVING - {Right.REVEAL} if Right.USE in rights else rights & HAVING
 
 
 def _is_shown(entry: Entry) -> bool:

@@ -35,6 +35,7 @@ from rppam.vault.checkout_store import (
 from rppam.vault.errors import CheckedOut, EntryUnknown, FolderUnknown, RightLacking, WouldWiden
 from rppam.vault.list_store import entries_page
 from rppam.vault.model import (
+    SIGN_IN,
     Checkout,
     Entry,
     EntryPolicy,
@@ -188,7 +189,7 @@ class Vault:
             problem: RppamError = refused
             for entry in entries_of_account(connection, account_id):
                 try:
-                    check(access, entry, Right.USE, Right.REVEAL)
+                    check(access, entry, *sorted(SIGN_IN))
                     checkout = self._free(connection, access, entry)
                 except EntryUnknown:
                     continue
@@ -394,7 +395,7 @@ class Vault:
         left: int | None = None
         if right is Right.REVEAL and entry.type is EntryType.TOTP_SEED:
             fields, left = shown_now(fields, WallMs(now_ms(connection)))
-        grant = access.needed_grant(entry, right, Right.REVEAL)
+        grant = access.needed_grant(entry, *(SIGN_IN if right is Right.USE else (right,)))
         self.used(connection, grant)
         facts = {
             "version": number,

@@ -1,14 +1,15 @@
 """How a session of SSH begins: as one that was left and is gone on with, or anew."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rppam.access.accounts.model import Account
 from rppam.gateway.errors import ChannelRefused
 from rppam.gateway.held_store import Kept
-from rppam.gateway.model import Kind, NewAccess
+from rppam.gateway.model import FILE_KINDS, Kind, NewAccess
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, began, terminal_of
+from rppam.gateway.ssh.jumps import in_words
 from rppam.gateway.ssh.second_person import needs_second, to_be_watched, watched_again
 from rppam.gateway.ssh.target import Reached
 from rppam.kernel.actor import Actor
@@ -64,6 +65,33 @@ def new_access(gate: Gate, ident: str, route: Route, account: Account, client: s
         gate.node,
         gate.boot_id,
     )
+
+
+def through(route: Route, reached: Reached) -> str:
+    """What the user is told of the way to a target behind others."""
+    return f"{route.target} is reached through {in_words(reached.via)}"
+
+
+def begun_with(route: Route, reached: Reached, program: str, *, has_mfa: bool) -> dict[str, Any]:
+    """What the ledger has of the beginning of a session."""
+    facts = {
+        "account": route.account,
+        "host": route.host,
+        "port": route.port,
+        "hostKey": reached.fingerprint,
+        "secondFactor": has_mfa,
+        "program": program[:100],
+    }
+    return {**facts, "via": list(reached.via)} if reached.via else facts
+
+
+def check_right(route: Route, *kinds: Kind) -> None:
+    """Raise :class:`ChannelRefused` for what the right is not for that somebody has on a target."""
+    for kind in kinds:
+        if kind not in route.kinds:
+            right = "use-files" if kind in FILE_KINDS else "use-shell"
+            what = "carrying files" if kind in FILE_KINDS else kind.value
+            raise ChannelRefused(f"{what} is not allowed to you here; the right that is missing is '{right}'")
 
 
 def refused_kind(kind: Kind) -> ChannelRefused:

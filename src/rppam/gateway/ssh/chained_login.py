@@ -6,10 +6,17 @@ of the connection first; and it would have a certificate name all of ``USER+TARG
 the version is pinned, and a test holds them to it.
 """
 
-from typing import Any, Protocol, cast
+import contextlib
+from typing import Any, Final, Protocol, cast
 
 import asyncssh
 from asyncssh import auth
+from asyncssh.packet import PacketDecodeError, SSHPacket
+
+IN_HARDWARE: Final = "sk-"
+"""What the types of keys begin with that never leave a piece of hardware."""
+PIN_GIVEN: Final = 0x04
+"""In the flags that such hardware signs: it has seen that it is its owner, by a PIN or a finger."""
 
 
 class Owner(Protocol):
@@ -19,8 +26,9 @@ class Owner(Protocol):
         """Whether this certificate, as OpenSSH writes it, may let the user in; nothing is proved by it."""
         ...
 
-    async def key_proved(self) -> bool:
-        """Hear that the user has signed with the key; whether that lets them in."""
+    async def key_proved(self, flags: int) -> bool:
+        """Hear that the user has signed with the key, in hardware that says so with ``flags``; whether that lets them
+        in."""
         ...
 
     def needs_second(self) -> bool:
@@ -44,14 +52,35 @@ class _Password(auth._ServerPasswordAuth):
 
 
 class _Key(auth._ServerPublicKeyAuth):
+    _flags = 0
+
+    async def _start(self, packet: SSHPacket) -> None:
+        self._flags = flags_of(packet.get_remaining_payload())
+        await super()._start(packet)
+
     async def send_success(self) -> None:
         """The signature was right, which nobody knew when the key was looked up."""
         conn: Any = self._conn
         owner = conn.get_owner()
-        if conn.auth is not self or not await cast("Owner", owner).key_proved():
+        if conn.auth is not self or not await cast("Owner", owner).key_proved(self._flags):
             self.send_failure()
         elif not await _send_success(self):
             await super().send_success()
+
+
+def flags_of(request: bytes) -> int:
+    """The flags in the signature of a request to log in by a key; 0 where it is by none that is in hardware. The
+    signature is over them, and is checked by others."""
+    packet = SSHPacket(request)
+    with contextlib.suppress(PacketDecodeError):
+        if packet.get_boolean():
+            packet.get_string()
+            packet.get_string()
+            signature = SSHPacket(packet.get_string())
+            if signature.get_string().startswith(IN_HARDWARE.encode()):
+                signature.get_string()
+                return signature.get_byte()
+    return 0
 
 
 async def _certificate(conn: Any, username: str, cert: Any) -> Any:

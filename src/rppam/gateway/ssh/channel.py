@@ -18,6 +18,7 @@ from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Tape
 from rppam.gateway.ssh.agent import is_wanted, lend
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
+from rppam.gateway.ssh.carries import wanted
 from rppam.gateway.ssh.files import FileTape
 from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
@@ -109,8 +110,9 @@ class Front(asyncssh.SSHServerSession[bytes]):
         if not self._server.has_target and not await self._choose():
             self._end(0)
             return
-        self._server.check(self.kind)
-        access = await self._server.access(self)
+        kinds = wanted(self.kind, self._command)
+        self._server.check(*kinds)
+        access = await self._server.access(self, *kinds)
         if self.is_over:
             access.left(self)
             return

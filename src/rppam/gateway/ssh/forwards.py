@@ -1,17 +1,21 @@
 """Forwarded connections, where the policy allows them: ``-L``, ``-D``, ``-W`` and ``-R``, to ports and to sockets.
 
 A forward goes through the target's own SSH server, so it reaches what the target reaches. One back to the target's own
-SSH port is refused: it would be a way around the recording.
+SSH port is refused: it would be a way around the recording. An address counts however it is written, and a name for
+what it means here; what it does not promise is to know every name and address that the target has for itself.
 """
 
 import asyncio
 import ipaddress
-from typing import TYPE_CHECKING, Any, cast
+import re
+import socket
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncssh
 
 from rppam.gateway.errors import ChannelRefused, SecondPersonNeeded
 from rppam.gateway.model import Kind
+from rppam.gateway.ports import Route
 from rppam.gateway.ssh.bridge import Half, pair
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.second_person import needs_second
@@ -19,6 +23,9 @@ from rppam.kernel.errors import RppamError
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.server import GatewayServer
+
+RESOLVE_S: Final = 2.0
+_LOOPBACK_NAME: Final = re.compile(r"(.+\.)?localhost|localhost(\.localdomain|[46](\.localdomain[46])?)|ip6-.*")
 
 
 class Forwarding(asyncssh.SSHServer):
@@ -98,10 +105,10 @@ async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnectio
 async def _access(server: "GatewayServer", kind: Kind, host: str = "", port: int = 0) -> LiveAccess:
     try:
         server.check(kind)
-        access = await server.access(None)
+        access = await server.access(None, kind)
         if needs_second(server.gate, server.route):
             raise SecondPersonNeeded("sessions with this target need a second person, and a forward cannot be watched")
-        if kind is Kind.LOCAL_FORWARD and _is_itself(host, port, access):
+        if kind is Kind.LOCAL_FORWARD and await _is_itself(host, port, access, server.route):
             raise ChannelRefused("a forward to the target's own SSH port would not be recorded")
     except RppamError as error:
         await server.refused(error, kind)
@@ -109,15 +116,35 @@ async def _access(server: "GatewayServer", kind: Kind, host: str = "", port: int
     return access
 
 
-def _is_itself(host: str, port: int, access: LiveAccess) -> bool:
+async def _is_itself(host: str, port: int, access: LiveAccess, route: Route | None) -> bool:
     peer = access.connection.get_extra_info("peername") or ("", 0)
-    if port not in {22, peer[1]}:
+    own = {22, peer[1]} | ({route.port} if route is not None else set())
+    if port not in own:
         return False
+    there = {str(peer[0])} | ({route.host.lower()} if route is not None else set())
+    name = host.lower().strip("[]").rstrip(".")
+    if name in {access.new.target.lower(), *there} or _LOOPBACK_NAME.fullmatch(name):
+        return True
+    return any(_is_local(address) or str(address) in there for address in await _addresses(name))
+
+
+async def _addresses(name: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """What the resolver makes of a name, or of a number such as ``127.1``; nothing where it is not known here."""
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() in {"localhost", access.new.target.lower()}
-    return address.is_loopback or address.is_unspecified or str(address) == str(peer[0])
+        async with asyncio.timeout(RESOLVE_S):
+            found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, ValueError):
+        return []
+    return [_plain(ipaddress.ip_address(str(one[4][0]).partition("%")[0])) for one in found]
+
+
+def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IPv4 address also where it is written as one of IPv6."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_loopback or address.is_unspecified or (address.version == 4 and int(address) >> 24 == 0)
 
 
 def _note(access: LiveAccess, kind: Kind, place: str, began: float) -> None:

@@ -16,20 +16,22 @@ from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
 from rppam.gateway.authority import Authority
 from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, is_key_revoked, problem, shown
-from rppam.gateway.errors import HostKeyChanged, RouteUnknown
+from rppam.gateway.errors import RouteUnknown
 from rppam.gateway.model import ORDERED, ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
 from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
+from rppam.gateway.ssh import deadline, jumps
 from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.login import GatewayLogin
-from rppam.gateway.ssh.target import Reached, reach
+from rppam.gateway.ssh.target import Reached
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import Actor, acting
 from rppam.ledger.model import Entity
 from rppam.settings.hot import LiveSettings
 
 SECONDS_A_MINUTE: Final = 60
+_LESS: Final = "you may do less here than when it began"
 log: Final = logging.getLogger("rppam.gateway")
 
 
@@ -56,7 +58,7 @@ class Gate:
         self.store, self.known_hosts, self.routes = store, known_hosts, routes
         self.login, self.recordings, self.holding = login, recordings, holding
         self.node, self.boot_id = node, boot_id
-        self._settings, self._authority, self._sources = settings, authority, sources
+        self._settings, self._authority, self.sources = settings, authority, sources
         self._live: dict[str, LiveAccess] = {}
         self._wake = asyncio.Event()
         self._cache = cache
@@ -82,10 +84,14 @@ class Gate:
         """Why no new session is taken; empty while they are."""
         return self._draining
 
-    async def still_may(self, identity: Identity, route: Route) -> None:
-        """Raise RouteUnknown, unless the user may still go there, with the roles of today."""
-        roles = await self.login.roles(identity.user_id or "")
-        await self.route_of(identity._replace(roles=roles), route.target_id, route.account_id)
+    async def still_may(self, identity: Identity, route: Route) -> float | None:
+        """Raise RouteUnknown, unless the user may still go there, with the roles of today, for all that ``route`` was
+        for. How long that lasts; ``None``: nothing ends it by itself."""
+        today = identity._replace(roles=await self.login.roles(identity.user_id or ""))
+        found = await self.route_of(today, route.target_id, route.account_id)
+        if not route.kinds <= found.kinds:
+            raise RouteUnknown(_LESS)
+        return await self.routes.left_s(today, found)
 
     async def route_of(self, identity: Identity, target_id: str, account_id: str) -> Route:
         """The way to what was gone to before, whatever it is called now. Raises :class:`RouteUnknown` where it is not
@@ -114,24 +120,7 @@ class Gate:
 
         Without an ``identity`` it is reached in the node's own name, to end what is there.
         """
-        routes = self.routes
-        with acting(actor):
-            credential = await (routes.open(identity, route, ident) if identity else routes.open_to_end(route, ident))
-        credential = credential._replace(certify=await self._certifier(route, actor, ident))
-        try:
-            reached = await reach(route, credential, await self.known_hosts.of(route.target_id), self._sources)
-        except HostKeyChanged as error:
-            target = Entity("resource", route.target_id, route.target)
-            await self.store.note("hostkey.mismatch", target, actor, {}, str(error))
-            raise
-        if reached.new_key is not None:
-            try:
-                with acting(actor):
-                    await self.known_hosts.pin(route.target_id, reached.new_key)
-            except BaseException:
-                reached.connection.close()
-                raise
-        return reached
+        return await jumps.reached(self, route, identity, actor, ident)
 
     async def run(self) -> None:
         """Never returns."""
@@ -192,16 +181,23 @@ class Gate:
         for one in sorted(due, key=lambda one: one.asked_at)[:RIGHTS_AT_ONCE]:
             one.asked_at = now
             try:
-                await one.still_may()
-            except RouteUnknown:
-                why = "the access to this account has ended"
+                left = await one.still_may()
+            except RouteUnknown as error:
+                why = _LESS if str(error) == _LESS else "the access to this account has ended"
                 one.kill(why, f"this session is ended: {why}")
+                continue
+            deadline.warn(one, left)
+            if left is not None and left < RIGHTS_EVERY_S:  # it is asked again as soon as that is over
+                one.asked_at += max(left, 0.0) - RIGHTS_EVERY_S
 
-    async def _certifier(self, route: Route, actor: Actor, ident: str) -> Callable[[str], Awaitable[Certified]] | None:
-        """What signs a certificate for the session ``ident``; ``None``: the target trusts none of ours."""
+    async def certifier(
+        self, route: Route, actor: Actor, ident: str, *, is_last: bool = True
+    ) -> Callable[[str], Awaitable[Certified]] | None:
+        """What signs a certificate for the session ``ident``; ``None``: the target trusts none of ours. ``is_last``:
+        the session is with this target, and does not only go through it."""
         policy, access = self._settings.current(CERTIFICATES), self.policy
-        more = {FORWARDING} if access.local_forward or access.remote_forward else set()
-        more |= {AGENT} if access.agent_forward else set()
+        more = {FORWARDING} if access.local_forward or access.remote_forward or not is_last else set()
+        more |= {AGENT} if access.agent_forward and is_last else set()
         key = await self._authority.active() if policy.target_tag in route.tags else None
         if key is None:
             return None

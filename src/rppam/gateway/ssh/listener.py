@@ -19,6 +19,7 @@ import asyncssh
 
 from rppam.gateway.ssh.algorithms import CIPHERS, LOGIN_S, SIGNATURES, common
 from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.in_browser import LIMIT
 from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.clock import Clock
 from rppam.kernel.network import unmapped
@@ -137,7 +138,8 @@ class Listener:
         try:
             with contextlib.suppress(OSError):
                 plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(LOGIN_S + 5):
+            async with asyncio.timeout(LOGIN_S + 5) as limit:
+                LIMIT.set(limit)
                 return await asyncssh.run_server(plug, config=None, options=self._options)
         except (asyncssh.Error, OSError, TimeoutError) as error:
             log.debug("a connection from %s came to nothing: %s", client, error)

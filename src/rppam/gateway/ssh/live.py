@@ -38,6 +38,10 @@ class Front(Protocol):
         """Tell the user, and leave without ending what a holder keeps."""
         ...
 
+    def say(self, text: str) -> None:
+        """Put a line of ours before the user."""
+        ...
+
 
 class LiveAccess:
     """See the module."""
@@ -50,12 +54,12 @@ class LiveAccess:
         store: SqlAccess,
         held: SqlHeld,
         close_user: Callable[[str], None],
-        still_may: Callable[[], Awaitable[object]],
+        still_may: Callable[[], Awaitable[float | None]],
         resumed: "Resumed | None" = None,
     ) -> None:
         """``close_user`` closes the user's connection with a reason; ``still_may`` raises
-        :class:`~rppam.gateway.errors.RouteUnknown` where the user may not be there any more. ``resumed``: what it goes
-        on with."""
+        :class:`~rppam.gateway.errors.RouteUnknown` where the user may not be there any more, and says how many seconds
+        that lasts where a grant ends it. ``resumed``: what it goes on with."""
         self.new, self.actor, self.connection = new, actor, connection
         self._resumed = resumed
         self.generation = resumed.kept.generation + 1 if resumed else 1
@@ -84,9 +88,9 @@ class LiveAccess:
         return resumed
 
     @property
-    def channels(self) -> int:
-        """How many are open."""
-        return len(self._fronts)
+    def fronts(self) -> list[Front]:
+        """The users' ends of its channels that are open."""
+        return list(self._fronts)
 
     @property
     def recordings(self) -> set[str]:

@@ -6,12 +6,13 @@ and on all nodes. It decides which reading of a user name is meant; what it does
 
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.errors import NameInvalid
+from rppam.access.accounts.errors import InvalidCredentials, NameInvalid
 from rppam.access.accounts.model import Account, normalise_name
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.mfa.model import SecondStep
 from rppam.access.mfa.service import SecondFactors
 from rppam.access.sessions.service import Caller, SignIn
+from rppam.gateway.browser_logins_store import SqlBrowserLogins
 from rppam.gateway.names import Wanted
 from rppam.gateway.ssh_tokens_store import SqlSshTokens
 from rppam.gateway.user_keys_store import SqlUserKeys
@@ -35,10 +36,16 @@ class GatewayLogin:
     """See the module. Raises what :class:`~rppam.access.sessions.service.SignIn` raises."""
 
     def __init__(
-        self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts, keys: SqlUserKeys, tokens: SqlSshTokens
+        self,
+        sign_in: SignIn,
+        factors: SecondFactors,
+        accounts: SqlAccounts,
+        keys: SqlUserKeys,
+        tokens: SqlSshTokens,
+        browser: SqlBrowserLogins,
     ) -> None:
         self._sign_in, self._factors, self._accounts, self._keys = sign_in, factors, accounts, keys
-        self._tokens = tokens
+        self._tokens, self.browser = tokens, browser
 
     async def meant(self, found: list[Wanted]) -> Wanted:
         """The reading whose user exists; else the shortest one, which nobody can tell from the others."""
@@ -72,6 +79,14 @@ class GatewayLogin:
         except NameInvalid:
             return None
         return None if found is None or found.account.disabled else found.account
+
+    async def unchanged(self, account: Account) -> Account:
+        """The account as it is now. Raises InvalidCredentials where it may not log in any more, or its log-ins were
+        ended since it was read."""
+        now = await self.named(account.name)
+        if now is None or (now.id, now.auth_epoch) != (account.id, account.auth_epoch):
+            raise InvalidCredentials
+        return now
 
     async def admit(self, account: Account, client: str) -> Account | SecondStep:
         """The account that has signed with its key, or what its second factor needs."""

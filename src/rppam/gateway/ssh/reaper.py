@@ -17,10 +17,12 @@ import asyncssh
 from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import Identity, SessionKind
-from rppam.gateway.errors import RouteUnknown
+from rppam.gateway.errors import ChannelRefused, RouteUnknown
 from rppam.gateway.held_store import Kept
 from rppam.gateway.holder.protocol import OFFSET_MAX
+from rppam.gateway.model import Kind
 from rppam.gateway.ports import Tape
+from rppam.gateway.ssh.beginning import check_right
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, Terminal
 from rppam.kernel.actor import Actor, ActorKind
@@ -118,8 +120,8 @@ class Reaper:
         for kept in found:
             try:
                 identity = _identity((await self._accounts.get(kept.user_id)).account, kept.id)
-                await self._gate.route_of(identity, kept.target_id, kept.account_id)
-            except RouteUnknown:
+                check_right(await self._gate.route_of(identity, kept.target_id, kept.account_id), Kind.SHELL)
+            except (RouteUnknown, ChannelRefused):
                 gone.append(kept)
             except RppamError as error:
                 log.info("whether the user of the session %s may go on cannot be seen now: %s", kept.id, error)

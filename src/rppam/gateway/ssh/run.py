@@ -16,6 +16,7 @@ from rppam.cluster.link.data_keys import data_keys_of
 from rppam.db.errors import DatabaseError
 from rppam.foundation import Foundation
 from rppam.gateway.authority import Authority
+from rppam.gateway.browser_logins_store import SqlBrowserLogins
 from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.host_keys import OwnKey, SqlOwnKeys
 from rppam.gateway.model import DUE_EVERY_S
@@ -52,7 +53,7 @@ class Gateway:
         chained_login.install()
         self._base = base
         self._accounts = accounts = services.get(SqlAccounts)
-        shown = services.get(SqlUserKeys), services.get(SqlSshTokens)
+        shown = services.get(SqlUserKeys), services.get(SqlSshTokens), services.get(SqlBrowserLogins)
         login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts, *shown)
         keys, store = data_keys_of(base.config, base.database), services.get(SqlAccess)
         self._keys = SqlOwnKeys(base.database, keys)

@@ -38,6 +38,15 @@ class Reached(NamedTuple):
     new_key: PinnedKey | None
     """The key that it showed, where none was pinned before."""
     fingerprint: str
+    via: tuple[str, ...] = ()
+    """The targets that it was reached through, the first one first."""
+
+
+class Through(NamedTuple):
+    """A target that has let us in, and is gone through."""
+
+    connection: asyncssh.SSHClientConnection
+    target: str
 
 
 def pinned_of(key: asyncssh.SSHKey) -> PinnedKey:
@@ -61,22 +70,31 @@ class _Client(asyncssh.SSHClient):
 
 
 async def reach(
-    route: Route, credential: Credential, pins: Sequence[PinnedKey], sources: Sequence[str] = ()
+    route: Route,
+    credential: Credential,
+    pins: Sequence[PinnedKey],
+    sources: Sequence[str] = (),
+    through: Through | None = None,
 ) -> Reached:
     """A connection that is logged in, from one of ``sources`` where there is one of the target's version of IP. Raises
-    a leaf of :class:`~rppam.gateway.errors.TargetError`."""
+    a leaf of :class:`~rppam.gateway.errors.TargetError`. ``through``: what it is reached through, whose connection
+    ends with the new one; where there is none in the end, it stays as it was."""
     place = f"{route.target} ({route.host} port {route.port})"
     client = _Client(route, pins)
     try:
         async with asyncio.timeout(ALL_S):
-            plug = await _plug(route, place, sources)
+            plug = None if through is not None else await _plug(route, place, sources)
             try:
-                connection = await _log_in(plug, route, credential, pins, client)
+                connection = await _log_in(plug, route, credential, pins, client, through)
             except BaseException:
-                plug.close()
+                if plug is not None:
+                    plug.close()
                 raise
     except TimeoutError:
         raise TargetSilent(f"{place} did not finish the log-in within {ALL_S:g} s") from None
+    except asyncssh.ChannelOpenError as error:
+        there = f" through {through.target}" if through is not None else ""
+        raise TargetUnreachable(f"{place} cannot be reached{there}: {error.reason.lower()}") from None
     except asyncssh.HostKeyNotVerifiable:
         raise _distrusted(client, pins, place) from None
     except asyncssh.PermissionDenied:
@@ -87,6 +105,8 @@ async def reach(
         reason = getattr(error, "reason", "") or str(error) or type(error).__name__
         raise TargetProtocolError(f"{place}: {reason}") from None
     assert client.shown is not None  # else no host key would have been accepted
+    if through is not None:
+        connection.set_tunnel(through.connection)
     return Reached(connection, None if pins else client.shown, client.shown.fingerprint)
 
 
@@ -153,12 +173,18 @@ def _bind(plug: socket.socket, sources: Sequence[str], place: str) -> None:
 
 
 async def _log_in(
-    plug: socket.socket, route: Route, credential: Credential, pins: Sequence[PinnedKey], client: _Client
+    plug: socket.socket | None,
+    route: Route,
+    credential: Credential,
+    pins: Sequence[PinnedKey],
+    client: _Client,
+    through: Through | None,
 ) -> asyncssh.SSHClientConnection:
     password = credential.password.reveal() if credential.password else None
     keys: list[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] = []
     if credential.certify is not None:
-        made = await credential.certify(plug.getsockname()[0])
+        # Of a target behind others nobody here knows from which address it sees us.
+        made = await credential.certify("" if plug is None else plug.getsockname()[0])
         assert made.private_key is not None
         own = asyncssh.import_private_key(made.private_key.reveal())
         keys.append((own, asyncssh.import_certificate(made.line)))
@@ -190,7 +216,8 @@ async def _log_in(
     }
     if route.legacy:
         options |= {**legacy(), "server_host_key_algs": [*options["server_host_key_algs"], *LEGACY_KEYS]}
-    return await asyncssh.connect(route.host, route.port, sock=plug, client_factory=lambda: client, **options)
+    way: dict[str, Any] = {"sock": plug} if through is None else {"tunnel": through.connection}
+    return await asyncssh.connect(route.host, route.port, client_factory=lambda: client, **way, **options)
 
 
 def _preferred(pins: Sequence[PinnedKey]) -> list[str]:

@@ -25,6 +25,7 @@ from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Route, Tape
 from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh import beginning
+from rppam.gateway.ssh.beginning import check_right, through
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
@@ -126,7 +127,8 @@ class WebTerminal:
                 task.cancel()
             await asyncio.gather(opening, return_exceptions=True)
             await asyncio.shield(self._close())
-            self._stop()
+            for task in set(self._tasks):
+                task.cancel()
 
     # ---- the beginning -----------------------------------------------------------------------------------------------
 
@@ -140,8 +142,11 @@ class WebTerminal:
         if not gate.policy.shell:
             raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
         route = await gate.route_of(self._identity, kept.target_id, kept.account_id)
+        check_right(route, Kind.SHELL)
         actor = Actor(ActorKind.USER, wish.user_id, wish.subject, kept.id, wish.client)
         reached = await gate.reach(route, self._identity, actor, kept.id)
+        if reached.via:
+            self.say(through(route, reached))
         try:
             await self._attach(kept, route, reached.connection, actor)
         except BaseException:
@@ -158,9 +163,7 @@ class WebTerminal:
         terminal = Terminal(wish.columns, wish.rows, wish.term)
         resumed, is_begun = None, kept.holder != NOT_BEGUN  # it may have waited for a second person as its gateway died
         if is_begun:
-            agree = watched_again(
-                gate, route, actor, lambda text: self._say(type="notice", text=text), lambda: self._is_over
-            )
+            agree = watched_again(gate, route, actor, self.say, lambda: self._is_over)
             lost = self._lost_recording
             resumed = await gate.holding.resume(
                 [kept], connection, actor, wish.client, terminal, lost, had=wish.off, steal=True, agree=agree
@@ -173,8 +176,8 @@ class WebTerminal:
         if not taken:
             raise NoGateway("another gateway has just taken it up")
 
-        async def still_may() -> None:
-            await gate.still_may(self._identity, route)
+        async def still_may() -> float | None:
+            return await gate.still_may(self._identity, route)
 
         new = resumed_access(kept, wish.client, gate.node, gate.boot_id)
         access = LiveAccess(new, actor, connection, gate.store, gate.holding.held, self._hang_up, still_may, resumed)
@@ -188,7 +191,7 @@ class WebTerminal:
             self.tape = resumed.tape
             self._hold(resumed.shell, is_resumed=True)
             if resumed.notice:
-                self._say(type="notice", text=resumed.notice)
+                self.say(resumed.notice)
         else:
             await self._begin(access, terminal, route)
 
@@ -196,14 +199,7 @@ class WebTerminal:
         new = access.new
         what = recorded(new, Kind.SHELL, "", terminal, access.actor)
         self.tape = await self._gate.recordings.begin(what, self._lost_recording)
-        await second_person(
-            self._gate,
-            access,
-            route,
-            self.tape,
-            lambda text: self._say(type="notice", text=text),
-            lambda: self._is_over,
-        )
+        await second_person(self._gate, access, route, self.tape, self.say, lambda: self._is_over)
         try:
             if self._gate.policy.resume == "never":
                 raise NotHeldError("the policy keeps none")
@@ -223,7 +219,7 @@ class WebTerminal:
             )
             self._connect(back)
             self._hello(is_kept=False, is_resumed=False)
-            self._say(type="notice", text=f"this session ends when its connection does: {new.target}: {error}")
+            self.say(f"this session ends when its connection does: {new.target}: {error}")
 
     def _hold(self, shell: HeldShell, *, is_resumed: bool) -> None:
         assert self._access is not None
@@ -462,14 +458,14 @@ class WebTerminal:
         finally:
             self._gate.remove(access)
 
-    def _stop(self) -> None:
-        for task in set(self._tasks):
-            task.cancel()
-
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def say(self, text: str) -> None:
+        """Put a line of ours before the user."""
+        self._say(type="notice", text=text)
 
     def _say(self, **what: Any) -> None:
         if not self._pipe.is_closing:
