@@ -82,6 +82,7 @@ IN_SCENARIOS: Final[Mapping[str, frozenset[str]]] = {
         "second factor": "login.fail mfa.begin mfa.enrol mfa.renew mfa.spend session.elevate",
         "own things": "userkey.add userkey.remove",
         "tokens for one log-in": "sshtoken.make sshtoken.revoke",
+        "log-ins that are approved in the browser": "sshlogin.approve sshlogin.refuse",
         "passkeys": "passkey.add passkey.remove",
         "requests": "grant.create grant.revoke request.approve request.create",
         "denials": "request.cancel request.deny request.expire",

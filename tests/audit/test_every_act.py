@@ -20,6 +20,7 @@ from rppam.access.tokens.key_files import create_signing_key
 from rppam.app.slices import ACTIONS, commands
 from rppam.cli.files import new_cluster_key, write_private
 from rppam.db.database import Database
+from rppam.gateway.browser_logins_store import SqlBrowserLogins
 from rppam.kernel.instant import WallMs
 from rppam.kernel.slice import load
 from rppam.ledger.store import Query, SqlLedger
@@ -34,7 +35,7 @@ from tests.audit.actions import ELSEWHERE, IN_SCENARIOS, ON_HOSTS, WALKED
 from tests.failover_test import test_api as failover
 from tests.gateway import test_recording_retention
 from tests.requests import test_api as requests
-from tests.requests.people import furnish, hire
+from tests.requests.people import furnish, headers as signed_in_with_factor, hire
 from tests.rotation.test_on_targets import target
 from tests.siem import test_api as siem
 from tests.support.authenticator import code
@@ -82,6 +83,16 @@ async def _one_time_tokens(served: Served) -> None:
     [listed] = (await admin.get("/api/v1/access/targets")).json()["items"]
     token = (await admin.made(f"{ME}/ssh-tokens", target=listed["target"]))["id"]
     assert (await admin.delete(f"{ME}/ssh-tokens/{token}")).status_code == 204
+
+
+async def _browser_logins(served: Served) -> None:
+    account = (await served.users.get("id-admin")).account
+    headers = await signed_in_with_factor(served, "admin", mfa=True)
+    for what in ("approve", "refuse"):
+        asked = await served.services.get(SqlBrowserLogins).ask(account, "web1", "", "10.0.0.1")
+        assert asked is not None
+        answer = await served.http.post(f"{ME}/ssh-logins/{asked.id}/{what}", headers=headers)
+        assert answer.status_code == 204, answer.text
 
 
 async def _rotated(served: Served) -> None:
@@ -164,6 +175,10 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
         "tokens for one log-in": (
             _one_time_tokens,
             (f"POST {ME}/ssh-tokens", f"DELETE {ME}/ssh-tokens/{{sshTokenId}}"),
+        ),
+        "log-ins that are approved in the browser": (
+            _browser_logins,
+            tuple(f"POST {ME}/ssh-logins/{{sshLoginId}}/{one}" for one in ("approve", "refuse")),
         ),
         "passkeys": (
             passkeys.test_a_passkey_signs_in_and_is_the_second_factor_of_a_reveal,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import asyncssh
 
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import AccountUnclear, RouteUnknown
+from rppam.gateway.errors import AccountUnclear, JumpUnusable, RouteUnknown
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, NoRecordings, Recordings, Route, Ways
 from rppam.gateway.relay import listening
@@ -89,6 +89,7 @@ class SomeRoutes:
     def __init__(self) -> None:
         self.ways: list[tuple[Route, Credential]] = []
         self.failure: Exception | None = None
+        self.left: float | None = None
 
     def add(self, target: str, port: int, username: str, credential: Credential, **more: Any) -> Route:
         values = {"host": HOST, "account": username, "trust": "tofu", **more}
@@ -120,6 +121,18 @@ class SomeRoutes:
 
     async def open_to_end(self, route: Route, session: str) -> Credential:
         return next(credential for one, credential in self.ways if one == route)
+
+    async def left_s(self, identity: Identity, route: Route) -> float | None:
+        return self.left
+
+    async def between(self, target: str, account: str) -> Route:
+        for route, _ in self.ways:
+            if route.target == target:
+                return route
+        raise JumpUnusable(f"there is no target {target} to go through")
+
+    async def open_between(self, route: Route, session: str) -> Credential:
+        return await self.open_to_end(route, session)
 
 
 class MemoryHosts:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from tests.gateway.places import HOST, Place
@@ -123,3 +124,15 @@ async def test_the_targets_own_ssh_port_is_no_way_around_the_recording(place: Pl
 async def test_what_cannot_be_reached_is_said(place: Place) -> None:
     ended = await place.ssh(options=("-W", f"{HOST}:{free_port()}"))
     assert ended.code != 0
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "2130706433", "0x7f000001", "0", "::ffff:127.0.0.1", "LOCALHOST", "localhost.", "ip6-loopback"]
+)
+async def test_nor_is_it_by_another_way_to_write_its_address(place: Place, host: str) -> None:
+    async with place.client() as client:
+        with pytest.raises(asyncssh.ChannelOpenError) as refused:
+            await client.open_connection(host, place.target.port)
+        assert refused.value.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+        assert "would not be recorded" in refused.value.reason
+    assert "RPPAM-8604" in {one["details"]["code"] for one in await recorded(place, "access.refuse")}

@@ -311,7 +311,7 @@ def folders(*, where: Where, as_json: bool) -> None:
 @click.argument("folder")
 @click.option("--user", metavar="NAME", help="Whom; or --role.")
 @click.option("--role", metavar="ROLE", help="Whom: all with this role.")
-@click.option("--right", "rights", multiple=True, help="list, use, reveal, manage, audit; none takes all away.")
+@click.option("--right", "rights", multiple=True, help="list, use, use-shell, use-files, reveal, manage, audit; none: all.")
 @_json
 @_where
 def allow(

@@ -11,6 +11,8 @@ from typing import Final
 from rppam.gateway.model import Kind
 
 _SCP_END: Final = re.compile(r"-[A-Za-z]*[tf][A-Za-z]*")
+_ASSIGNMENT: Final = re.compile(r"\w+=")
+_BEFORE: Final = frozenset({"command", "doas", "env", "exec", "nice", "nohup", "sudo"})
 _SERVERS: Final = frozenset({"sftp-server", "internal-sftp"})
 
 
@@ -25,10 +27,17 @@ def carries_files(command: str) -> bool:
         words = shlex.split(command)
     except ValueError:  # quotes that do not close: the target's shell will say so
         words = command.split()
-    for place, word in enumerate(words):
-        name, more = word.rpartition("/")[2], words[place + 1 :]
+    while words and _ASSIGNMENT.match(words[0]):
+        del words[0]
+    last = len(words) if words and _name(words[0]) in _BEFORE else 1
+    for place, word in enumerate(words[:last]):
+        name, more = _name(word), words[place + 1 :]
         if name in _SERVERS or (name == "rsync" and "--server" in more):
             return True
         if name == "scp" and any(_SCP_END.fullmatch(one) for one in more):
             return True
     return False
+
+
+def _name(word: str) -> str:
+    return word.rpartition("/")[2]
