@@ -56,10 +56,13 @@ def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def shell(node: LabNode, folder: Path, user: str = "sue", **more: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """``ssh`` of OpenSSH through the node's gateway, with a terminal; ``more``: options of it."""
+def shell(
+    node: LabNode, folder: Path, user: str = "sue", answers: str = f"echo '{PASSWORD}'", **more: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """``ssh`` of OpenSSH through the node's gateway, with a terminal; ``more``: options of it. ``answers``: what answers
+    its questions, as a shell runs it."""
     answer = folder / "answer"
-    answer.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
+    answer.write_text(f"#!/bin/sh\n{answers}\n")
     answer.chmod(0o700)
     words = {"Port": node.config["access"]["port"], "User": f"{user}+web1", "StrictHostKeyChecking": "no"}
     words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no", **more}

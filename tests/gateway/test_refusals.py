@@ -4,7 +4,9 @@ import asyncio
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import pytest
 
 from rppam.gateway.model import PinnedKey
@@ -182,3 +184,25 @@ async def test_another_host_key_than_the_pinned_one_is_refused_and_recorded(plac
     one_line((await place.ssh("true")).err, "RPPAM-8615")
     (event,) = await recorded(place, "hostkey.mismatch")
     assert (event["outcome"], event["object"]["id"]) == ("failure", "id-web1")
+
+
+async def test_who_tries_one_name_after_the_other_is_cut_off(place: Place) -> None:
+    """Each name is looked up, so one connection has a few."""
+
+    class Guesser(asyncssh.SSHClient):
+        names = 0
+
+        def connection_made(self, conn: Any) -> None:
+            self._conn = conn
+
+        def password_auth_requested(self) -> str:
+            Guesser.names += 1
+            self._conn._username = f"nobody{Guesser.names}+web1"
+            return "wrong"
+
+    with pytest.raises(asyncssh.DisconnectError, match="too many user names"):
+        await asyncssh.connect(
+            HOST, place.port, username="nobody+web1", known_hosts=None, client_keys=None, agent_path=None, config=None,
+            client_factory=Guesser, preferred_auth="password", kex_algs=["curve25519-sha256"],
+        )  # fmt: skip
+    assert Guesser.names <= 6

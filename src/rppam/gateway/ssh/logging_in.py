@@ -34,6 +34,8 @@ from rppam.ledger.model import Entity
 TRIES_MAX: Final = 6
 PROBES_MAX: Final = 20
 """Keys that are shown, each once to ask and once signed; an agent may hold several."""
+NAMES_MAX: Final = 6
+"""User names on one connection: each is looked up."""
 _PASSWORD, _CODE, _ENTER = "Password: ", "Code: ", "Enter, once it is approved: "
 _PASSWORD_FACTS: Final[Mapping[str, str]] = {"how": "password"}
 """How somebody logged in, for the ledger."""
@@ -52,7 +54,7 @@ class LoggingIn(forwards.Forwarding):
         self._candidate: tuple[Account, Mapping[str, str]] | None = None
         """Whose key or certificate was shown last, and which of the two; it may be anybody who shows it."""
         self._how = _PASSWORD_FACTS
-        self._tries = self._probes = 0
+        self._tries = self._probes = self._names = 0
         self._browser: InBrowser | None = None
         self._has_code = True
         """The account has something that shows codes."""
@@ -74,6 +76,10 @@ class LoggingIn(forwards.Forwarding):
 
     async def begin_auth(self, username: str) -> bool:
         # A client may name another user after a first factor: nothing that was proved for the one before counts.
+        self._names += 1
+        if self._names > NAMES_MAX:
+            self.hang_up("RP-PAM: too many user names were tried on one connection")
+            return True
         self._account = self._pending = self._candidate = self._browser = None
         self._how, self._has_mfa = _PASSWORD_FACTS, False
         if self.gate.draining:
