@@ -59,8 +59,8 @@ def signed_in(lab: Lab, user: str) -> Callable[..., Any]:
 def shell(
     node: LabNode, folder: Path, user: str = "sue", answers: str = f"echo '{PASSWORD}'", **more: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """``ssh`` of OpenSSH through the node's gateway, with a terminal; ``more``: options of it. ``answers``: what answers
-    its questions, as a shell runs it."""
+    """``ssh`` of OpenSSH through the node's gateway, with a terminal; ``more``: options of it. ``answers``: what
+    answers its questions, as a shell runs it."""
     answer = folder / "answer"
     answer.write_text(f"#!/bin/sh\n{answers}\n")
     answer.chmod(0o700)

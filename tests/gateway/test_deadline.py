@@ -33,7 +33,7 @@ async def ursula(place: Place, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     await host(place.served).made(POLICIES, name="p", level="default", approvalMode="auto_approve")
     one = await person(place.served, "ursula")
     await one.made(REQUESTS, accountId=account, minutes=30, reason="because", rights=["use"])
-    yield one
+    return one
 
 
 async def heard(screen: Terminal, words: str) -> None:

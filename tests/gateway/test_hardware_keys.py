@@ -1,4 +1,4 @@
-"""Keys that are kept in hardware (``sk-ssh-ed25519``): OpenSSH signs by an agent that stands for the piece of hardware."""
+"""Keys that are kept in hardware (``sk-ssh-ed25519``): OpenSSH signs by an agent that stands for such hardware."""
 
 import asyncio
 import base64
@@ -125,9 +125,7 @@ async def test_the_policy_demands_the_pin(place: Place, tmp_path: Path, hardware
     assert (fine.code, fine.out) == (0, b"in\n"), fine
 
 
-async def test_a_certificate_for_another_key_is_no_way_around(
-    place: Place, tmp_path: Path, hardware: Hardware
-) -> None:
+async def test_a_certificate_for_another_key_is_no_way_around(place: Place, tmp_path: Path, hardware: Hardware) -> None:
     admin = await signed_in(place)
     assert (await place.served.http.post("/api/v1/access/ca", headers=place.served.bearer())).status_code == 201
     soft = await made(tmp_path, "-t", "ed25519")

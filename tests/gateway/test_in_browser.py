@@ -61,6 +61,7 @@ async def test_it_is_approved_at_another_node(place: Place, other: Served) -> No
     running = asyncio.create_task(ssh(place))
     (one,) = await waiting(other, browser)
     assert (one["target"], one["client"]) == ("web1", "127.0.0.1")
+    await signed_in(place, "ursula")
     ursula = await log_in(other, "ursula", mfa=True)
     assert await waiting(other, ursula, 0) == []
     assert await decide(other, ursula, one, "approve") == 404, "it is nobody else's"
@@ -99,13 +100,14 @@ async def test_it_is_refused_there(place: Place, other: Served) -> None:
 
 
 async def test_nobody_approves_it(place: Place, other: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (browser_logins_store, in_browser):
-        monkeypatch.setattr(module, "WAITS_S", 2)
-    monkeypatch.setattr(listener, "LOGIN_S", -4)  # 1 s for who has shown nothing
     await enrolled(place.served)
-    late = await asyncio.wait_for(ssh(place), 10)
+    assert (await ssh(place, answers=("wrong",))).code == 255
+    for module in (browser_logins_store, in_browser):
+        monkeypatch.setattr(module, "WAITS_S", 6)
+    monkeypatch.setattr(listener, "LOGIN_S", 0)  # 5 s for who has shown nothing
+    late = await asyncio.wait_for(ssh(place), 20)
     assert (late.code, late.out) == (255, b"")
-    assert "nobody approved this log-in within 2 s" in late.err
+    assert "nobody approved this log-in within 6 s" in late.err
     assert await waiting(other, await log_in_admin(other, mfa=True), 0) == []
 
 
@@ -148,7 +150,7 @@ async def test_what_ends_the_accounts_log_ins_ends_what_waits(place: Place, othe
 async def test_who_knows_the_password_alone_cannot_fill_the_list(place: Place, other: Served) -> None:
     await enrolled(place.served)
     browser = await log_in_admin(other, mfa=True)
-    tries = [asyncio.create_task(ssh(place)) for _ in range(7)]
+    tries = [asyncio.create_task(ssh(place, answers=(PASSWORD, " " * n))) for n in range(7)]
     found = await waiting(other, browser, 5)
     assert len({one["phrase"] for one in found}) == 5
     tokens = await other.http.get("/api/v1/users/me/ssh-tokens", headers=browser)

@@ -29,7 +29,7 @@ async def account(place: Place) -> AsyncIterator[str]:
     catalogue, target = Catalogue(place.served), place.target
     new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
     resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
-    yield await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    return await catalogue.account(resource, target.user, {"privateKey": target.private_key})
 
 
 async def give(place: Place, *rights: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.gateway.places import HOST, Ended, Place, Sshd, sshd
-from tests.gateway.test_forwards import echo
 from tests.gateway.test_deadline import heard
+from tests.gateway.test_forwards import echo
 from tests.gateway.test_kept import terminal
 from tests.gateway.test_register import live, recorded
 from tests.gateway.test_vault_routes import Catalogue, place as real_place
@@ -62,7 +62,7 @@ async def way(place: Place, jump: Sshd) -> AsyncIterator[Way]:
     await one.pin("jump1", jump.host_key)
     await let(place.served, "unix", "ursula", "use")
     await one.put(via=VIA)
-    yield one
+    return one
 
 
 async def test_the_gateway_goes_through_by_itself(way: Way, tmp_path: Path) -> None:

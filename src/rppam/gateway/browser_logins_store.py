@@ -61,9 +61,7 @@ class SqlBrowserLogins(SqlStore):
     """See the module."""
 
     @writes
-    def ask(
-        self, connection: Connection, user: Account, target: str, account: str, client: str
-    ) -> BrowserLogin | None:
+    def ask(self, connection: Connection, user: Account, target: str, account: str, client: str) -> BrowserLogin | None:
         """One that waits from now on; ``None``: too many of the user's do."""
         now = now_ms(connection)
         connection.execute(delete(ssh_tokens).where(IS_BROWSER, _T.expires_at < now - _KEPT_MS))

@@ -47,8 +47,8 @@ class AccessPolicy(NamedTuple):
     """Resources with this tag: a session with them begins only once somebody else who may watches it."""
     two_person: str = "start"
     """Whoever watches has it begin, and go on when they leave (``start``); or it ends then (``throughout``)."""
-    banner: str = ""
-    """What everybody reads before logging in; empty: nothing."""
+    banner: tuple[str, ...] = ()
+    """Lines that everybody reads before logging in."""
     hardware_keys: str = "allowed"
     """Keys of users that never leave a piece of hardware: ``allowed``, as others are; ``required``, and no others;
     ``pin``, and no others, and each log-in takes their PIN as well as a touch."""
@@ -56,8 +56,8 @@ class AccessPolicy(NamedTuple):
     """Targets that are reached through another one: ``TAG=TARGET`` or ``TAG=ACCOUNT+TARGET``, the first that fits."""
     browser_login: bool = True
     """A second factor may be shown by approving the log-in in the console, instead of a code."""
-    console_url: str = ""
-    """Where the console is, for those who are sent there; empty: it is not said."""
+    console_url: str = "-"
+    """Where the console is, for those who are sent there; ``-``: it is not said."""
 
     @property
     def takes_passwords(self) -> bool:
@@ -71,7 +71,7 @@ ON_LOSS: Final = ("refuse", "allow")
 TWO_PERSON: Final = ("start", "throughout")
 KILL_FACTORS: Final = ("none", "required")
 _TAG: Final = "[a-z0-9._:=/-]{1,64}"
-_BANNER: Final = r"[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]{0,2000}"
+_BANNER: Final = r"[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]{1,200}"
 _VIA: Final = r"[a-z0-9._:/-]{1,64}=([^+:#=]{1,128}\+)?[A-Za-z0-9_][A-Za-z0-9._ -]{0,127}"
 HARDWARE_ALLOWED, HARDWARE_REQUIRED, HARDWARE_PIN = "allowed", "required", "pin"
 HARDWARE_KEYS: Final = (HARDWARE_ALLOWED, HARDWARE_REQUIRED, HARDWARE_PIN)
@@ -100,11 +100,11 @@ ACCESS: Final = setting(
         "killFactor": Choice(f"one of {', '.join(KILL_FACTORS)}", KILL_FACTORS),
         "twoPersonTag": Text("a tag of resources", _TAG, "Write a tag such as two-person."),
         "twoPerson": Choice(f"one of {', '.join(TWO_PERSON)}", TWO_PERSON),
-        "banner": Text("lines of text, up to 2000 characters", _BANNER, "Write text without control characters."),
+        "banner": Texts("a list of lines", _BANNER, 'Write lines such as ["Property of Example."].', 20),
         "hardwareKeys": Choice(f"one of {', '.join(HARDWARE_KEYS)}", HARDWARE_KEYS),
         "via": Texts("a list of TAG=TARGET", _VIA, 'Write a list such as ["dmz=jump1", "lab=ops+jump2"].', 200),
         "browserLogin": Flag(),
-        "consoleUrl": Text("an address of https", r"(https://[!-~]{1,200})?", "Write https://pam.example.com."),
+        "consoleUrl": Text("an address of https, or -", r"-|https://[!-~]{1,200}", "Write https://pam.example.com."),
     },
 )
 

@@ -311,7 +311,12 @@ def folders(*, where: Where, as_json: bool) -> None:
 @click.argument("folder")
 @click.option("--user", metavar="NAME", help="Whom; or --role.")
 @click.option("--role", metavar="ROLE", help="Whom: all with this role.")
-@click.option("--right", "rights", multiple=True, help="list, use, use-shell, use-files, reveal, manage, audit; none: all.")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    help="list, use, use-shell, use-files, reveal, manage, audit; none takes all away.",
+)
 @_json
 @_where
 def allow(

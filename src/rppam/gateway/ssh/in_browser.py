@@ -19,6 +19,7 @@ from rppam.gateway.policy import AccessPolicy
 from rppam.gateway.ssh.login import GatewayLogin
 
 LOOK_S: Final = 0.5
+MARGIN_S: Final = 5.0
 LIMIT: Final[ContextVar[asyncio.Timeout | None]] = ContextVar("limit", default=None)
 """What ends the connection of this task where nobody logs in."""
 
@@ -41,7 +42,7 @@ class InBrowser:
 
     def instruction(self, policy: AccessPolicy, *, has_code: bool) -> str:
         """What the user reads before being asked."""
-        where = f" ({policy.console_url}/#/account)" if policy.console_url else ""
+        where = "" if policy.console_url == "-" else f" ({policy.console_url.rstrip('/')}/console/#/account)"
         lead = "Give the code. Or sign in" if has_code else "Sign in"
         return (
             f"{lead} to the console{where}, and approve under My account the log-in with the phrase "
@@ -53,7 +54,7 @@ class InBrowser:
         ``DatabaseError``."""
         conn._cancel_login_timer()
         if (limit := LIMIT.get()) is not None:
-            limit.reschedule(asyncio.get_running_loop().time() + WAITS_S + LOOK_S)
+            limit.reschedule(asyncio.get_running_loop().time() + WAITS_S + MARGIN_S)
         while True:
             outcome = await self._login.browser.outcome(self._asked.id)
             if outcome.approved:

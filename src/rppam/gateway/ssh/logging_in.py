@@ -21,8 +21,8 @@ from rppam.gateway.names import Wanted, checked
 from rppam.gateway.policy import HARDWARE_ALLOWED, HARDWARE_PIN
 from rppam.gateway.ssh import forwards
 from rppam.gateway.ssh.certified import certified, keyed
-from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.chained_login import IN_HARDWARE, PIN_GIVEN
+from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.in_browser import InBrowser
 from rppam.gateway.ssh_tokens_store import PREFIX
@@ -86,7 +86,7 @@ class LoggingIn(forwards.Forwarding):
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
         if banner := self.gate.policy.banner:
-            self._say("".join(f"{line}\r\n" for line in banner.splitlines()))
+            self._say("".join(f"{line}\r\n" for line in banner))
         try:
             self._wanted = await self.gate.login.meant(checked(username))
         except (DatabaseError, NameUnfit) as error:

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncssh
-
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.access.sessions.service import session_id
 from rppam.db.errors import DatabaseError
