@@ -68,9 +68,11 @@ async def test_the_grant_ends_and_so_does_the_session(place: Place, ursula: Pers
 
 @pytest.mark.integration
 async def test_a_terminal_is_warned_on_its_screen_and_goes_on_where_a_right_stays(place: Place, ursula: Person) -> None:
-    await pass_time(place.served.database, 28)
     async with place.client("ursula+web1", PASSWORD) as client:
         screen = await terminal(client)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+        await pass_time(place.served.database, 28)
         await heard(screen, WARNS.format("2 min"))
         await let(place.served, "unix", "ursula", "use")
         await pass_time(place.served.database, 5)

@@ -64,7 +64,8 @@ async def test_files_alone(place: Place, tmp_path: Path, monkeypatch: pytest.Mon
     old = await scp(place, "-O", str(here), f"{HOST}:{there}2")
     assert (old.code != 0, NO_SHELL in old.err, there.with_name("files-alone2").exists()) == (True, True, False), old
     async with echo() as port:
-        forward = await place.ssh(options=("-W", f"{HOST}:{port}"), user=URSULA)
+        options = ["-o", "LogLevel=INFO", *place.options(URSULA), "-W", f"{HOST}:{port}"]
+        forward = await place.run("ssh", *options, HOST)
     assert (forward.code, forward.out) == (255, b""), forward
     assert "administratively prohibited" in forward.err
     remote = await place.ssh(options=("-N", "-R", f"0:{HOST}:22", "-o", "ExitOnForwardFailure=yes"), user=URSULA)
@@ -148,6 +149,7 @@ def test_what_a_command_is_for(command: str, *, is_one: bool) -> None:
 
 async def test_a_terminal_in_the_browser_takes_the_right_to_shells(place: Place, account: str) -> None:
     del account
+    await person(place.served, "ursula")
     await give(place, "use-files")
     route = await place.gateway.gate.routes.find(await identity(place.served), "web1", "")
     assert route.kinds == {Kind.SFTP}

@@ -14,7 +14,7 @@ from tests.gateway.test_kept import terminal
 from tests.gateway.test_register import live, recorded
 from tests.gateway.test_vault_routes import Catalogue, place as real_place
 from tests.support.served import PASSWORD
-from tests.vault.people import let
+from tests.vault.people import let, person
 
 place = real_place
 pytestmark = [pytest.mark.integration]
@@ -60,6 +60,7 @@ async def way(place: Place, jump: Sshd) -> AsyncIterator[Way]:
     await one.target("jump1", jump, "jumps")
     await one.pin("web1", place.target.host_key)
     await one.pin("jump1", jump.host_key)
+    await person(place.served, "ursula")
     await let(place.served, "unix", "ursula", "use")
     await one.put(via=VIA)
     return one
@@ -165,7 +166,8 @@ async def test_two_on_the_way_and_loops(way: Way, tmp_path: Path) -> None:
 
 async def test_the_policy_of_channels_is_the_same(way: Way) -> None:
     async with echo() as port:
-        refused = await way.ssh(options=("-W", f"{HOST}:{port}"))
+        options = ["-o", "LogLevel=INFO", *way.place.options("ursula+web1"), "-W", f"{HOST}:{port}"]
+        refused = await way.place.run("ssh", *options, HOST)
         assert (refused.code, "administratively prohibited" in refused.err) == (255, True), refused
         await way.put(via=VIA, localForward=True)
         fine = await way.ssh(options=("-W", f"{HOST}:{port}"), given=b"x")
