@@ -86,6 +86,7 @@ async def _one_time_tokens(served: Served) -> None:
 
 
 async def _browser_logins(served: Served) -> None:
+    await person(served, "admin")
     account = (await served.users.get("id-admin")).account
     headers = await signed_in_with_factor(served, "admin", mfa=True)
     for what in ("approve", "refuse"):

@@ -3,15 +3,16 @@
 import pytest
 
 from tests.gateway.places import HOST, Ended, Place
+from tests.support.served import PASSWORD
 
 pytestmark = [pytest.mark.integration]
 SETTING = "/api/v1/settings/access/ssh"
 TEXT = ("Property of Example.", "Every session is recorded.")
 
 
-async def ssh(place: Place, *words: str, answers: tuple[str, ...] | None = None) -> Ended:
-    more = {} if answers is None else {"answers": answers}
-    return await place.run("ssh", "-o", "LogLevel=INFO", *place.options(), HOST, *words, **more)
+async def ssh(place: Place, *words: str, password: str = PASSWORD) -> Ended:
+    options = ["-o", "LogLevel=INFO", *place.options()]
+    return await place.run("ssh", *options, HOST, *words, answers=(password,))
 
 
 async def put(place: Place, *banner: str) -> tuple[int, str]:
@@ -26,7 +27,7 @@ async def test_it_is_read_before_the_log_in_and_is_in_no_output(place: Place) ->
     assert (fine.code, fine.out) == (0, b"out\n"), fine
     assert "\n".join([*TEXT, "err"]) in fine.err.replace("\r", "")
     assert fine.err.count("Property") == 1
-    refused = await ssh(place, "echo out", answers=("wrong",))
+    refused = await ssh(place, "echo out", password="wrong")
     assert (refused.code, refused.out) == (255, b"")
     assert "Every session is recorded." in refused.err
     assert refused.err.index("recorded.") < refused.err.index("Permission denied")

@@ -1,8 +1,6 @@
 """A session ends with the grant that lets its user be there, who is warned five minutes and one minute before."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,7 +21,7 @@ WARNS = "this session ends in {}, with the grant that lets you be here"
 
 
 @pytest.fixture
-async def ursula(place: Place, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Person]:
+async def ursula(place: Place, monkeypatch: pytest.MonkeyPatch) -> Person:
     """She has no right on the only account, and may ask for one."""
     monkeypatch.setattr("rppam.gateway.ssh.gate.RIGHTS_EVERY_S", 0.3)
     catalogue, target = Catalogue(place.served), place.target
@@ -91,10 +89,11 @@ class Screen:
         self.said.append(text)
 
 
-class Access(SimpleNamespace):
+class Access:
     """As much of a session as is asked for."""
 
-    __hash__ = object.__hash__
+    def __init__(self, front: Screen) -> None:
+        self.fronts = [front]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ class Access(SimpleNamespace):
 )
 def test_when_it_is_said(left: list[float | None], said: list[str]) -> None:
     screen = Screen()
-    access: Any = Access(fronts=[screen])
+    access: Any = Access(screen)
     for one in left:
         deadline.warn(cast("LiveAccess", access), one)
     assert screen.said == [WARNS.format(one) for one in said]

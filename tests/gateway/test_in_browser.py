@@ -41,8 +41,9 @@ async def ssh(place: Place, *more: str, answers: tuple[str, ...] = (PASSWORD, ""
 
 
 async def waiting(node: Served, headers: dict[str, str], count: int = 1) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for _ in range(200):
-        found: list[dict[str, Any]] = (await node.http.get(LOGINS, headers=headers)).json()["items"]
+        found = (await node.http.get(LOGINS, headers=headers)).json()["items"]
         if len(found) == count:
             return found
         await asyncio.sleep(0.05)

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ NO_SHELL, NO_FILES = "the right that is missing is 'use-shell'", "the right that
 
 
 @pytest.fixture
-async def account(place: Place) -> AsyncIterator[str]:
+async def account(place: Place) -> str:
     catalogue, target = Catalogue(place.served), place.target
     new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
     resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]

@@ -82,3 +82,5 @@ def test_the_private_parts_of_the_library_are_as_they_were() -> None:
     assert auth._server_auth_handlers[b"publickey"] is chained_login._Key
     for name in ("_process_exec_request", "_process_env_request", "_process_x11_req_request", "_start_session"):
         assert hasattr(asyncssh.SSHServerChannel, name)
+    assert hasattr(asyncssh.SSHServerConnection, "_cancel_login_timer")
+    assert hasattr(auth._ServerPublicKeyAuth, "_start")

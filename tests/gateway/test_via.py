@@ -1,7 +1,7 @@
 """Targets behind others, which the gateway goes through by itself: with real sshds, and what the vault has of each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Way:
 
 
 @pytest.fixture
-async def way(place: Place, jump: Sshd) -> AsyncIterator[Way]:
+async def way(place: Place, jump: Sshd) -> Way:
     one = Way(place, jump)
     await one.target("web1", place.target, "unix", "dmz")
     await one.target("jump1", jump, "jumps")
