@@ -67,9 +67,7 @@ async def test_from_the_first_target_to_a_secret(open_vault: Served, tmp_path: P
     told = (await run(open_vault, "target", "show", "web1")).stdout
     assert "SHA256:" in told
     assert "root" in told
-    assert (await run(open_vault, "vault", "get", "servers/nothing", code=1)).stderr.startswith(
-        "vault get: nothing"
-    )
+    assert (await run(open_vault, "vault", "get", "servers/nothing", code=1)).stderr.startswith("vault get: nothing")
     keys = await said(open_vault, "vault", "key", "status")
     assert (keys["problem"], [one["version"] for one in keys["keks"]]) == ("", [1])
     await run(open_vault, "vault", "key", "rotate")
