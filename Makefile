@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers console-times docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -183,6 +183,9 @@ console: dev ## build the pages of the console from console/ (needs Node and npm
 
 console-failovers: dev ## 20 failovers of the node that serves an open tab with a terminal; a quarter of an hour
 	RPPAM_CONSOLE_FAILOVERS=20 $(BIN)/pytest tests/console/test_sessions.py -k failovers -q -n0
+
+console-times: dev servers ## bytes of the first load, and the largest paint of the start, cluster, vault and audit pages
+	$(BIN)/python -m benchmarks.console $(ARGS)
 
 docs: dev ## write the generated references anew
 	$(BIN)/python -m scripts.references

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import cache, catalogue, members, rate_limits, saturation, settings
+from benchmarks import cache, catalogue, console, members, rate_limits, saturation, settings
 from benchmarks.limiters import AS_USED, OURS
 from tests.support.redis_servers import Server, available
 
@@ -102,3 +102,18 @@ def test_pages_of_both_databases_are_measured() -> None:
     assert text.count("| targets, ") == text.count("| accounts, ") == text.count("| entries, ") == 2
     slow = {"SQLite": {"targets": {"last": catalogue.Cost(1, catalogue.TARGET_MS + 1)}}}
     assert not catalogue.met(slow)
+
+
+@pytest.mark.skipif(not console.CHROMIUM.exists(), reason="no Chromium is on this machine")
+def test_the_first_load_and_the_largest_paint_of_pages_are_measured() -> None:
+    found = console.run(loads=1, rows=3)
+    assert sorted(found) == sorted(console.PAGES)
+    (vault,) = found["vault"]
+    assert 50_000 < vault.first < console.BYTES_MAX, "packed, and all of it"
+    assert vault.asked > 1_000
+    assert 0 < vault.paint_ms < 30_000
+    assert console.page_of(found, {}, 3).count("| vault |") == 1
+    late = {"vault": [vault._replace(paint_ms=console.PAINT_MS_MAX)]}
+    large = {"vault": [vault._replace(first=console.BYTES_MAX + 1, paint_ms=1.0)]}
+    assert not console.is_met(late)
+    assert not console.is_met(large)

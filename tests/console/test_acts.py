@@ -12,6 +12,7 @@ from tests.console.places import authenticator, with_passkey
 from tests.console.test_passkeys import KEY
 from tests.support.lab import Lab
 
+REVOKED = "/api/v1/access/ca/revocations"
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
 
@@ -80,9 +81,9 @@ def test_rights_on_a_folder_are_given_changed_and_taken_away(open_page: OpenPage
     place = f"/api/v1/vault/folders/{folder['id']}/rights"
     assert [(one["userName"], one["rights"]) for one in told(lab, place)["items"]] == [("bob", ["list", "use"])]
     page.get_by_role("button", name="Give a role rights").click()
-    page.get_by_role("combobox", name="Role").select_option("pam_approver")
+    page.get_by_role("combobox", name="Role").select_option(label="Approver")
     page.get_by_role("button", name="Give", exact=True).click()
-    page.get_by_role("listitem").filter(has_text="pam_approver").wait_for()
+    page.get_by_role("listitem").filter(has_text="Approver").wait_for()
     page.get_by_role("button", name="Change bob").click()
     for right in ("see that it is there", "connect with it"):
         page.get_by_label(right).uncheck()
@@ -135,11 +136,56 @@ def test_the_ssh_authority_is_made_rolled_and_signs_what_can_be_revoked(
     page.get_by_role("button", name=f"Revoke bob {serial}").click()
     page.get_by_label("Reason").fill("the laptop was lost")
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-    page.get_by_role("row").filter(has_text=serial).get_by_text("revoked").wait_for()
-    assert told(lab, "/api/v1/settings/access/certificates")["revoked"] == [serial]
+    certificates = page.get_by_role("region", name="Certificates of users in force")
+    certificates.get_by_role("row").filter(has_text=serial).get_by_text("revoked").wait_for()
+    (revoked,) = told(lab, REVOKED)["items"]
+    assert (revoked["kind"], revoked["word"], revoked["by"]) == ("serial", serial, "sue")
     for theme in ("light", "dark") if AXE.exists() else ():
         page.emulate_media(color_scheme=theme)
         assert watched.axe() == []
+
+
+def test_what_is_revoked_is_seen_with_its_reason_and_counts_again(open_page: OpenPage, lab: Lab) -> None:
+    """By key id, which no certificate of the page has to bear, by somebody who is no administrator."""
+    body = {"username": "sef", "displayName": "", "roles": ["security_admin"], "password": PASSWORD}
+    assert lab.nodes[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    before = [one["id"] for one in told(lab, REVOKED)["items"]]
+    watched, audrey = open_page(), open_page()
+    page = watched.page
+    watched.sign_in("sef")
+    audrey.sign_in("audrey")
+    for one in (watched, audrey):
+        one.open("authority")
+    page.get_by_role("button", name="Revoke a certificate or key").click()
+    box = page.get_by_role("dialog")
+    box.get_by_label("What", exact=True).select_option("key")
+    box.get_by_label("Fingerprint").fill("no fingerprint")
+    box.get_by_label("Reason").fill("the laptop was lost")
+    box.get_by_role("button", name="Revoke", exact=True).click()
+    box.get_by_text("expected a fingerprint").wait_for()
+    box.get_by_label("What", exact=True).select_option("key-id")
+    box.get_by_label("Key id").fill("rppam user bob")
+    box.get_by_role("button", name="Revoke", exact=True).click()
+    table = page.get_by_role("region", name="Revoked", exact=True)
+    table.get_by_role("row").filter(has_text="rppam user bob").get_by_text("the laptop was lost").wait_for()
+    (made,) = [one for one in told(lab, REVOKED)["items"] if one["id"] not in before]
+    assert (made["kind"], made["word"], made["reason"], made["by"]) == (
+        "key-id", "rppam user bob", "the laptop was lost", "sef",
+    )  # fmt: skip
+    seen = audrey.page.get_by_role("region", name="Revoked", exact=True)
+    seen.get_by_text("rppam user bob").wait_for()
+    assert seen.get_by_role("button").count() == 0, "an auditor changes nothing"
+    watched.shot("light-revoked")
+    for theme in ("light", "dark") if AXE.exists() else ():
+        page.emulate_media(color_scheme=theme)
+        assert watched.axe() == []
+    page.get_by_role("button", name="Let it count rppam user bob").click()
+    page.get_by_label("Reason").fill("it was found again")
+    page.get_by_role("dialog").get_by_role("button", name="Let it count").click()
+    table.get_by_text("rppam user bob").wait_for(state="detached")
+    assert [one["id"] for one in told(lab, REVOKED)["items"]] == before
+    (event,) = told(lab, "/api/v1/audit/events?action=certificate.restore")["events"]
+    assert (event["actor"]["name"], event["reason"]) == ("sef", "it was found again")
 
 
 def test_two_tabs_are_one_log_in_and_never_two_users(open_page: OpenPage, lab: Lab) -> None:

@@ -144,6 +144,9 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         again = {"entryId": made["id"], "rights": ["use"], "minutes": 60, "reason": "once more"}
         ann("POST", "/api/v1/access-requests", **again)
         ann("POST", "/api/v1/vault/checkouts", entryId=made["id"], reason="to see", minutes=60, wait=False)
+        fire = {**wish, "reason": "the house burns", "emergency": True}
+        signed_in(lab, "eve")("POST", "/api/v1/access-requests", **fire)
+        signed_in(lab, "sue")("POST", "/api/v1/access-requests", **fire)
         settings = "/api/v1/settings/recordings/retention"
         before = ask("GET", settings)
         for days in (400, 300):
@@ -184,6 +187,8 @@ def test_every_dialog_is_readable_and_gives_the_focus_back(
     of_policies_and_requests(seen, company.lab)
     of_lockouts(seen, company.lab)
     of_the_authority(seen)
+    of_an_entry(seen, company.lab)
+    of_tokens(seen, target.user)
     of_holds(seen, company.lab, target.user)
     of_factors(seen)
     of_users(seen, open_page)
@@ -234,6 +239,9 @@ def of_policies_and_requests(seen: Looked, lab: Lab) -> None:
     (entry,) = (one for one in asking(lab)("GET", "/api/v1/vault/entries")["items"] if one["name"] == "root")
     wish = {"entryId": entry["id"], "rights": ["use"], "minutes": 60, "reason": "for me"}
     signed_in(lab, "sue")("POST", "/api/v1/access-requests", **wish)
+    own = next(one for one in asking(lab)("GET", "/api/v1/grants?live=true")["items"] if one["user"] == "sue")
+    name = own["objectName"]
+    seen.look(Dialog("Requests: More time for {0}", f"More time for {name}", "requests", f"More time {name}"))
     site = "Requests: Take the request for {0} back"
     seen.look(Dialog(site, "Take the request for root back", "requests", "Take back root"))
 
@@ -270,6 +278,54 @@ def of_the_authority(seen: Looked) -> None:
     serial = title.split()[-1]
     site = "Authority: Revoke the certificate {0} of {1}"
     seen.look(Dialog(site, f"Revoke the certificate {serial} of sue", "authority", f"Revoke sue {serial}"))
+
+
+    seen.look(Dialog("Revocations: Revoke a certificate or key", title := "Revoke a certificate or key", "authority", title))
+    site, word = "Revocations: Let {0} count again", f"rppam user {serial}"
+    seen.button(title).click()
+    page.get_by_label("What", exact=True).select_option("key-id")
+    page.get_by_label("Key id").fill(word)
+    page.get_by_label("Reason").fill("lost")
+    page.get_by_role("dialog").get_by_role("button", name="Revoke", exact=True).click()
+    page.get_by_role("dialog").wait_for(state="detached")
+    seen.look(Dialog(site, f"Let {word} count again", "authority", f"Let it count {word}"))
+
+
+def of_an_entry(seen: Looked, lab: Lab) -> None:
+    """With two versions, on a target, waiting for a change of its secret."""
+    ask = asking(lab)
+    (account,) = ask("GET", "/api/v1/accounts")["items"]
+    fields = {"username": account["name"], "password": "one"}
+    entry = {"folder": "servers", "name": "spent", "type": "password", "accountId": account["id"], "fields": fields}
+    made = ask("POST", "/api/v1/vault/entries", **entry, exclusive=True, rotateAfterUse=True)
+    ask("PUT", f"/api/v1/vault/entries/{made['id']}", fields={**fields, "password": "two"})
+    sue = signed_in(lab, "sue")
+    held = sue("POST", "/api/v1/vault/checkouts", entryId=made["id"], reason="to see", minutes=60, wait=False)
+    sue("POST", f"/api/v1/vault/checkouts/{held['id']}/checkin")
+    for site, title, button in (
+        ("Restore the version {0} of {1}", "Restore the version 1 of spent", "Restore 1"),
+        ("Give {0} out again", "Give spent out again", "Give out"),
+        ("Change the secret of {0} on its target", "Change the secret of spent on its target", "Change it now"),
+        ("How the secret is changed", "How the secret is changed", "Rules"),
+    ):
+        seen.look(Dialog(f"EntryView: {site}", title, f"vault/{made['id']}", button))
+
+
+def of_tokens(seen: Looked, user: str) -> None:
+    """For one log-in at the gateway."""
+    page, name = seen.page, f"{user}@web1"
+    seen.at("account")
+    opener = seen.button("A token for one log-in")
+    opener.focus()
+    page.keyboard.press("Enter")
+    where = page.get_by_role("combobox", name="Account")
+    where.locator("option", has_text=name).wait_for(state="attached")
+    where.select_option(label=name)
+    page.get_by_role("dialog").get_by_role("button", name="Make it").click()
+    site = "SshTokens: Token for {0}"
+    seen.escaped(site, seen.judge(site, f"Token for {name}"), opener)
+    site = "SshTokens: Take the token for {0} away"
+    seen.look(Dialog(site, f"Take the token for {name} away", "account", f"Take away {name}"))
 
 
 def of_holds(seen: Looked, lab: Lab, user: str) -> None:

@@ -1,6 +1,8 @@
 """A change with an Idempotency-Key happens once, whatever becomes of its answer."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,12 +10,14 @@ import pytest
 from sqlalchemy import select, update
 
 from rppam.access.accounts.model import AccountRole
+from rppam.console.idempotency import SHOWN_ONCE
 from rppam.console.store import WORKED_ON_MS
 from rppam.console.tables import idempotency_keys
 from rppam.ledger.tables import audit_events
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[2]
 TARGETS = "/api/v1/siem/targets"
 KEY = {"Idempotency-Key": "0123456789abcdef"}
 
@@ -129,3 +133,19 @@ async def test_a_password_that_is_shown_once_is_kept_nowhere(served: Served) -> 
     assert (again.status_code, again.json()["code"]) == (409, "RPPAM-8803")
     kept = await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())
     assert kept.answer is None
+
+
+def test_no_answer_with_a_secret_is_kept() -> None:
+    """By the API's own description: what makes up or shows a secret is among what is kept nowhere."""
+    document = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text(encoding="utf-8"))
+    shapes = document["components"]["schemas"]
+    secret = {"password", "secret", "token", "fields", "backupCodes"}
+    told = {
+        path
+        for path, methods in document["paths"].items()
+        for answer in (methods.get("post", {}).get("responses", {}).get(status, {}) for status in ("200", "201"))
+        for name in [answer.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")]
+        if secret & {*shapes.get(name.rpartition("/")[2], {}).get("properties", {})}
+    }
+    assert {"/api/v1/users", "/api/v1/users/me/ssh-tokens", "/api/v1/vault/generate"} <= told
+    assert [one for one in sorted(told) if not one.startswith("/api/v1/auth/") and not SHOWN_ONCE.search(one)] == []

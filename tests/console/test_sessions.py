@@ -177,6 +177,46 @@ def test_a_passkey_ends_somebodys_session_where_a_factor_is_required(
     ask("PUT", "/api/v1/settings/access/ssh", killFactor="none")
 
 
+def test_a_token_of_the_own_page_opens_the_gateway_once(
+    open_page: OpenPage, lab: Lab, tmp_path: Path, target: Sshd
+) -> None:
+    name = f"{target.user}@web1"
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("account")
+    page.get_by_role("button", name="A token for one log-in").click()
+    where = page.get_by_role("combobox", name="Account")
+    where.locator("option", has_text=name).wait_for(state="attached")
+    where.select_option(label=name)
+    page.get_by_role("button", name="Make it").click()
+    box = page.get_by_role("dialog", name=f"Token for {name}")
+    box.get_by_text(f"sue+{name}@").wait_for()
+    watched.shot("light-token")
+    token = box.locator("pre").inner_text().strip()
+    box.get_by_role("button", name="Done").click()
+    own = page.get_by_role("region", name="Tokens for the gateway")
+    own.get_by_text(name).wait_for()
+    if AXE.exists():
+        assert watched.axe() == []
+    with shell(lab.nodes[2], tmp_path, answers=f"echo '{token}'") as session:
+        typed(session, "echo by''token; exit")
+        assert b"bytoken" in session.communicate(timeout=60)[0]
+    page.reload()
+    page.get_by_text("No token waits").wait_for()
+    with shell(lab.nodes[2], tmp_path, answers=f"echo '{token}'") as session:
+        assert b"bytoken" not in session.communicate(b"echo by''token; exit\n", timeout=60)[0]
+        assert session.returncode != 0
+    page.get_by_role("button", name="A token for one log-in").click()
+    where.locator("option", has_text=name).wait_for(state="attached")
+    where.select_option(label=name)
+    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name=f"Take away {name}").click()
+    page.get_by_role("button", name="Take it away").click()
+    page.get_by_text("No token waits").wait_for()
+
+
 PASTE = """(size) => {
     const data = new DataTransfer();
     data.setData("text/plain", "x".repeat(size));

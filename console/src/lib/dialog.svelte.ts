@@ -15,7 +15,7 @@ export interface Choice {
 export interface Field {
   name: string;
   label: string;
-  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date" | "lookup" | "file";
+  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date" | "lookup" | "file" | "told";
   choices?: Choice[];
   /** For a lookup: some of what matches. */
   find?: (text: string) => Promise<Choice[]>;
@@ -26,6 +26,8 @@ export interface Field {
   min?: number;
   /** Of a number; of a text its length. */
   max?: number;
+  /** Of what is told, not asked for: what of the values it depends on, and the sentence for that. */
+  told?: { of: (values: Values) => unknown; say: (of: unknown) => Promise<string> };
   /** Whether it is asked for, by what has been chosen so far. */
   when?: (values: Values) => boolean;
 }

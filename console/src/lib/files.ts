@@ -3,6 +3,7 @@ import { Problem } from "./api";
 import type { Field, Values } from "./dialog.svelte";
 import { count } from "./format";
 import { t } from "./i18n.svelte";
+import { how, PASSWORDS } from "./makeup";
 
 /** Kinds of entries, in the order of the form. */
 export const TYPES = ["password", "ssh-key", "ssh-ca-account", "database", "ldap", "api-token", "certificate", "totp-seed", "note", "file"];
@@ -11,43 +12,42 @@ const BYTES_MAX = 1024 * 1024;
 const BINARY: Record<string, string[]> = { file: ["content"], certificate: ["pfx"] };
 const LINES: Record<string, string> = { "ssh-key": "privateKey", note: "text", certificate: "certificate" };
 const WORDS: Record<string, string> = { "api-token": "token", "totp-seed": "seed" };
-const MADE_UP = ["password", "database", "ldap"];
 /** Under this name the file's own name is kept beside its content. */
 const NAME = "fileName";
 
 const of = (...types: string[]) => (values: Values): boolean => types.includes(values.type as string);
+const isGiven = (...types: string[]) => (values: Values): boolean => types.includes(values.type as string) && how(values) === "given";
 
 /** The secret of an entry, as its kind needs it. */
 export function secretFields(): Field[] {
   return [
-    { name: "secret", label: t("Secret"), kind: "password", optional: true, max: 20000, hint: t("Left empty, a password is made up, so that nobody knows it."), when: of(...MADE_UP) },
-    { name: "word", label: t("Secret"), kind: "password", max: 20000, when: of(...Object.keys(WORDS)) },
+    { name: "secret", label: t("Secret"), kind: "password", max: 20000, when: isGiven(...PASSWORDS) },
+    { name: "word", label: t("Secret"), kind: "password", max: 20000, when: isGiven(...Object.keys(WORDS)) },
     { name: "lines", label: t("Private key"), kind: "area", max: 20000, when: of("ssh-key") },
     { name: "lines", label: t("Text"), kind: "area", max: 20000, when: of("note") },
     { name: "lines", label: t("Certificate as PEM"), kind: "area", optional: true, max: 100000, when: of("certificate") },
     { name: "file", label: t("PFX file"), kind: "file", optional: true, hint: limit(), when: of("certificate") },
     { name: "file", label: t("File"), kind: "file", hint: limit(), when: of("file") },
-    { name: "passphrase", label: t("Passphrase"), kind: "password", optional: true, when: of("ssh-key", "certificate") },
+    { name: "passphrase", label: t("Passphrase"), kind: "password", optional: true, when: isGiven("ssh-key", "certificate") },
   ];
 }
 
 const limit = (): string => t("At most {0} bytes; bytes stay as they are.", count(BYTES_MAX));
 
-/** What the vault keeps of what was given for an entry of `type`; empty: a password is to be made up. */
+/** What the vault keeps of what was given for an entry of `type`; what is to be made up is not in it. */
 export async function secretOf(type: string, given: Values): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
-  if (MADE_UP.includes(type) && given.secret) found.password = given.secret;
-  if (WORDS[type]) found[WORDS[type]] = given.word;
+  const typed = how({ ...given, type }) === "given";
+  if (PASSWORDS.includes(type) && typed) found.password = given.secret;
+  if (WORDS[type] && typed) found[WORDS[type]] = given.word;
   if (LINES[type] && given.lines) found[LINES[type]] = given.lines;
   if (BINARY[type] && given.file) {
     found[BINARY[type][0]!] = await base64(given.file as File);
     if (type === "file") found[NAME] = (given.file as File).name.slice(0, 255);
   }
-  if ((type === "ssh-key" || type === "certificate") && given.passphrase) found.passphrase = given.passphrase;
+  if ((type === "ssh-key" || type === "certificate") && typed && given.passphrase) found.passphrase = given.passphrase;
   return found;
 }
-
-export const isMadeUp = (type: string): boolean => MADE_UP.includes(type);
 
 /** What a field of a shown secret holds, where it holds bytes. */
 export function bytesOf(type: string, field: string, value: string): Uint8Array<ArrayBuffer> | undefined {

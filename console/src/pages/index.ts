@@ -19,7 +19,7 @@ import Siem from "./Siem.svelte";
 import Targets from "./Targets.svelte";
 import Terminal from "./Terminal.svelte";
 import Users from "./Users.svelte";
-import Vault from "./Vault.svelte";
+import VaultPages from "./VaultPages.svelte";
 
 export interface PageOf {
   path: string;
@@ -39,7 +39,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
       { path: "terminal", title: () => t("Terminal"), page: Terminal, may: anybody },
       { path: "requests", title: () => t("Requests"), page: Requests, may: anybody },
       { path: "policies", title: () => t("Policies"), page: Policies, may: () => may.seeSecurity },
-      { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
+      { path: "vault", title: () => t("Vault"), page: VaultPages, may: anybody },
       { path: "access", title: () => t("Sessions"), page: Access, may: anybody },
       { path: "authority", title: () => t("SSH authority"), page: Authority, may: anybody },
     ],

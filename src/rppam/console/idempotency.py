@@ -29,7 +29,7 @@ _KEY: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 P = ParamSpec("P")
 _ANSWER_BYTES_MAX: Final = 64 * 1024
-_SHOWN_ONCE: Final = re.compile(r"/reveal$|/generate$|/password/reset$|^/api/v1/users$")
+SHOWN_ONCE: Final = re.compile(r"/reveal$|/generate$|/password/reset$|/ssh-tokens$|^/api/v1/users$")
 """What is answered there holds a secret that is shown once: it is kept nowhere, sealed or not."""
 _OPEN: Final = "/api/v1/auth/"
 """Log-ins and codes have their own rules about being sent twice, and their answers are kept nowhere."""
@@ -74,7 +74,7 @@ class IdempotencyMiddleware:
             await self._note(self._acts.refused, act)
             return
         sealed: str | None = None
-        if len(answer.body) <= _ANSWER_BYTES_MAX and not _SHOWN_ONCE.search(path):
+        if len(answer.body) <= _ANSWER_BYTES_MAX and not SHOWN_ONCE.search(path):
             try:
                 sealed = await self._data_keys.seal(Secret(answer.body.decode()), _place(act))
             except (SealingKeyMissing, DatabaseError) as error:
