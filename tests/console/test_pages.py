@@ -21,6 +21,8 @@ CAST = "\n".join(
         json.dumps({"version": 2, "width": 80, "height": 6}),
         json.dumps([0.1, "o", "\x1b[38;2;255;90;90mred\x1b[0m plain \x1b[44mblue\x1b[0m\r\n"]),
         json.dumps([0.2, "o", HOSTILE + "\x1b]0;" + HOSTILE + "\x07\r\nneedle\r\n"]),
+        json.dumps([90.2, "m", HOSTILE]),
+        json.dumps([90.3, "o", "after the pause\r\n"]),
     ]
 )
 PAGES = {
@@ -112,6 +114,10 @@ def test_a_recording_plays_under_the_strict_policy(open_page: OpenPage) -> None:
     page.get_by_label("Search in the recording").fill("needle")
     page.get_by_role("button", name="Search").click()
     page.get_by_role("listitem").get_by_text("needle").wait_for()
+    page.locator("summary", has_text="Markers (2)").click()
+    page.get_by_role("button", name=HOSTILE).wait_for()
+    page.get_by_role("button", name="After 90 s of nothing").click()
+    page.get_by_text("0:02 / 0:02").wait_for()
     watched.shot("light-player")
     if AXE.exists():
         assert watched.axe() == []

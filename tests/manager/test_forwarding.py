@@ -319,7 +319,8 @@ async def test_a_pause_is_told_to_every_node_over_the_link_and_who_missed_it_is_
 
 async def test_each_node_says_itself_how_it_is(pair: Pair) -> None:
     one, two = pair
-    two.served.node.set(redis_password_mark="m" * 32, redis_connected=False)
+    warnings = ("the vault stays sealed here: node1 has its key, and 2 members have to agree", "x" * 5_000)
+    two.served.node.set(redis_password_mark="m" * 32, redis_connected=False, warnings=warnings)
     views = (*one.served.node.seen.members, member("node3", Role.STANDBY))
     one.served.node.set(members=views)
     answer = json_of(await one.served.http.get(NODES, headers=one.served.bearer()))
@@ -331,6 +332,8 @@ async def test_each_node_says_itself_how_it_is(pair: Pair) -> None:
     assert (by_name["node1"]["answered"], by_name["node1"]["redisConnected"]) == (True, True)
     assert (by_name["node3"]["answered"], by_name["node3"]["redisConnected"]) == (False, None)
     assert "was not carried out" in by_name["node3"]["reason"]
+    assert by_name["node2"]["warnings"] == [warnings[0], "x" * 600], "what it alone knows is told by every node"
+    assert by_name["node1"]["warnings"] == by_name["node3"]["warnings"] == []
 
 
 async def test_a_witness_has_no_maintenance_and_the_answer_says_why(pair: Pair) -> None:

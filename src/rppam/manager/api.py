@@ -209,7 +209,13 @@ def _check_takes_orders(node: str, services: Services) -> None:
 
 def _reported(report: NodeReport) -> NodeReportShape:
     said = asdict(report)
-    node, leader, healthy = (said.pop(name) for name in ("node", "leader", "healthy"))
+    node, leader, healthy, warned = (said.pop(name) for name in ("node", "leader", "healthy", "warnings"))
     return NodeReportShape(
-        node_name=node, leader_node=leader, cluster_healthy=healthy, answered=True, reason="", **said
+        node_name=node,
+        leader_node=leader,
+        cluster_healthy=healthy,
+        answered=True,
+        reason="",
+        warnings=list(warned),
+        **said,
     )

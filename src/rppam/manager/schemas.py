@@ -119,6 +119,8 @@ class NodeReportShape(Shape):
     paused: bool | None = None
     url: str | None = None
     """Where its REST API answers, as it says itself."""
+    warnings: list[str] = []
+    """What it warns of, such as that members do not agree that it gets the vault's master key."""
 
 
 class NodeReports(Shape):

@@ -367,6 +367,12 @@ class NodeReport(msgspec.Struct, frozen=True):
     paused: bool
     url: str
     """Where its REST API answers."""
+    warnings: tuple[str, ...] = ()
+    """What it should tell an administrator and nobody else can; a node of the release before tells none."""
+
+
+WARNINGS_MAX, WARNING_CHARS_MAX = 20, 600
+"""Of a report, which has to fit into one answer."""
 
 
 def report_of(seen: ClusterSnapshot) -> NodeReport:
@@ -383,6 +389,7 @@ def report_of(seen: ClusterSnapshot) -> NodeReport:
         seen.redis_password_mark,
         seen.paused,
         own.api_url if own else "",
+        tuple(one[:WARNING_CHARS_MAX] for one in seen.warnings[:WARNINGS_MAX]),
     )
 
 
