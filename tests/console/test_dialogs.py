@@ -34,6 +34,7 @@ PASTE: Final = """() => {
     const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
     document.activeElement.dispatchEvent(event);
 }"""
+HOOK: Final = {"name": "hook", "kind": "webhook", "url": "https://hook.example.com/", "secret": "signs"}
 BY_THEMSELVES: Final = {"SignIn: Backup codes"}
 """Seen where they appear: at the first log-in (`test_pages.py`)."""
 
@@ -135,6 +136,7 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         rights = {"items": [{"role": "pam_approver", "rights": ["list", "use"]}]}
         ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", **rights)
         ask("POST", "/api/v1/siem/targets", name="collector", kind="syslog", url="tls://siem.example.com:6514")
+        ask("POST", "/api/v1/notifications/channels", **HOOK)
         bob, ann = signed_in(lab, "bob"), signed_in(lab, "ann")
         (id_of_ann,) = (one["id"] for one in ask("GET", "/api/v1/users?search=ann")["items"])
         ask("POST", "/api/v1/user-groups", name="operators", members=[id_of_ann])

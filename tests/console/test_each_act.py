@@ -81,6 +81,7 @@ def acts(ids: dict[str, str]) -> list[Act]:
     return [
         Act("role.grant", "users?search=ann", "Change ann", "Save", {"Approver": True}),
         Act("user.password", "users?search=ann", "Reset password", "Reset", {"New password": NEW_PASSWORD}),
+        Act("contact.change", "users?search=ann", "Mail and manager", "Save", {"Mail address": "ann@example.com"}),
         Act("user.disable", "users?search=ann", "Change ann", "Save", {"Switched off": True}),
         Act("lockout.end", "lockouts", "Unlock", "Unlock"),
         Act("user.delete", "users?search=zed", "Delete", "Delete"),
@@ -103,6 +104,11 @@ def acts(ids: dict[str, str]) -> list[Act]:
         Act("secret.delete", "vault", "Delete old", "Delete"),
         Act("folder.change", "vault", "Change empty", "Save", {"Path": "hollow"}),
         Act("folder.delete", "vault", "Delete hollow", "Delete"),
+        Act("channel.create", "notifications", "New channel", "Save", {
+            "Name": "post", "Address": "smtp://192.0.2.4:587", "Sent from": "pam@example.com",
+        }),
+        Act("channel.change", "notifications", "Change post", "Save", {"Send by it": False}),
+        Act("channel.delete", "notifications", "Remove post", "Remove"),
         Act("siem.change", "siem", "Change collector", "Save", {"Format": "cef"}),
         Act("siem.delete", "siem", "Remove collector", "Remove"),
         Act("setting.change", "settings", "Change recordings/retention", "Save", {"days": "200"}),
@@ -110,6 +116,7 @@ def acts(ids: dict[str, str]) -> list[Act]:
         Act("session.end", "logins", "End bob", "End it"),
         Act("cluster.pause", "cluster", "Pause failover", "Pause"),
         Act("cluster.resume", "cluster", "Resume failover", "Resume"),
+        Act("note.write", "cluster", "Note", "Save", {"Note": "a disk is being changed"}),
         Act("leader.transfer", "cluster", "Switch over", "Switch over"),
         Act("user.password", "account", "Change my password", "Save", {
             "Current password": PASSWORD, "New password": NEW_PASSWORD, "New password, again": NEW_PASSWORD,
@@ -138,8 +145,8 @@ def done(watched: Watched, lab: Lab, act: Act) -> None:
         box = page.get_by_role("dialog")
         for label, value in act.given.items():
             field = box.get_by_label(label).first if label != "New password" else box.get_by_label(label).nth(0)
-            if value is True:
-                field.check()
+            if isinstance(value, bool):
+                field.set_checked(value)
             elif field.evaluate("(one) => one.tagName") == "SELECT":
                 field.select_option(label=str(value))
             else:

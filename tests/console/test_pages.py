@@ -37,6 +37,7 @@ PAGES = {
     "cluster": "Cluster",
     "doctor": "Doctor",
     "audit": "Audit",
+    "notifications": "Notifications",
     "siem": "SIEM targets",
     "users": "Users and roles",
     "logins": "Log-ins",

@@ -2,7 +2,7 @@
 import { api } from "./api";
 import { ask, tell, type Choice, type Field, type Values } from "./dialog.svelte";
 import { secretFields, secretOf, TYPES } from "./files";
-import { accounts, people } from "./find";
+import { accounts, peopleWith } from "./find";
 import { t } from "./i18n.svelte";
 import { makeUpFields, rulesOf } from "./makeup";
 import type { components } from "./openapi";
@@ -19,13 +19,7 @@ const apart = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 function owner(now?: Entry): Field {
   const field: Field = { name: "owner", label: t("Looked after by"), optional: true, value: now?.ownerId ?? "", hint: t("To be asked about it; it gives no right.") };
   const known: Choice[] = now?.ownerId ? [{ value: now.ownerId, label: now.ownerName ?? now.ownerId }] : [];
-  if (may.seeSecurity) {
-    const find = async (text: string): Promise<Choice[]> => {
-      const found = await people(text);
-      return text ? found : [...known, ...found.filter((one) => one.value !== now?.ownerId)];
-    };
-    return { ...field, kind: "lookup", find };
-  }
+  if (may.seeSecurity) return { ...field, kind: "lookup", find: peopleWith(known) };
   const me = { value: session.me?.id ?? "", label: session.me?.username ?? "" };
   return { ...field, kind: "choice", choices: [...known, ...(me.value === now?.ownerId ? [] : [me])] };
 }

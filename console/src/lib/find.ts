@@ -9,6 +9,12 @@ export async function people(search: string): Promise<Choice[]> {
   return found.items.map((one) => ({ value: one.id, label: one.displayName && one.displayName !== one.username ? `${one.username} (${one.displayName})` : one.username }));
 }
 
+/** The same; who is chosen already stands first, however many there are. */
+export const peopleWith = (known: Choice[]) => async (search: string): Promise<Choice[]> => {
+  const found = await people(search);
+  return search ? found : [...known, ...found.filter((one) => !known.some((each) => each.value === one.value))];
+};
+
 /** Accounts of targets. */
 export async function accounts(search: string): Promise<Choice[]> {
   const found = await api.get("/api/v1/accounts", { query: { search: search || undefined, pageSize: SOME } as never });

@@ -6,6 +6,7 @@ import Access from "./Access.svelte";
 import Account from "./Account.svelte";
 import Audit from "./Audit.svelte";
 import Authority from "./Authority.svelte";
+import Channels from "./Channels.svelte";
 import Cluster from "./Cluster.svelte";
 import Doctor from "./Doctor.svelte";
 import Home from "./Home.svelte";
@@ -50,6 +51,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
       { path: "cluster", title: () => t("Cluster"), page: Cluster, may: () => may.see },
       { path: "doctor", title: () => t("Doctor"), page: Doctor, may: () => may.see },
       { path: "audit", title: () => t("Audit"), page: Audit, may: () => may.audit },
+      { path: "notifications", title: () => t("Notifications"), page: Channels, may: () => may.seeSecurity },
       { path: "siem", title: () => t("SIEM targets"), page: Siem, may: () => may.seeSecurity },
     ],
   },
