@@ -281,8 +281,9 @@ def of_the_authority(seen: Looked) -> None:
     site = "Authority: Revoke the certificate {0} of {1}"
     seen.look(Dialog(site, f"Revoke the certificate {serial} of sue", "authority", f"Revoke sue {serial}"))
 
-
-    seen.look(Dialog("Revocations: Revoke a certificate or key", title := "Revoke a certificate or key", "authority", title))
+    seen.look(
+        Dialog("Revocations: Revoke a certificate or key", title := "Revoke a certificate or key", "authority", title)
+    )
     site, word = "Revocations: Let {0} count again", f"rppam user {serial}"
     seen.button(title).click()
     page.get_by_label("What", exact=True).select_option("key-id")

@@ -45,7 +45,9 @@ def ids(lab: Lab) -> dict[str, str]:
     web2 = ask("POST", "/api/v1/resources", name="web2", kind="ssh", address="192.0.2.2", port=22)
     root, _ = (ask("POST", "/api/v1/accounts", resourceId=web1["id"], name=name) for name in ("root", "spare"))
     made = {
-        name: ask("POST", "/api/v1/vault/entries", folder="servers", name=name, type="password", fields={"password": "x"})
+        name: ask(
+            "POST", "/api/v1/vault/entries", folder="servers", name=name, type="password", fields={"password": "x"}
+        )
         for name in ("db", "old", "held")
     }
     ask("POST", "/api/v1/vault/folders", path="empty", description="")

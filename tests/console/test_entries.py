@@ -146,7 +146,9 @@ def test_a_secret_gets_a_new_version_and_an_old_one_is_restored(open_page: OpenP
 
 def test_who_may_only_use_an_entry_sees_it_and_changes_nothing(open_page: OpenPage, lab: Lab) -> None:
     ask = asking(lab)
-    made = ask("POST", ENTRIES, folder="shared", name="wifi", type="password", fields={"password": "x"}, tags=["office"])
+    made = ask(
+        "POST", ENTRIES, folder="shared", name="wifi", type="password", fields={"password": "x"}, tags=["office"]
+    )
     folder = next(one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "shared")
     rights = [{"role": "pam_user", "rights": ["list", "use"]}]
     ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", items=rights)

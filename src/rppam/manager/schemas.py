@@ -119,7 +119,7 @@ class NodeReportShape(Shape):
     paused: bool | None = None
     url: str | None = None
     """Where its REST API answers, as it says itself."""
-    warnings: list[str] = []
+    warnings: list[str] = Field(default_factory=list)
     """What it warns of, such as that members do not agree that it gets the vault's master key."""
 
 
