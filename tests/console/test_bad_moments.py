@@ -20,6 +20,7 @@ def test_a_browser_whose_clock_is_an_hour_off_stays_signed_in_and_tells_ages_rig
     page.clock.install(time=time.time() + hours * 3_600)
     watched.sign_in("sue")
     watched.open("logins")
+    page.get_by_role("status").get_by_text("Healthy").wait_for()
     row = page.get_by_role("row").filter(has_text="this one")
     seen = row.locator("td").nth(3)
     seen.wait_for()

@@ -38,11 +38,11 @@ def places(lab: Lab) -> list[str]:
     host = ask("POST", "/api/v1/resources", name="netz1", kind="network", address="192.0.2.1", port=22)
     account = ask("POST", "/api/v1/accounts", resourceId=host["id"], name="wurzel")
     made = [
-        ask("POST", "/api/v1/vault/entries", folder="ordner", name=f"eintrag-{kind}", type=kind, fields=fields)
-        for kind, fields in {
+        ask("POST", "/api/v1/vault/entries", folder="ordner", name=f"eintrag-{number}", type=kind, fields=fields)
+        for number, (kind, fields) in enumerate({
             "password": {"password": "x"}, "ssh-key": {"privateKey": "x"}, "database": {"password": "x"},
             "api-token": {"token": "x"}, "note": {"text": "x"},
-        }.items()
+        }.items())
     ]  # fmt: skip
     folder = ask("GET", "/api/v1/vault/folders")["items"][0]
     ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", items=[{"role": "pam_user", "rights": ["list", "use"]}])
