@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import cache, catalogue, console, members, rate_limits, saturation, settings
 from benchmarks.limiters import AS_USED, OURS
+from tests.console.conftest import CHROMIUM
 from tests.support.redis_servers import Server, available
 
 pytestmark = [
@@ -104,7 +105,7 @@ def test_pages_of_both_databases_are_measured() -> None:
     assert not catalogue.met(slow)
 
 
-@pytest.mark.skipif(not console.CHROMIUM.exists(), reason="no Chromium is on this machine")
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium is on this machine")
 def test_the_first_load_and_the_largest_paint_of_pages_are_measured() -> None:
     found = console.run(loads=1, rows=3)
     assert sorted(found) == sorted(console.PAGES)
