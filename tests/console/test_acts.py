@@ -182,7 +182,7 @@ def test_what_is_revoked_is_seen_with_its_reason_and_counts_again(open_page: Ope
     page.get_by_role("button", name="Let it count rppam user bob").click()
     page.get_by_label("Reason").fill("it was found again")
     page.get_by_role("dialog").get_by_role("button", name="Let it count").click()
-    table.get_by_text("rppam user bob").wait_for(state="detached")
+    table.locator("code", has_text="rppam user bob").wait_for(state="detached")
     assert [one["id"] for one in told(lab, REVOKED)["items"]] == before
     (event,) = told(lab, "/api/v1/audit/events?action=certificate.restore")["events"]
     assert (event["actor"]["name"], event["reason"]) == ("sef", "it was found again")
