@@ -125,8 +125,15 @@ def acts(ids: dict[str, str]) -> list[Act]:
 
 def recorded(lab: Lab, action: str) -> dict[str, Any]:
     """What the ledger has of it, the newest, by sue."""
-    path = f"/api/v1/audit/events?action={action}&newest=true&limit=50"
-    found = lab.running()[0].ask(path, token=lab.token, timeout_s=20).body["events"]
+    path, found = f"/api/v1/audit/events?action={action}&newest=true&limit=50", list[dict[str, Any]]()
+
+    def answered() -> bool:
+        # A busy machine may have the database silent for a moment.
+        answer = lab.running()[0].ask(path, token=lab.token, timeout_s=20)
+        found[:] = answer.body["events"] if answer.status == 200 else []
+        return answer.status == 200
+
+    eventually(answered, within_s=30, what="the events", say=lab.logs)
     return {one["id"]: one for one in found if one["actor"]["name"] == "sue"}
 
 
