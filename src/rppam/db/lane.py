@@ -7,6 +7,9 @@ SQLite has one writer at a time, and each commit waits for the disk. So there on
 meanwhile is written together (*group commit*): each job in a savepoint of its own, undone alone when it fails, and all
 of them answered after the one commit that they share.
 
+The thread that worked last works next: its connection and all that it remembers are the warmest. One connection of
+SQLite reads anew what another has written; the ledger's words are known to the connection that wrote them.
+
 What it does not promise: that a call given up did nothing. Only one that no thread had begun is known not to have run.
 A job of a group is not broken off when its caller gives up: that would undo the others'.
 """
@@ -84,7 +87,11 @@ class Lane:
         self._one_writes = False
         self._writer: int | None = None
         """The thread that writes, where only one may."""
-        self._turn = threading.Condition()
+        self._turn = threading.RLock()
+        self._idle: list[threading.Condition] = []
+        """One for each thread that waits, on that same lock; the last one worked last."""
+        self._coming = 0
+        """Threads that look for a job in a moment without being woken."""
         self._closing = False
         self._threads: list[threading.Thread] = []
         self.ended: list[Future[None]] = []
@@ -101,6 +108,8 @@ class Lane:
             )
             self.ended.append(ended)
             self._threads.append(thread)
+            with self._turn:
+                self._coming += 1
             thread.start()
 
     def opened(self, line: DBAPIConnection) -> None:
@@ -127,14 +136,14 @@ class Lane:
             if len(self._jobs) >= self._waiting_max:
                 raise DatabaseBusy(f"{len(self._jobs)} calls already wait for a database connection")
             self._jobs.append(job)
-            self._turn.notify()
+            self._wake_enough()
 
     def close(self) -> None:
         """Take no more jobs, drop those that wait, let those that run end."""
         with self._turn:
             self._closing = True
             waiting, self._jobs = self._jobs, deque()
-            self._turn.notify_all()
+            self._wake(len(self._idle))
         for job in waiting:
             job.outcome.cancel()
 
@@ -147,17 +156,34 @@ class Lane:
 
     def _serve(self, engine: Engine, ended: Future[None]) -> None:
         held: Connection | None = None
-        while jobs := self._next():
+        woken = threading.Condition(self._turn)
+        while jobs := self._next(woken):
             held = self._run(engine, held, jobs[0]) if len(jobs) == 1 else self._run_group(engine, held, jobs)
         if held is not None:
             held.close()
         ended.set_result(None)
 
-    def _next(self) -> tuple[Job[Any], ...]:
+    def _wake_enough(self) -> None:
+        """Have a thread look for each job that may run now, with the lock held."""
+        if not self._idle:
+            return
+        wanted = len(self._jobs)
+        if self._one_writes:
+            reads = sum(not job.writes for job in self._jobs)
+            wanted = reads + (reads < wanted and self._writer is None)
+        self._wake(wanted - self._coming)
+
+    def _wake(self, count: int) -> None:
+        for woken in [self._idle.pop() for _ in range(min(count, len(self._idle)))]:
+            self._coming += 1
+            woken.notify()
+
+    def _next(self, woken: threading.Condition) -> tuple[Job[Any], ...]:
         """Wait for a job, or for a group of them; empty at the end."""
         me = threading.get_ident()
         with self._turn:
             while True:
+                self._coming -= 1
                 if jobs := self._taken():
                     self._running[me] = jobs
                     if self._one_writes and jobs[0].writes:
@@ -165,7 +191,8 @@ class Lane:
                     return jobs
                 if self._closing:
                     return ()
-                self._turn.wait()
+                self._idle.append(woken)
+                woken.wait()
 
     def _taken(self) -> tuple[Job[Any], ...]:
         """Take the first job that may run now, with those that may share its transaction."""
@@ -247,9 +274,10 @@ class Lane:
         me = threading.get_ident()
         with self._turn:
             self._running.pop(me, None)
+            self._coming += 1
             if self._writer == me:
                 self._writer = None
-                self._turn.notify_all()  # whoever looked meanwhile found only what had to wait
+                self._wake_enough()  # whoever looked meanwhile found only what had to wait
 
 
 class _Answer(NamedTuple):
