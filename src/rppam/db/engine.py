@@ -30,13 +30,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 from sqlalchemy.sql.functions import FunctionElement
 
 from rppam.db.url import SQLITE
 
 WRITES: Final = "rppam_writes"
-"""Execution option of a connection whose next transaction writes."""
+"""In the info of a connection: whether its next transaction writes."""
 NODE_OPTION: Final = "rppam_node"
 """Execution option of every connection: the name of the node that it belongs to."""
 CONNECT_S_MIN: Final = 2
@@ -162,20 +162,17 @@ def _prepare_sqlite(engine: Engine, timeout_ms: int) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
+    def _begin(dbapi_connection: PoolProxiedConnection) -> None:
         # A transaction that will write takes the write lock first: upgrading later fails at once instead of waiting.
-        if connection.get_execution_options().get(WRITES):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif (line := connection.connection.dbapi_connection) is not None:
-            # It takes no lock and asks the file nothing, so there is no error of it that would have to be translated.
-            line.execute("BEGIN")
+        dbapi_connection.cursor().execute("BEGIN IMMEDIATE" if dbapi_connection.info.get(WRITES) else "BEGIN")
 
     def _say(word: str, connection: Connection, name: str) -> None:
         connection.exec_driver_sql(f"{word} {name}")
 
-    # What SQLAlchemy says by itself is compiled anew for each name, which costs as much as a small transaction.
+    # Here, and not as a statement at the event "begin": that costs several times as much. Errors are translated alike.
     dialect = engine.dialect
+    dialect.do_begin = _begin  # type: ignore[method-assign]
+    # What SQLAlchemy says by itself is compiled anew for each name, which costs as much as a small transaction.
     dialect.do_savepoint = partial(_say, "SAVEPOINT")  # type: ignore[method-assign]
     dialect.do_release_savepoint = partial(_say, "RELEASE SAVEPOINT")  # type: ignore[method-assign]
     dialect.do_rollback_to_savepoint = partial(_say, "ROLLBACK TO SAVEPOINT")  # type: ignore[method-assign]

@@ -225,7 +225,7 @@ class Lane:
             else:
                 job.attach(held.connection.dbapi_connection)  # type: ignore[arg-type]
                 held = _still_there(engine, held)
-            held.execution_options(**{WRITES: job.writes})
+            held.info[WRITES] = job.writes
             with held.begin():
                 begun = True
                 result = job.context.run(job.work, held)
@@ -250,7 +250,7 @@ class Lane:
         begun = False
         try:
             held = engine.connect() if held is None else held
-            held.execution_options(**{WRITES: True})
+            held.info[WRITES] = True
             with held.begin():
                 begun = True
                 answers = [_answer(held, job) for job in jobs]
