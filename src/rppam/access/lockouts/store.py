@@ -24,9 +24,9 @@ TRIES: Final = 5
 KEPT_MS: Final = 7 * FORGIVEN_MS
 """A row that says nothing any more is deleted after that, when somebody else is locked."""
 _KINDS: Final = frozenset(LockKind)
-# Asked at each log-in, so it is put together once.
+# Asked at each log-in, so it is put together once: also its list, which would be written anew for any number of them.
 _LATEST: Final = select(lockouts, NowMs().label("now")).where(
-    lockouts.c.subject_hash.in_(bindparam("subjects", expanding=True))
+    lockouts.c.subject_hash.in_([bindparam(name, type_=lockouts.c.subject_hash.type) for name in ("first", "last")])
 )
 T = TypeVar("T")
 
@@ -41,9 +41,9 @@ class SqlLockouts(SqlStore):
     def latest(
         self, connection: Connection, subjects: Sequence[str], beside: Callable[[Connection], T]
     ) -> tuple[list[Lockout], T]:
-        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over. And what
-        ``beside`` reads in the same transaction, which spares whoever needs that as well one of its own."""
-        rows = connection.execute(_LATEST, {"subjects": subjects}).all()
+        """The last lockout or unlock of each of ``subjects``, one or two; ``left_ms`` is not positive where it is over.
+        And what ``beside`` reads in the same transaction, which spares whoever needs that one of its own."""
+        rows = connection.execute(_LATEST, {"first": subjects[0], "last": subjects[-1]}).all()
         return _known(rows), beside(connection)
 
     @writes
