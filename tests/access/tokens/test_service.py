@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -299,4 +300,4 @@ def test_claims_of_any_shape_are_judged_and_a_pass_means_every_rule_holds(change
         assert (found.issuer, found.audience) == ("iss", "aud")
         assert found.expires_at_s > NOW_S >= max(found.issued_at_s, found.not_before_s) - LEEWAY_S
         assert found.expires_at_s - found.issued_at_s <= LIFETIME_S_MAX
-        assert found.payload() == GOOD | changes
+        assert json.loads(msgspec.json.encode(found)) == GOOD | changes

@@ -6,7 +6,7 @@ token is genuine (the signature is checked in ``service``, first), nor that its 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final
 
 import msgspec
 
@@ -64,9 +64,6 @@ class Claims(
     @property
     def is_admin(self) -> bool:
         return ADMIN in self.roles
-
-    def payload(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", msgspec.to_builtins(self)) | {"roles": list(self.roles)}
 
 
 _NAMES: Final = frozenset(Claims.__struct_encode_fields__) - {"brief"}
