@@ -7,9 +7,14 @@ from fastapi import Depends, Request
 from rppam.kernel.services import Services
 
 
-async def _services(request: Request) -> Services:  # asynchronous, or the framework would send it to a thread
+def services_of(request: Request) -> Services:
+    """The services of this process, for a route that is asked so often that a parameter would be felt."""
     services: Services = request.app.state.services
     return services
+
+
+async def _services(request: Request) -> Services:  # asynchronous, or the framework would send it to a thread
+    return services_of(request)
 
 
 Here = Annotated[Services, Depends(_services)]

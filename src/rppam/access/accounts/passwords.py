@@ -57,9 +57,11 @@ def password_bytes(password: Secret) -> bytes | None:
     text = password.reveal()
     if len(text) > BYTES_MAX:
         return None
-    spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in text)
+    if not text.isascii():  # in ASCII there is one space, and one form
+        spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in text)
+        text = unicodedata.normalize("NFC", spaced)
     try:
-        raw = unicodedata.normalize("NFC", spaced).encode()
+        raw = text.encode()
     except UnicodeEncodeError:
         return None
     return raw if len(raw) <= BYTES_MAX else None

@@ -20,7 +20,7 @@ from rppam.http.answers import NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
 from rppam.http.routes import ANYBODY, SIGNED_IN, declare
 from rppam.http.schemas import Flag, Password, Shape
-from rppam.http.services import Here
+from rppam.http.services import Here, services_of
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -140,9 +140,7 @@ def _session(identity: Identity, action: Action, line: SessionLine) -> str:
         503: "Busy, or the database does not answer",
     },
 )
-async def login(
-    body: LoginRequest, request: Request, response: Response, services: Here
-) -> LoginAnswer | SecondStepAnswer:
+async def login(body: LoginRequest, request: Request, response: Response) -> LoginAnswer | SecondStepAnswer:
     """Exchange a user name and password for an access token, which begins a session on all nodes.
 
     Where a second factor is asked for, the answer holds what the second step needs instead.
@@ -150,7 +148,7 @@ async def login(
     if body.cookie:
         check_same_origin(request.scope)
     password = Secret(body.password.get_secret_value())
-    found = await services.get(SignIn).login(body.username, password, caller_of(request))
+    found = await services_of(request).get(SignIn).login(body.username, password, caller_of(request))
     if isinstance(found, SecondStep):
         return SecondStepAnswer(mfa_required=True, mfa_token=found.token.reveal(), mfa_enrolled=found.enrolled)
     return token_answer(found, request, response, by_cookie=body.cookie)
