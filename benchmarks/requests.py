@@ -10,6 +10,7 @@ beside log-ins of which nothing is written into the ledger.
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -19,14 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
+import uvloop
 
 import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.machine import facts, load, machine, write_section
@@ -42,6 +44,8 @@ from rppam.ledger.record import record
 from tests.support.lab import Lab
 from tests.support.redis_servers import Server, available
 
+T = TypeVar("T")
+
 PATH: Final = "/api/v1/empty"
 LINES: Final = 16
 LOGINS_AT_ONCE: Final = 8
@@ -49,6 +53,8 @@ THREADS: Final = 2
 """That hash passwords in one process."""
 TARGET: Final = 1.5
 """A checked request costs at most so many times the bare one."""
+LOGIN_TARGET: Final = 0.8
+"""Log-ins a second are at least so many times the bare hashes a second."""
 RECORDED_TARGET: Final = 1.1
 """A log-in costs at most so many times what one costs that is not recorded."""
 
@@ -75,8 +81,15 @@ async def serve_bare(plugs: list[socket.socket]) -> None:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route(PATH, _empty, status_code=204)
     api = ApiServer(app, "127.0.0.1", 0)
+    _settle()
     await api.start(plugs)
     await api.wait()
+
+
+def _settle() -> None:
+    """What is there now stays for ever: so the template says that the workers of a node are copied from."""
+    gc.collect()
+    gc.freeze()
 
 
 def _unrecorded(
@@ -116,6 +129,7 @@ async def serve_whole(plugs: list[socket.socket], config: Path) -> None:
     api.app.add_api_route(PATH, _empty, status_code=204)
     # First, as it is in the bare one: how many other routes there are is not the question.
     api.app.router.routes.insert(0, api.app.router.routes.pop())
+    _settle()
     await shared.start()
     await people.database.start()
     await api.start(plugs)
@@ -350,13 +364,20 @@ def page(found: dict[str, str], result: dict[str, Any]) -> str:
     lines += [
         "",
         f"Log-ins on one worker, {LOGINS_AT_ONCE} at once: {medians['logins']['per_s']:.1f}/s; bare Argon2id with the "
-        f"same parameters on {THREADS} threads: {result['hashesPerS']:.1f}/s (ratio {result['loginShare']:.2f}).",
+        f"same parameters on {THREADS} threads: {result['hashesPerS']:.1f}/s (ratio {result['loginShare']:.2f}; at "
+        f"least {LOGIN_TARGET}).",
         "",
         f"A log-in takes {medians['recorded']['cpu_us'] / 1e3:.2f} ms of processor time, and at the same time "
         f"{medians['unrecorded']['cpu_us'] / 1e3:.2f} ms when nothing of it is written into the ledger",
         f"(ratio {result['recorded']:.2f}; at most {RECORDED_TARGET}).",
     ]
     return "\n".join(lines)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Have it done by the loop that the workers of a node have."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def main() -> int:
@@ -375,10 +396,10 @@ def main() -> int:
         plugs[0].setblocking(False)
         if chosen.serve == "unrecorded":
             forget_the_ledger()
-        asyncio.run(serve_bare(plugs) if chosen.serve == "bare" else serve_whole(plugs, chosen.config))
+        run(serve_bare(plugs) if chosen.serve == "bare" else serve_whole(plugs, chosen.config))
         return 0
     found = machine()
-    result = asyncio.run(measure(chosen.rounds, chosen.seconds))
+    result = run(measure(chosen.rounds, chosen.seconds))
     found["load after"] = load()
     if chosen.write:
         write_section("requests", page(found, result))
