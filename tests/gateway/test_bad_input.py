@@ -267,8 +267,10 @@ async def test_500_silent_connections_from_one_address_keep_nobody_else_out_and_
             *(asyncio.wait_for(reader.read(7), 20) for reader, _ in pairs), return_exceptions=True
         )
         assert heads.count(b"SSH-2.0") == 40
-        refused = [one for one in heads if one == b"" or isinstance(one, ConnectionError)]
+        # Where the kernel's queue was full it has forgotten who says nothing, and the gateway never saw that one.
+        refused = [one for one in heads if one == b"" or isinstance(one, ConnectionError | TimeoutError)]
         assert len(refused) == 460
+        assert refused.count(b"") > 100
         assert descriptors() - open_before < 500 + 60, "those that were refused have none at the gateway"
         elsewhere = await hasty.ssh("echo in", options=("-b", "127.0.0.9"))
         assert (elsewhere.code, elsewhere.out) == (0, b"in\n"), elsewhere

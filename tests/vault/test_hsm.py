@@ -79,6 +79,16 @@ def test_the_token_wraps_for_a_place_and_is_told_by_a_block_that_it_encrypts(sof
         with_key(given)
 
 
+def test_no_error_of_the_library_is_left_for_whoever_speaks_tls(softhsm: SoftHsm, tmp_path: Path) -> None:
+    from rppam.vault import hsm
+
+    given = with_key(settings(softhsm, tmp_path))
+    hsm._stale.add(str(softhsm.module))
+    assert hsm._OPENSSL is not None
+    assert hsm.Token(hsm.place_of(given)).fingerprint()
+    assert hsm._OPENSSL.ERR_peek_error() == 0
+
+
 def test_what_is_not_there_is_named(softhsm: SoftHsm, tmp_path: Path) -> None:
     unset = configured(tmp_path, "node1", {"vault": {"keySource": "pkcs11"}})
     no_library = tmp_path / "no.so"

@@ -12,9 +12,11 @@ What it does not promise: an answer within a bound of the library itself. Whoeve
 up after five seconds, one after another.
 """
 
+import ctypes
 import hashlib
 import os
 import secrets
+import ssl
 import sys
 import threading
 import time
@@ -198,6 +200,7 @@ class Token:
         try:
             yield
         finally:
+            _forget_errors()
             self._lock.release()
 
     def _open(self, *, writes: bool = False) -> None:
@@ -247,6 +250,26 @@ def token_master(settings: Settings) -> TokenMaster:
     """The master key in the token that a config names. Raises as :meth:`Token.fingerprint`."""
     token = token_of(place_of(settings))
     return TokenMaster(token, token.fingerprint())
+
+
+def _openssl() -> Any:
+    """The OpenSSL that Python's TLS uses, which the token's library may use as well; ``None``: another one."""
+    try:
+        return ctypes.CDLL(f"libcrypto.so.{ssl.OPENSSL_VERSION_INFO[0]}")
+    except OSError:
+        return None
+
+
+_OPENSSL: Final = _openssl() if sys.platform == "linux" else None
+
+
+def _forget_errors() -> None:
+    """Leave nothing of the token's library among this thread's errors: TLS would take the next one for its own.
+
+    SoftHSM looks for an engine that is not there, each time that it begins.
+    """
+    if _OPENSSL is not None:
+        _OPENSSL.ERR_clear_error()
 
 
 def _check_value(key: Any) -> bytes:

@@ -320,13 +320,18 @@ async def attach(
     channel, _ = await connection.create_session(
         lambda: shell, protocol.COMMAND, encoding=None, env=dict(environment), window=window, request_pty=False
     )
-    channel.write(ask.lines())
+    _asked(channel, ask)
     try:
         await shell.answer()
     except BaseException:
         shell.detach()
         raise
     return shell
+
+
+def _asked(channel: asyncssh.SSHClientChannel[bytes], ask: Ask) -> None:
+    with contextlib.suppress(OSError):  # it has ended already: the answer says why
+        channel.write(ask.lines())
 
 
 class Seen(NamedTuple):
@@ -346,7 +351,7 @@ async def look_at(connection: asyncssh.SSHClientConnection, ask: Ask, window: in
         lambda: shell, protocol.COMMAND, encoding=None, window=window, request_pty=False
     )
     try:
-        channel.write(ask.lines())
+        _asked(channel, ask)
         found = await shell.answer()
         return Seen(bool(found.get("attended")), found.get("ended") is True)
     except GoneError:
