@@ -27,9 +27,9 @@ def free_port() -> int:
 
 
 def free_base(count: int, step: int = 10) -> int:
-    """The first of ``count`` such ports that lie ``step`` apart."""
+    """The first of ``count`` such ports that lie ``step`` apart; those behind each are given to nobody else."""
     behind = _first_ephemeral()
-    width = (count - 1) * step + 1
+    width = count * step
     if behind - FIRST < 100 * width:
         raise AssertionError(
             f"{EPHEMERAL} begins at {behind}, which leaves tests no ports of their own from {FIRST} on"
