@@ -35,8 +35,12 @@ PASTE: Final = """() => {
     document.activeElement.dispatchEvent(event);
 }"""
 HOOK: Final = {"name": "hook", "kind": "webhook", "url": "https://hook.example.com/", "secret": "signs"}
-BY_THEMSELVES: Final = {"SignIn: Backup codes"}
-"""Seen where they appear: at the first log-in (`test_pages.py`)."""
+BY_THEMSELVES: Final = {
+    "SignIn: Backup codes",
+    "SshLogins: Approve the log-in {0}",
+    "SshLogins: Refuse the log-in {0}",
+}
+"""Seen where they appear: at the first log-in (`test_pages.py`), or while one by SSH waits (`test_ssh_logins.py`)."""
 
 
 class Looked:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.console.conftest import AXE, PASSWORD, OpenPage
 from tests.console.places import asking, authenticator, reaching, shell, typed, with_passkey
+from tests.console.test_dialogs import Looked
 from tests.gateway.places import Sshd, sshd
 from tests.support.lab import Lab
 from tests.support.redis_servers import Server
@@ -46,6 +47,13 @@ def test_it_is_approved_and_refused(open_page: OpenPage, lab: Lab, tmp_path: Pat
         watched.shot("light-ssh-logins")
         if AXE.exists():
             assert watched.axe() == []
+        seen = Looked(watched)
+        for word in ("Approve", "Refuse"):
+            site, opener = f"SshLogins: {word} the log-in {{0}}", page.get_by_role("button", name=f"{word} {phrase}")
+            opener.focus()
+            page.keyboard.press("Enter")
+            seen.escaped(site, seen.judge(site, f"{word} the log-in {phrase}"), opener)
+        assert seen.flaws == []
         page.get_by_role("button", name=f"Approve {phrase}").click()
         page.get_by_role("dialog").get_by_role("button", name="Approve").click()
         page.get_by_text("Press Enter in the terminal.").wait_for()
