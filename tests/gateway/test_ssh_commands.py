@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import os
-import pty
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,45 +19,20 @@ from tests.gateway.places import Place
 from tests.gateway.test_kept import until
 from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
 from tests.support.served import PASSWORD, Served
+from tests.support.terminals import InTerminal
 
 
-class Terminal:
+class Terminal(InTerminal):
     """``rppam`` in a terminal of its own."""
 
     def __init__(self, place: Place, token: str, *words: str) -> None:
-        self.master, slave = pty.openpty()
         env = {**os.environ, "RPPAM_URL": place.served.url, "RPPAM_TOKEN": token, "TERM": "xterm"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rppam", *words], stdin=slave, stdout=slave, stderr=slave, env=env,
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(slave)
-        self.out = b""
-        asyncio.get_running_loop().add_reader(self.master, self._read)
-
-    def _read(self) -> None:
-        try:
-            self.out += os.read(self.master, 65536)
-        except OSError:
-            asyncio.get_running_loop().remove_reader(self.master)
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
+        super().__init__([sys.executable, "-m", "rppam", *words], env)
 
     async def until(self, word: bytes) -> None:
         with contextlib.suppress(AssertionError):
             await until(lambda: word in self.out or self.process.poll() is not None, 20)
         assert word in self.out, self.out
-
-    async def status(self) -> int:
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 20)
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.master)
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.master)
 
 
 @pytest.fixture

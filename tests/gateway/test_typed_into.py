@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import os
-import pty
 import re
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from tests.gateway.test_forwards import echo, through
 from tests.gateway.test_kept import terminal, until
 from tests.support.ports import free_port
 from tests.support.served import PASSWORD
+from tests.support.terminals import InTerminal
 
 place = test_recorded.place
 pytestmark = [pytest.mark.integration]
@@ -32,29 +31,14 @@ def policy() -> dict[str, Any]:
     return {}
 
 
-class Typed:
+class Typed(InTerminal):
     """``ssh`` with a controlling terminal of its own, which asks there what it has to ask."""
 
     def __init__(self, place: Place, *words: str, user: str = "admin+web1") -> None:
-        self.master, slave = pty.openpty()
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SSH_", "DISPLAY"))}
         options = [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in place.options(user)]
         argv = ["setsid", "--ctty", "--wait", "ssh", *options, *words, HOST]
-        self.process = subprocess.Popen(
-            argv, stdin=slave, stdout=slave, stderr=slave, env={**env, "TERM": "xterm", "SSH_ASKPASS_REQUIRE": "never"}
-        )
-        os.close(slave)
-        self.out = b""
-        asyncio.get_running_loop().add_reader(self.master, self._read)
-
-    def _read(self) -> None:
-        try:
-            self.out += os.read(self.master, 65536)
-        except OSError:
-            asyncio.get_running_loop().remove_reader(self.master)
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
+        super().__init__(argv, {**env, "TERM": "xterm", "SSH_ASKPASS_REQUIRE": "never"}, own_session=False)
 
     async def until(self, pattern: str, patience_s: float = 20) -> None:
         def found() -> bool:
@@ -71,16 +55,6 @@ class Typed:
         await self.until(prompt)
         self.type("echo on-$((40+2))\n")
         await self.until(r"[\r\n]on-42\r\n")
-
-    async def status(self) -> int:
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 20)
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.master)
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.master)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import json
-import os
-import pty
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +23,7 @@ from tests.access.mfa.test_api import enrolled, require
 from tests.support.authenticator import code
 from tests.support.ports import free_port
 from tests.support.served import PASSWORD, Served
+from tests.support.terminals import InTerminal
 
 pytestmark = pytest.mark.integration
 LATER_S = 2_000_000_000
@@ -40,44 +38,29 @@ def workstation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "own"
 
 
-class Terminal:
+class Terminal(InTerminal):
     """``rppam`` in a terminal of its own."""
 
     def __init__(self, *words: str) -> None:
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rppam", *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
-        os.close(slave)
-        self.out = ""
-        asyncio.get_running_loop().add_reader(self.master, self._read)
+        super().__init__([sys.executable, "-m", "rppam", *words])
 
-    def _read(self) -> None:
-        try:
-            self.out += os.read(self.master, 65536).decode()
-        except OSError:
-            asyncio.get_running_loop().remove_reader(self.master)
+    @property
+    def shown(self) -> str:
+        return self.out.decode()
 
     async def answer(self, question: str, text: str) -> None:
         """Type when asked, so that nothing is typed while the terminal still echoes."""
         for _ in range(600):
-            if question in self.out:
+            if question in self.shown:
                 break
             await asyncio.sleep(0.05)
-        assert question in self.out, self.out
-        os.write(self.master, f"{text}\n".encode())
+        assert question in self.shown, self.shown
+        self.type(f"{text}\n")
 
     async def end(self) -> int:
-        code = await asyncio.wait_for(asyncio.to_thread(self.process.wait), 30)
+        code = await self.status(30)
         await asyncio.sleep(0.1)
         return code
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.master)
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.master)
 
 
 @pytest.fixture
@@ -111,10 +94,10 @@ async def test_password_and_code_are_asked_for_without_echo_and_commands_act_as_
     await screen.answer("Password: ", PASSWORD)
     second = code(secret, 1)
     await screen.answer("Code of the authenticator: ", second)
-    assert await screen.end() == 0, screen.out
-    assert f"signed in at {served.url} as admin, until 20" in screen.out
-    assert PASSWORD not in screen.out
-    assert second not in screen.out
+    assert await screen.end() == 0, screen.shown
+    assert f"signed in at {served.url} as admin, until 20" in screen.shown
+    assert PASSWORD not in screen.shown
+    assert second not in screen.shown
     file = workstation / "rppam" / "login.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -126,17 +109,17 @@ async def test_password_and_code_are_asked_for_without_echo_and_commands_act_as_
     assert (me.status_code, me.json()["username"]) == (200, "admin")
     listed = Terminal("target", "ls", "--json")
     terminals.append(listed)
-    assert await listed.end() == 0, listed.out
-    assert json.loads(listed.out) == {"items": []}
+    assert await listed.end() == 0, listed.shown
+    assert json.loads(listed.shown) == {"items": []}
     out = Terminal("logout")
     terminals.append(out)
-    assert await out.end() == 0, out.out
+    assert await out.end() == 0, out.shown
     assert not file.exists()
     assert (await who(served, kept.token)).status_code == 401
     gone = Terminal("target", "ls")
     terminals.append(gone)
     assert await gone.end() == 2
-    assert "rppam target ls: there is no token: log in (rppam login --url" in gone.out.replace("\r\n", " ")
+    assert "rppam target ls: there is no token: log in (rppam login --url" in gone.shown.replace("\r\n", " ")
 
 
 async def test_a_wrong_password_keeps_nothing(served: Served) -> None:
