@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import rppam.app.slices  # noqa: F401 - declares the migrations
+from benchmarks.ranks import nearest_rank
 from benchmarks.wire import Wire
 from rppam.access.lockouts.model import LockoutPolicy, user_suspect
 from rppam.access.lockouts.store import SqlLockouts
@@ -93,12 +94,7 @@ async def delay(
 
 def spread(values: list[float]) -> dict[str, float]:
     """Percentiles by the nearest rank, in ms."""
-    ranked = sorted(values)
-
-    def rank(percent: int) -> float:
-        return round(ranked[-(-len(ranked) * percent // 100) - 1], 2)
-
-    return {"p50": rank(50), "p99": rank(99), "max": rank(100)}
+    return {name: round(nearest_rank(values, share), 2) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
 
 
 def table(revocation: dict[str, Any], unlocking: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.ranks import nearest_rank
 from rppam.cluster.consensus.timing import PROFILES
 from tests.support.inside import Inside, inside, settled
 from tests.support.lab import HOST, Lab, LabNode
@@ -97,11 +98,6 @@ def jitters_ms(beats: list[Beat], heartbeat_ms: int) -> dict[str, list[float]]:
             found[beat.node].append(abs((beat.at_s - last[beat.node]) * 1000 - heartbeat_ms))
         last[beat.node] = beat.at_s
     return {node: sorted(values) for node, values in found.items()}
-
-
-def at(share: float, ordered: list[float]) -> float:
-    """The smallest value that at least this share did not exceed (nearest rank)."""
-    return ordered[max(0, -(-round(share * 1000 * len(ordered)) // 1000) - 1)]
 
 
 def pour(port: int, token: str) -> None:
@@ -223,8 +219,8 @@ def watch(
         "nodes": {
             name: {
                 "beats": len(values),
-                "p50Ms": round(at(0.5, values), 1),
-                "p99Ms": round(at(0.99, values), 1),
+                "p50Ms": round(nearest_rank(values, 0.5), 1),
+                "p99Ms": round(nearest_rank(values, 0.99), 1),
                 "maxMs": round(values[-1], 1),
             }
             for name, values in sorted(found.items())

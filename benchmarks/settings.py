@@ -18,6 +18,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.ranks import nearest_rank
 from tests.support.lab import Lab, LabNode
 from tests.support.redis_servers import Server, available
 
@@ -73,18 +74,13 @@ def change(lab: Lab, leader: LabNode, logs: list[Log], number: int) -> list[floa
 
 def summary(name: str, delays: list[float]) -> dict[str, Any]:
     """Percentiles by the nearest rank."""
-    ranked = sorted(delays)
-
-    def rank(percent: int) -> float:
-        return ranked[-(-len(ranked) * percent // 100) - 1]
-
-    worst, target = rank(99), TARGETS[name]
+    worst, target = nearest_rank(delays, 0.99), TARGETS[name]
     return {
         "name": name,
         "changes": len(delays) // (3 * WORKERS),
-        "p50Ms": rank(50),
+        "p50Ms": nearest_rank(delays, 0.5),
         "p99Ms": worst,
-        "maxMs": ranked[-1],
+        "maxMs": max(delays),
         "targetMs": target,
         "met": worst <= target,
     }

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from benchmarks.ranks import nearest_rank
 from tests.support.lab import Lab, LabNode
 from tests.support.watching import Eyes, violations
 
@@ -16,8 +17,7 @@ class Timed(NamedTuple):
 
     def at(self, share: float) -> float:
         """The smallest time that at least this share of the runs did not exceed (nearest rank)."""
-        ordered = sorted(self.times_ms)
-        return ordered[max(0, -(-int(share * 1000 * len(ordered)) // 1000) - 1)]
+        return nearest_rank(self.times_ms, share)
 
     def sentence(self) -> str:
         """p50, p99 and max."""

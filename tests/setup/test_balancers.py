@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -21,6 +20,7 @@ from rppam.kernel.secret import Secret
 from rppam.setup.balancer import BalancerError, Shared, Wishes, haproxy, keepalived, nginx, nodes_of
 from tests.setup.made import rppam
 from tests.support.authority import Authority
+from tests.support.balancers import command_of, nginx_file, where_is
 from tests.support.lab import CALM, HOST, Lab
 from tests.support.ports import free_port
 from tests.support.redis_servers import SERVERS, Server, need
@@ -31,7 +31,7 @@ SECURE: Final = ("node1=https://10.0.1.11:7101", "node2=https://[fd00::2]:7101")
 
 
 def program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    found = where_is(name)
     if found is None:
         pytest.skip(f"{name} is not on this machine; make servers installs it")
     return found
@@ -127,19 +127,6 @@ def test_keepalived_takes_its_file(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
 
 
-def nginx_file(folder: Path, text: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "rppam.conf").write_text(text)
-    file = folder / "nginx.conf"
-    file.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
-        f"http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;\n"
-        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-        f"include {folder}/rppam.conf; }}\n"
-    )
-    return file
-
-
 @contextmanager
 def balancer(kind: str, folder: Path, lab: Lab, *words: str, own: str = "", works: bool = True) -> Iterator[int]:
     """The real one in front of the lab, made by the command; its port. ``own``: where it comes from; ``works``: whether
@@ -149,10 +136,7 @@ def balancer(kind: str, folder: Path, lab: Lab, *words: str, own: str = "", work
     rppam("lb", kind, *nodes, "--listen", f"{HOST}:{port}", "--out", str(file), *words)
     if own:
         file.write_text(file.read_text().replace("backend nodes\n", f"backend nodes\n    source {own}\n"))
-    if kind == "haproxy":
-        command = [program(kind), "-db", "-f", str(file)]
-    else:
-        command = [program(kind), "-c", str(nginx_file(folder / "nginx-run", file.read_text())), "-p", str(folder)]
+    command = command_of(kind, program(kind), file)
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.ranks import nearest_rank
 from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
 from tests.faults.lab.net import CAN, WHY_NOT, sweep
@@ -122,8 +123,7 @@ class Measured(NamedTuple):
 
     def at(self, share: float) -> float:
         """The smallest time that at least this share of the runs did not exceed (nearest rank)."""
-        ordered = sorted(self.times_ms)
-        return ordered[max(0, -(-round(share * 1000 * len(ordered)) // 1000) - 1)]
+        return nearest_rank(self.times_ms, share)
 
     def sentence(self) -> str:
         """p50, p99 and max."""

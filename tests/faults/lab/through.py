@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.ranks import nearest_rank
 from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode
 from tests.faults.lab.net import CAN, WHY_NOT, Host, ip, sweep
@@ -35,6 +36,7 @@ from tests.faults.lab.observers import API_PORT
 from tests.faults.lab.series import rows_of
 from tests.faults.lab.wire import Asking, Kernels
 from tests.support import prefork
+from tests.support.balancers import command_of, where_is
 
 ADDRESS: Final = "10.78.0.200"
 ADDRESS_6: Final = "fd00:78::200"
@@ -162,25 +164,10 @@ def place(lab: FaultLab, way: str, folder: Path) -> Iterator[tuple[str, int]]:
     nodes = [word for one in lab.nodes for word in ("--node", f"{one.name}=http://{one.host.address}:{API_PORT}")]
     made = prefork.run("lb", way, *nodes, "--listen", f"{host.address}:{BALANCER_PORT}", "--out", str(file))
     assert made.returncode == 0, made.stderr
-    if way == "haproxy":
-        words = ["/usr/sbin/haproxy", "-db", "-f", str(file)]
-    else:
-        words = ["/usr/sbin/nginx", "-c", str(_nginx_file(folder / "nginx-run", file)), "-p", str(folder)]
-    host.start(words, folder / f"{way}.log")
+    program = where_is(way)
+    assert program is not None, f"{way} is not on this machine; make servers installs it"
+    host.start(command_of(way, program, file), folder / f"{way}.log")
     yield host.address, BALANCER_PORT
-
-
-def _nginx_file(folder: Path, server: Path) -> Path:
-    folder.mkdir()
-    places = "".join(
-        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = folder / "nginx.conf"
-    file.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
-        f"http {{ access_log off;\n{places}include {server}; }}\n"
-    )
-    return file
 
 
 def fail(lab: FaultLab, leader: FaultNode, method: str) -> None:
@@ -315,17 +302,12 @@ def page(found: dict[str, str], rows: dict[Key, list[dict[str, Any]]], command: 
     for key, runs in rows.items():
         times, failed = [row["outageMs"] for row in runs], [row["failed"] for row in runs]
         cells = [WAYS[key.way], METHODS[key.method], str(len(runs))]
-        cells += [f"{one:.0f} ms" for one in (_at(times, 0.5), _at(times, 0.99), max(times))]
-        cells += [f"{sum(row['requests'] for row in runs):,}", f"{_at(failed, 0.5):.0f}, {max(failed)}"]
+        cells += [f"{one:.0f} ms" for one in (nearest_rank(times, 0.5), nearest_rank(times, 0.99), max(times))]
+        cells += [f"{sum(row['requests'] for row in runs):,}", f"{nearest_rank(failed, 0.5):.0f}, {max(failed)}"]
         cells += [f"{sum(row[what] for row in runs):,}" for what in ("looks", "probes")]
         cells.append(str(sum(len(row["violations"]) for row in runs)))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _at(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[max(0, -(-round(share * 1000 * len(ordered)) // 1000) - 1)]
 
 
 def _asked(words: list[str] | None) -> argparse.Namespace:
