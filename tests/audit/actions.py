@@ -107,7 +107,7 @@ IN_SCENARIOS: Final[Mapping[str, frozenset[str]]] = {
 ON_HOSTS: Final = frozenset(
     ["user.disable", "user.enable", "token-key.make", "token-key.retire", "cluster-key.begin", "database.contract"]
 )
-"""By the commands that test_every_act.py gives."""
+"""By the commands that test_every_command.py gives."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "checkpoint.context": "audit/test_watch.py",

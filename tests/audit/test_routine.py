@@ -18,7 +18,7 @@ from tests.audit.actions import WALKED
 from tests.audit.test_api import EVENTS, asked, integrate, signed_in
 from tests.audit.test_command import config  # noqa: F401 - a fixture
 from tests.audit.test_context import Leader
-from tests.audit.test_every_act import COMMANDS
+from tests.audit.test_every_command import COMMANDS
 from tests.support import prefork
 from tests.support.served import Served
 
