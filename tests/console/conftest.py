@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.gateway.places import Sshd, sshd
 from tests.support.lab import CALM, HOST, START_S, Lab, eventually
 from tests.support.ports import free_port
 from tests.support.redis_servers import Server
@@ -136,6 +137,13 @@ def cluster(redis: Server, folder: Path, *, access: bool = False, nodes: int = 3
 
             eventually(made, within_s=START_S, what=f"the account {name}", say=lab.logs)
         yield lab
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """OpenSSH's server, to be reached through a gateway."""
+    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

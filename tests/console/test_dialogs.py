@@ -15,7 +15,7 @@ from rppam.kernel.system_clock import SystemClock
 from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
 from tests.console.dialogs import Dialog, plain, sites
 from tests.console.places import asking, authenticator, reaching, shell, signed_in, typed, with_passkey
-from tests.gateway.places import Sshd, sshd
+from tests.gateway.places import Sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
@@ -104,12 +104,6 @@ class Looked:
         opener.focus()
         self.page.keyboard.press("Enter")
         self.escaped(one.site, self.judge(one.site, one.title), opener)
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
-        yield one
 
 
 class Company(NamedTuple):

@@ -12,7 +12,7 @@ import pytest
 from tests.console.conftest import AXE, PASSWORD, OpenPage
 from tests.console.places import asking, reaching, shell, signed_in, typed
 from tests.console.test_pages import PAGES
-from tests.gateway.places import Sshd, sshd
+from tests.gateway.places import Sshd
 from tests.support.lab import HOST, Lab, eventually
 from tests.support.redis_servers import Server
 
@@ -50,12 +50,6 @@ class Company(NamedTuple):
     session: str
     content: bytes
     """Of the file that was carried."""
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,11 @@ import pytest
 
 from tests.console.conftest import AXE, OpenPage
 from tests.console.places import asking, reaching, shell, typed
-from tests.gateway.places import Sshd, sshd
+from tests.gateway.places import Sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

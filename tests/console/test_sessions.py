@@ -9,7 +9,7 @@ import pytest
 
 from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
 from tests.console.places import asking, authenticator, reaching, shell, typed, with_passkey
-from tests.gateway.places import Sshd, sshd
+from tests.gateway.places import Sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
@@ -22,12 +22,6 @@ FOCUSED = """() => {
     return name.replaceAll(/\\s+/g, "");
 }"""
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
