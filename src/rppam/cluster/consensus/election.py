@@ -4,7 +4,7 @@
 time-bounded: "for the next L, I support nobody else". Voters are the members, this node among them, and the store,
 whose vote is given by the leadership record. Where no members vote, the record alone decides: a policy like the others.
 
-**Theory.** Two nodes never compare clocks; each trusts only its own boot-time clock, and only its *rate*, to within r.
+**Theory.** No two nodes compare what their clocks show; each trusts its own boot-time clock, its *rate* to within r.
 A holder asks all voters again every heartbeat and may act for D after it *sent* what was confirmed. A voter that
 promised waits for L after it promised (``vote.py``), and a candidate for the store's vote must see the same record
 unchanged for L after it *arrived* (``lease.py``). Since L >= D (1 + r) / (1 - r) + drop, the holder has stopped and
@@ -12,11 +12,17 @@ dropped the address before any voter is free. Each write of the record is a comp
 last read, so a pause between reading and writing is harmless.
 
 **The order.** Ask the members without obligation; learn which epochs were used; fix one above them all; ask the members
-for it; the store last, and only if its votes complete the majority; claim the epoch in the database; lead. So who is in
-the record had the votes, or led already: a failed attempt's name there would cost all others a lease of waiting.
+for it, and the store once its votes complete the majority; claim the epoch in the database, which may be silent; lead.
+Who needed no vote of the store takes it when it leads. So who is in the record had the votes, or led already: a failed
+attempt's name there would cost all others a lease of waiting.
+
+**One epoch, one leader.** Two majorities share a voter. A member grants only above every epoch it ever granted, which
+is on its disk before it answers; the store's vote is a compare-and-set above its record's. Where all of that was lost,
+two lives can share a number, and ``db/fence.py`` refuses the second.
 
 **To read on.** ``timing.py``; ``promises.py``: until when; ``vote.py``, ``lease.py``, ``membership.py``: the ideas;
-``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why.
+``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why;
+``docs/stories``: what a run looks like.
 
 **What this does not promise.** It cannot stop a paused process from believing what it likes when it wakes between two
 instructions: ``db/fence.py`` refuses what a guarded write carries, ``(epoch, boot id)``, once a newer epoch was there.

@@ -15,8 +15,8 @@ a node that cannot vote, as it has another cluster key, another release or a clo
 majority dearer.
 
 Versions order all lists of one cluster: ``(epoch of the leader that made it, step)``. A list is text, kept in every
-member's file and shown in the store. It is not decided here whether a member *should* come or go. A member that is
-stated to be switched off is not waited for: an administrator who states that of a running one breaks the rule by hand.
+member's file and sent along with every request for a vote. It is not decided here whether a member *should* come or go.
+A member that is stated to be switched off is not waited for: who states that of a running one breaks the rule by hand.
 """
 
 import re

@@ -89,8 +89,8 @@ class Vote(NamedTuple):
     """The answer to a vote request.
 
     A refusal promises nothing and takes nothing back. The candidate learns from it which epoch to stand above next time
-    and, where its list of members is old, the new one; it goes on asking the others, and gives the attempt up once they
-    cannot make a majority.
+    and, where its list of members is old, the new one. It does not count refusals: it gives the attempt up once nobody
+    is left to hear from, or the step's time is over.
     """
 
     kind: VoteRequestKind

@@ -347,7 +347,7 @@ class LeadershipRules:
 
     def pick_epoch(self, lease: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock: as far as one
-        can be right."""
+        can be right. The candidate goes above its own vote and its list of members as well."""
         return max(1 + max(lease.epochs.known, tried, database or 0), min(wall_ms, SHOWN_MAX))
 
     def epoch_to_lead(self, asked: int, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002

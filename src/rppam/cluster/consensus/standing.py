@@ -31,7 +31,8 @@ class Pace:
         self.hurried = False
         """Whether another round trip is due as soon as the one under way is over."""
         self.stalled_at: Instant | None = None
-        """TILT: since when this node does not stand; over once a reply came to what was asked since."""
+        """TILT, as Redis Sentinel calls it: the loop ran late, and since then this node does not stand; over once a
+        reply came to what was asked since."""
 
     def caught_up(self, sent_at: Instant) -> None:
         """An answer came to what was asked at ``sent_at``."""
