@@ -43,6 +43,8 @@ log = logging.getLogger("rppam.node")
 DATABASE_RETRY_S: Final = 1.0
 _NO_DATABASE: Final = "the database does not answer; nobody can log in until it does"
 _NO_ADMIN: Final = "the first administrator cannot be seen to yet"
+QUIET_S: Final = 1.0
+"""So long a node that is asked to stop lets end what runs through the virtual address."""
 REDIS_FIRST_S: Final = 1.0
 """So long a node that starts waits for Redis before it serves without."""
 
@@ -171,6 +173,8 @@ class Node:
         self.view.draining = True
         self._notifier.stopping(f"stopping: {self._order.why}")
         log.info("stopping: %s", self._order.why, extra=noted(HistoryEvent.STOPPING))
+        if self._address is not None and self._order.given.is_set():
+            await self._address.quieten(QUIET_S)
         await self._driver.stop(self._order.why)
         await self._surface.stop(self.settings.api.drain_s * 1000)
         with contextlib.suppress(DatabaseError):

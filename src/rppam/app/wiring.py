@@ -193,10 +193,10 @@ def deciding_of(
         facts_of(settings, boot_id, redis, values_of_node(settings, known.licence)), core, driver, clock, probes
     )
     faults = NodeFaults(clock, halt=halt, hold=_ways_out(redis, link))
-    peers = (lambda: link.peers) if link else dict
-    administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults, unfit=why_unfit)
-    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot, control.link_orders or {}))
-    return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside.tasks)
+    peers, quieten = (lambda: link.peers) if link else dict, address.quieten if address else None
+    admin = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults, unfit=why_unfit, quieten=quieten)
+    relay = relay_of(settings, link, core, Carrier(admin, view.snapshot, control.link_orders or {}))
+    return Deciding(driver, view, foreign, link, admin, relay, checkup, address, beside.tasks)
 
 
 def _probes(

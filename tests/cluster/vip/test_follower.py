@@ -263,7 +263,7 @@ class Doors:
     def let_in(self) -> None:
         self.done.append("let in early" if self.host.here else "let in")
 
-    def is_used(self) -> bool:
+    def is_awaited(self) -> bool:
         assert self.host.here, "it goes only when nobody uses it, or time is up"
         self.looks -= 1
         return self.looks > 0
@@ -292,6 +292,29 @@ async def test_it_waits_for_nobody_longer_than_it_may() -> None:
         await one.stop()
     assert not doors.host.here
     assert doors.done[-1] == "let in"
+
+
+async def test_an_order_lets_what_runs_end_while_leadership_goes_on() -> None:
+    doors = Doors(Host())
+    one = with_doors(doors, quiet_s=0.0)
+    one.start(7)
+    await until(lambda: one.is_held)
+    await one.quieten(5.0)
+    assert (doors.looks, doors.host.here) == (0, True)
+    await one.stop()
+    assert doors.done == ["let in", "held off", "held off", "let in"], "held off until it has gone"
+
+
+async def test_newcomers_come_in_again_where_leadership_was_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GIVEN_AWAY_WITHIN_S", 0.05)
+    doors = Doors(Host(), looks=1_000_000)
+    one = with_doors(doors)
+    one.start(7)
+    await until(lambda: one.is_held)
+    async with asyncio.timeout(3):
+        await one.quieten(0.05)
+    await until(lambda: doors.done == ["let in", "held off", "let in early"])
+    await one.stop()
 
 
 async def test_a_lease_that_is_over_leaves_no_time_for_anybody() -> None:

@@ -38,6 +38,10 @@ from rppam.kernel.instant import Instant, after
 audit: Final = logging.getLogger("rppam.audit")
 
 KEPT_WITHIN_S: Final = 3.0
+ORDERED_QUIET_S: Final = 2.0
+"""A newcomer's kernel tries again after one second, and after three: later an order would cost more than a death."""
+ANSWERING_QUIET_S: Final = 0.5
+"""Where who orders may wait for the answer on what is to end."""
 _LOOK_S: Final = 0.02
 _ANSWER_S: Final = 0.005
 
@@ -62,9 +66,11 @@ class NodeAdministration:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         faults: NodeFaults | None = None,
         unfit: Callable[[Mapping[str, Any]], Awaitable[str]] | None = None,
+        quieten: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         """``feed`` carries out what the core decides; ``peers`` is what the member link sees; ``faults``: for tests of
-        failover, ``None`` where none can be made; ``unfit``: why values of settings would not work on this host."""
+        failover, ``None`` where none can be made; ``unfit``: why values of settings would not work on this host;
+        ``quieten``: lets end, within so many seconds, what an end of leadership would cut off."""
         self._core = core
         self._feed = feed
         self._clock = clock
@@ -73,6 +79,8 @@ class NodeAdministration:
         self._sleep = sleep
         self._faults = faults or NodeFaults(clock)
         self._unfit = unfit
+        self._quieten = quieten
+        self._quiet: asyncio.Future[None] | None = None
 
     # ---- orders -----------------------------------------------------------------------------------------------------
 
@@ -99,7 +107,13 @@ class NodeAdministration:
         by = person(by)
         _note("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession", by=by)
         successor = to or ("" if not self._core.status().members_vote else able[0])
-        self._feed(self._core.step(HandOver(successor, f"{by} ordered a switchover"), now))
+        order = HandOver(successor, f"{by} ordered a switchover")
+        if self._quieten is None:
+            self._feed(self._core.step(order, now))
+        else:  # after this answer, which may go the same way; nothing comes of it where another leads by then
+            quiet = asyncio.ensure_future(self._quieten(ORDERED_QUIET_S))
+            quiet.add_done_callback(lambda _: self._feed(self._core.step(order, self._clock.now())))
+            self._quiet = quiet
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
 
     async def try_settings(self, values: Mapping[str, Any], by: str) -> str:
@@ -121,6 +135,8 @@ class NodeAdministration:
                 f"{self._node} leads and no other node could, so it does not go into maintenance"
                 f"{why_nobody(self._core, self._clock.now())}. {NobodyToFollow.row.remedy}"
             )
+        if able and self._leads and self._quieten is not None:
+            await self._quieten(ANSWERING_QUIET_S)
         by, leads, now = person(by), self._leads, self._clock.now()
         if able and leads:
             check_disks(self._core, now)

@@ -30,6 +30,8 @@ ANNOUNCE_EVERY_S: Final = 10.0
 """Afterwards: a neighbour that was cut off when the address came must hear of it, too."""
 LOOK_EVERY_S: Final = 1.0
 EMPTY_YET_EVERY_S: Final = 0.01
+GIVEN_AWAY_WITHIN_S: Final = 3.0
+"""After so long without an end of leadership newcomers are let in again: whoever wanted to end it did not."""
 UNFORESEEN: Final = (
     "the virtual address {address}: expected to {wish} on this host, found: {error!r}. It is tried again: where no "
     "thread can be started, raise the service's limit of tasks (TasksMax)"
@@ -89,7 +91,7 @@ class AddressTask:
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
-        held_off = await self._quieten()
+        held_off = await self._quieten(self._until, self._quiet_s)
         try:
             await asyncio.to_thread(self._drop)
         except Exception as error:
@@ -101,15 +103,29 @@ class AddressTask:
         if self._may_be_here:
             raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
 
-    async def _quieten(self) -> Listeners | None:
-        """Let end what runs through the address, where it is given away: a lease that was lost leaves no time."""
+    async def quieten(self, within_s: float) -> None:
+        """Let end what runs through the address, while this node leads on; newcomers are held off.
+
+        For whoever ends leadership next, by an order that can wait: what is still to be answered when leadership ends
+        gets no longer than the lease leaves to everything of a leader.
+        """
+        if await self._quieten(None, within_s) is not None:
+            asyncio.get_running_loop().call_later(GIVEN_AWAY_WITHIN_S, self._let_in_again)
+
+    def _let_in_again(self) -> None:
+        if self._leads and self._listeners is not None:
+            self._listeners.let_in()
+
+    async def _quieten(self, until: Instant | None, within_s: float) -> Listeners | None:
+        """Let end what runs, until then at most: a lease that was lost leaves no time. The one to let in again."""
         listeners, now = self._listeners, self._clock.now()
-        if listeners is None or not self.is_held or now >= self._until:
+        if listeners is None or not self.is_held or (until is not None and now >= until):
             return None
-        end = min(self._until, now + round(self._quiet_s * US_PER_S))
+        end = now + round(within_s * US_PER_S)
+        end = end if until is None else min(until, end)
         try:
             listeners.hold_off()
-            while self._clock.now() < end and await asyncio.to_thread(listeners.is_used):  # noqa: ASYNC110 - no event
+            while self._clock.now() < end and await asyncio.to_thread(listeners.is_awaited):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(EMPTY_YET_EVERY_S)
         except Exception as error:  # noqa: BLE001 - told; requests may fail, and the address goes all the same
             log.warning("what runs through the virtual address %s has no time to end: %r", self._shown, error)

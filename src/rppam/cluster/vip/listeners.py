@@ -21,6 +21,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
+from rppam.cluster.vip import in_flight
+
 _ATTACH_FILTER: Final = 26
 _DETACH_FILTER: Final = 27
 _LOAD_WORD: Final = 0x20
@@ -62,6 +64,13 @@ class Listeners:
         for plug in self._sockets if sys.platform == "linux" else ():
             with suppress(OSError):  # there is none
                 plug.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for an answer through the address now, or may, where the kernel cannot be asked."""
+        try:
+            return in_flight.is_awaited(self._address, {int(port, 16) for port in self._ports})
+        except OSError:  # a kernel without tcp_diag
+            return self.is_used()
 
     def is_used(self) -> bool:
         """Whether there is a connection through the address now, one that nobody speaks on included."""

@@ -24,6 +24,9 @@ TIMEOUT_S: Final = 0.3
 MARK: Final = 0x52
 """How the kernel notes who put an address there (IFA_PROTO, from Linux 5.18 on)."""
 
+ROUTE, SOCK_DIAG = 0, 4
+"""Subsystems of the kernel that are spoken to (netlink(7))."""
+
 _REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
 _ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
 _ADDRESS, _LOCAL, _CACHE, _FLAGS, _PROTO = 1, 2, 6, 8, 11
@@ -72,7 +75,7 @@ class HostAddress(NamedTuple):
 def host_addresses() -> list[HostAddress]:
     """Raises OSError."""
     body = _MESSAGE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    return [_parsed(message) for kind, message in _ask(_GET, _DUMP, body) if kind == _NEW]
+    return [_parsed(message) for kind, message in messages(ROUTE, _GET, _DUMP, body) if kind == _NEW]
 
 
 def put_address(interface: IPv4Interface | IPv6Interface, index: int, life_s: int) -> None:
@@ -104,13 +107,7 @@ def _attribute(kind: int, value: bytes) -> bytes:
 
 def _parsed(message: bytes) -> HostAddress:
     _, prefix, flags, _, index = _MESSAGE.unpack_from(message)
-    found, place = {}, _MESSAGE.size
-    while place + _ATTRIBUTE.size <= len(message):
-        size, kind = _ATTRIBUTE.unpack_from(message, place)
-        if size < _ATTRIBUTE.size:
-            break
-        found[kind] = message[place + _ATTRIBUTE.size : place + size]
-        place += size + -size % 4
+    found = attributes(message[_MESSAGE.size :])
     if _FLAGS in found:
         (flags,) = struct.unpack("=I", found[_FLAGS])
     ip = ip_address(found.get(_LOCAL) or found[_ADDRESS])
@@ -118,16 +115,28 @@ def _parsed(message: bytes) -> HostAddress:
     return HostAddress(index, ip, prefix, bool(flags & _PERMANENT), mark)
 
 
+def attributes(packed: bytes) -> dict[int, bytes]:
+    """What follows the fixed part of a message, by its kind."""
+    found, place = dict[int, bytes](), 0
+    while place + _ATTRIBUTE.size <= len(packed):
+        size, kind = _ATTRIBUTE.unpack_from(packed, place)
+        if size < _ATTRIBUTE.size:
+            break
+        found[kind] = packed[place + _ATTRIBUTE.size : place + size]
+        place += size + -size % 4
+    return found
+
+
 def _act(kind: int, flags: int, body: bytes) -> None:
-    for _ in _ask(kind, flags | _ACK, body):
+    for _ in messages(ROUTE, kind, flags | _ACK, body):
         pass
 
 
-def _ask(kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(protocol: int, kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     """Return the messages of the answer. Raises OSError: what the kernel says, or no answer in time."""
     if sys.platform == "win32":
         raise OSError("there is no netlink on Windows")
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as line:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as line:
         line.settimeout(TIMEOUT_S)
         line.bind((0, 0))
         line.send(_HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, 1, 0) + body)
