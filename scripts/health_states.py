@@ -10,10 +10,13 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from rppam.app.gateway_watch import gone
+from rppam.app.files_watch import HISTORY
+from rppam.app.members import NO_KEY, NO_SEALING_KEY
+from rppam.app.serving_watch import gone, idle
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.driver.node_tasks import told_of
+from rppam.cluster.driver.waiting import PATIENCE_S, Waiting
 from rppam.cluster.health.model import (
     CertificateView,
     ClusterSnapshot,
@@ -23,10 +26,14 @@ from rppam.cluster.health.model import (
     VoterKind,
     VoteView,
 )
+from rppam.cluster.health.votes_view import UNFIT
+from rppam.cluster.store import store_warnings as shared
 from rppam.db.condition import Condition, DatabaseState, state_of
+from rppam.db.errors import DatabaseUnknown
 from rppam.doctor.acknowledged import Entry, acknowledged
 from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
 from rppam.kernel.instant import WallMs
+from rppam.recordings.errors import RecordingStoreFailed
 from rppam.rotation.machine import Phase
 from rppam.rotation.model import Cause, Rotation
 from rppam.rotation.watch import warning as rotation_warning
@@ -163,6 +170,8 @@ def _leadership() -> Iterable[State]:
     yield State("Leadership", "too few votes", _all(*none, change), log)
     rest = "nobody can lead: pam-1, pam-2 are in maintenance: rppam cluster maintenance pam-1 off. Or bring back pam-3"
     yield State("Leadership", "the others are in maintenance", _all(*none, _with(no_leader_reason=rest)), log)
+    unfit = f"nobody can lead: pam-1: the vault needs another master key; pam-2: {UNFIT}; pam-3: {UNFIT}"
+    yield State("Leadership", "none that could lead should", _all(*none, _with(no_leader_reason=unfit)), log)
     pause = "automatic failover is paused by eve: nobody takes over by itself (rppam cluster resume)"
     change = _all(_with(paused=True, paused_by="eve"), _warned(pause))
     yield State("Leadership", "failover is paused", change, "pauses automatic failover")
@@ -212,6 +221,7 @@ def _leadership() -> Iterable[State]:
 
 
 def _stores() -> Iterable[State]:
+    yield from _shared_places()
     lost = _all(
         _with(redis_connected=False, redis_reason=_LOST_REDIS),
         _member_with("pam-1", redis_connected=False),
@@ -223,6 +233,10 @@ def _stores() -> Iterable[State]:
     yield State("Redis", "a worker has no connection to Redis", change, "lost Redis")
     change = _member_with("pam-3", redis_connected=False)
     yield State("Redis", "another node has no connection to Redis", change, "nothing: that node's own log says it")
+    unread = "redis.password: /etc/rppam/redis.password cannot be read; what was read before stays in use"
+    yield State(
+        "Redis", "the file of its password cannot be read", _warned(unread), "what was read before stays in use"
+    )
     for code, name, evidence in (
         ("RD-607", "the database does not answer", "the database did not answer within 2000 ms"),
         ("RD-622", "tables of another release", "the tables are at revision 9999, made by a newer release"),
@@ -236,6 +250,10 @@ def _stores() -> Iterable[State]:
     yield State("Database", "one worker alone has no database", _database_state(_WORKER), FINDING)
     change = _member_with("pam-3", database_connected=False)
     yield State("Database", "another node has no database", change, "nothing: that node's own log says it")
+    newer = "the database's tables are at revision 99, made by a newer release"
+    yield State(
+        "Database", "tables that this release still works with", _warned(newer), "nothing: health alone says it"
+    )
     broken = "event 7: its text is not the one that was hashed"
     yield State("Ledger", "the ledger is broken", _found("RD-630", broken), FINDING)
     yield State("Ledger", "the ledger was put back", _found("RD-631", "it has 7 events; this node has seen 9"), FINDING)
@@ -282,6 +300,11 @@ def _features() -> Iterable[State]:
         yield State("SIEM", name, change, "the watch over SIEM targets")
     unsent = "notifications are not taken: mail has 3 waiting (connection refused); they are sent again"
     yield State("Notifications", "a channel does not take them", _warned(unsent), "the watch over notifications")
+    change = _all(_warned(told_of(RecordingStoreFailed("the folder /srv/recordings is not there"))),
+                  _gauge("rppam_recordings_store", 0))  # fmt: skip
+    yield State(
+        "Recordings", "this node has no folder or bucket for them", change, "is not there: is the share mounted"
+    )
     change = _all(_warned(gone(0, 1)), _gauge("rppam_gateways", 0))
     yield State("SSH gateway", "none runs here", change, "the watch over the gateways")
     broken = told_of(ScheduledTestBroken("the scheduled failover test 4f1a broke a promise: 1. nobody led for 17 s"))
@@ -290,6 +313,29 @@ def _features() -> Iterable[State]:
     yield State("Failover test", "none can be started by schedule", _warned(impossible), "is tried again every")
     failed = "the expiry of grants and requests failed: KeyError"
     yield State("Work of the leader", "it fails", _warned(failed), "is tried again every")
+    waits = Waiting("the expiry of grants and requests")
+    waits.told(DatabaseUnknown("no answer within 2000 ms"), 0.0)
+    told = waits.told(DatabaseUnknown("no answer within 2000 ms"), PATIENCE_S)
+    yield State(
+        "Work of the leader", "it gets nothing from a database that is well", _warned(f"{told}"), "again and again"
+    )
+
+
+def _shared_places() -> Iterable[State]:
+    """What somebody else writes, or takes away, where the cluster keeps its own."""
+    names, life = "pam-9", "5d41402abc4b2a76"
+    for name, sentence in (
+        ("another program writes under the cluster's keys", f"{shared.FOREIGN}rppam:leader is a list"),
+        ("keys of the cluster vanish", shared.VANISHES),
+        ("heartbeats that no holder of the key wrote", shared.UNAUTHENTICATED.format(names=names)),
+        ("names that show no life", shared.PASSED_OVER.format(count=40, names=names)),
+        ("orders that no holder of the sealing key signed", shared.UNSEALED.format(names=names)),
+        ("a crowd of names", shared.CROWD.format(count=40, names=names)),
+        ("another process has this node's name", shared.NAMESAKE.format(node="pam-1", life=life, host="web1")),
+    ):
+        yield State("Redis", name, _warned(sentence), sentence[:24])
+    outranked = shared.OUTRANKED.format(newest=9, holder="pam-8", epoch=7)
+    yield State("Database", "it knew a newer epoch than the leader's", _warned(outranked), "the database knew epoch")
 
 
 TASKS: Final = {
@@ -316,6 +362,11 @@ TASKS: Final = {
     "the watch over the vault's keys": "this node has another master key, or none",
     "the opening of the vault": "it is sealed on this node",
     "the watch over the gateways": "none runs here",
+    "the watch over the workers": "some API workers do not run",
+    "the watch over the signing keys": "the signing keys on the disk cannot be used",
+    "the watch over history and log": "the history cannot be written",
+    "the watch over the store of recordings": "this node has no folder or bucket for them",
+    "failover tests that were asked for": "none can be started by schedule",
     "the list of acknowledged findings": "a finding is acknowledged",
     "the leader's program": "the leader's program fails",
     "the watch over the leader's program": "the leader's program fails",
@@ -331,6 +382,8 @@ def _node() -> Iterable[State]:
     yield State("Promise file", "it is another host's, or a copy", change, "its promise file is another host's")
     change = _all(_with(keeps_promises=False), _found("RD-619", "No space left on device"))
     yield State("Promise file", "it cannot be written", change, unable)
+    history = HISTORY.format(path="/var/lib/rppam/history.jsonl", why="Is a directory")
+    yield State("Disks", "the history cannot be written", _warned(history), "cannot be written")
     low = DiskRoom("data", "/var/lib/rppam", 9_000_000, 20_000_000_000, 900_000, 1_000_000)
     change = _all(_with(rooms=(low,)), _found("RD-620", "data /var/lib/rppam: 8.6 MiB are left"))
     yield State("Disks", "little room is left", change, FINDING)
@@ -340,6 +393,8 @@ def _node() -> Iterable[State]:
     yield State("Clock", "a clock runs at another rate", _warned(clock), "its promises are not counted")
     change = _with(store_clock_offset_ms=9_000)
     yield State("Clock", "the clock of Redis is off", change, "nothing: only people read that clock")
+    bad = "the changed certificate of the API cannot be used, the one of before stays in use: it ended"
+    yield State("Certificates", "the API's new one cannot be used", _warned(bad), "the changed certificate of the API")
     for kind, name in (("api", "the API's ends soon"), ("redis server 10.0.0.7:6379", "that of Redis ends soon")):
         end = CertificateView(kind, "2026-11-20T00:00:00Z", 1)
         change = _all(_with(certificates=(end,)), _warned(f"the certificate ({kind}) ends in 1 day"))
@@ -350,6 +405,15 @@ def _node() -> Iterable[State]:
     yield State("Licence", "what becomes of it cannot be recorded", unwritten, "the journal of the licence")
     change = _all(_with(refused={"forged": 4}), _warned("pam-3 does not hold the key of this cluster"))
     yield State("Keys", "keys of members differ", change, "does not hold the key of this cluster")
+    for name, sentence in (("there is no cluster key", NO_KEY), ("there is no sealing key", NO_SEALING_KEY)):
+        change = _warned(sentence.format(path="/var/lib/rppam/keys/cluster.key"))
+        yield State("Keys", name, change, "nothing: health and rppam doctor say it")
+    change = _found("RD-603", "/var/lib/rppam/keys/jwt holds no signing key (jwt*.pem)")
+    yield State(
+        "Keys", "the signing keys on the disk cannot be used", change, "the changed signing keys cannot be used"
+    )
+    change = _found("RD-642", "pam-1, pam-2 have k1, k2; pam-3 has another value")
+    yield State("Keys", "nodes have different signing keys", change, "nothing: health alone compares")
     change = _warned("api.host: the API is reached from other hosts without TLS")
     yield State("Settings", "the config should be put right", change, "nothing: health and rppam config check say it")
     yield from _known()
@@ -360,5 +424,11 @@ def _node() -> Iterable[State]:
         _warned(why),
     )
     yield State("Processes", "the control process is away", change, "the control process")
+    change = _all(_warned(idle(1, 2)), _gauge("rppam_workers", 1))
+    yield State("Processes", "some API workers do not run", change, "the watch over the workers")
+    change = _all(_found("RD-707", "none of this node's API workers runs"), _gauge("rppam_workers", 0))
+    yield State("Processes", "no API worker runs here", change, "the watch over the workers")
+    change = _found("RD-707", "pam-3: none of its API workers runs, as it says itself")
+    yield State("Processes", "another node answers no requests", change, "nothing: that node's own log says it")
     change = _all(_member_with("pam-1", status=MemberStatus.MAINTENANCE), _with(ready=False))
     yield State("Processes", "the node is in maintenance", change, "puts into maintenance")

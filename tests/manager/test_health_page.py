@@ -8,6 +8,7 @@ import pytest
 
 from rppam.catalogue.table import ROWS
 from rppam.cluster.health.model import UNHEALTHY
+from rppam.cluster.store import store_warnings
 from rppam.kernel.finding import Severity
 from scripts.health_page import Told, cells_of
 from scripts.health_states import FINDING, TASKS, WELL, State, states
@@ -65,10 +66,18 @@ def test_every_finding_that_a_node_makes_of_itself_has_its_line() -> None:
 
 
 def test_each_thing_that_a_node_does_beside_has_a_line_that_says_when_it_fails() -> None:
-    named = re.compile(r'(?:RepeatedTask|NodeTask|super\(\).__init__)\(\s*"(the [^"]+)"')
+    named = re.compile(r'(?:RepeatedTask|NodeTask|super\(\).__init__)\(\s*"((?:the |failover tests )[^"]+)"')
     tasks = {name for text in texts().values() for name in named.findall(text)}
     assert tasks == TASKS.keys()
     assert set(TASKS.values()) <= {state.name for state in STATES}
+
+
+def test_each_thing_that_others_do_to_what_is_shared_has_its_line() -> None:
+    sentences = [one for name, one in vars(store_warnings).items() if name[0].isupper() and isinstance(one, str)]
+    told = [warning for state in STATES for warning in state.change(WELL).warnings]
+    for sentence in sentences:
+        begins = sentence.partition("{")[0]
+        assert sentence == store_warnings.WRITERS or any(one.startswith(begins) for one in told), sentence
 
 
 def test_a_state_that_takes_something_from_people_is_not_healthy() -> None:

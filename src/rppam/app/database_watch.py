@@ -6,6 +6,7 @@ all of it together, so that every process tells the same, whichever of them is a
 
 import logging
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -63,6 +64,7 @@ class NodeDatabase:
     unfit: Final = ""
     """Who leads without a database is the core's affair."""
     master_keys: Final = NOT_KNOWN
+    keeps: Final[Mapping[str, str]] = MappingProxyType({})
     gauges: Final = ()
 
     def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[str, Condition]] = dict) -> None:

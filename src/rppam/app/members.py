@@ -47,7 +47,8 @@ NO_KEY: Final = (
 
 NO_SEALING_KEY: Final = (
     "there is no sealing key at {path}: the cluster key, which every witness has, also seals what tells or changes "
-    "people's rights. Introduce one, a step at a time: rppam cluster key begin --sealing"
+    "people's rights. If the other nodes have one, copy it here (rppam init --bundle there); else introduce one, a "
+    "step at a time: rppam cluster key begin --sealing"
 )
 
 

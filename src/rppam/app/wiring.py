@@ -147,7 +147,7 @@ def deciding_of(
     on_turn: Callable[[], None] = lambda: None,
     through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
     settings_revision: Callable[[], int | None] = lambda: None,
-    worker_databases: Callable[[], Mapping[str, Condition]] = dict,
+    worker_databases: Callable[[], Mapping[str, Condition]] | None = None,
     halt: Callable[[str, int], bool] | None = None,
     config_file: Path | None = None,
     listening: Sequence[socket.socket] = (),
@@ -169,7 +169,7 @@ def deciding_of(
     address = address_duty(settings, lambda: view.permitted_until(), clock, listening)  # noqa: PLW0108 - made below
     link = members.link if members else None
     control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file, {}, _settled(core))
-    beside = Beside(control, worker_databases, lambda: view.permitted_until())  # noqa: PLW0108 - view is made below
+    beside = Beside(control, worker_databases, lambda: view)
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign, members)),
@@ -228,6 +228,9 @@ def _probes(
         gauges=beside.gauges,
         name_in_dns=beside.name_in_dns,
         acknowledge=beside.acknowledging.judge,
+        says=beside.says,
+        keeps=beside.keeps,
+        unfit=beside.why_unfit,
     )
 
 

@@ -42,6 +42,12 @@ class LoopStuck(ClusterError, code="RPPAM-5105", fault=Fault.US, exit=Exit.NO):
     fix = "The supervisor or service manager starts it again; keep the log line before this one for a report."
 
 
+class NothingServes(
+    ClusterError, code="RPPAM-5111", problem=ROWS["RD-707"], fault=Fault.PLATFORM, retry=Retry.YES, exit=Exit.ERRORS
+):
+    """No process of this node that answers requests runs."""
+
+
 class MemberPortInUse(ClusterError, code="RPPAM-5106", problem=ROWS["RD-904"], exit=Exit.CONFIGURATION):
     """The port of the member link cannot be had."""
 

@@ -10,11 +10,12 @@ from typing import Final
 from msgspec import UNSET
 
 from rppam.access.tokens.host import host_of, local_url
-from rppam.catalogue.table import finding
+from rppam.catalogue.table import area_of, finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView
+from rppam.cluster.driver.datadir import is_in_use
+from rppam.cluster.health.model import FINE, ClusterHealth, MemberView
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -22,29 +23,12 @@ from rppam.doctor.report import Report
 from rppam.http.client import Answer, NoAnswerError, get_json
 from rppam.http.trust import Trust
 from rppam.kernel.errors import RppamError
+from rppam.kernel.finding import Severity
 
 ANSWER_S: Final = 2.0
-_OF_THE_NODE: Final = frozenset(
-    {
-        "RD-607",
-        "RD-618",
-        "RD-619",
-        "RD-620",
-        "RD-622",
-        "RD-623",
-        "RD-624",
-        "RD-625",
-        "RD-626",
-        "RD-627",
-        "RD-628",
-        "RD-630",
-        "RD-631",
-        *OF_THE_NAME,
-        "RD-641",
-        "RD-956",
-    }
-)
-"""What a running node knows better than its files show: what its account may write, what its database answers."""
+_OF_THE_NODE: Final = frozenset((6, 7, 9))
+"""Areas of what a running node knows better than its files show: what its account may write, what its database
+answers, what other nodes say. Redis the doctor asks itself."""
 _WORDS: Final[dict[object, str]] = {True: "true", False: "false", UNSET: "not known"}
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
@@ -61,7 +45,9 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
         greeting = await get_json(url + PING, timeout_s=ANSWER_S, trust=trust)
     except NoAnswerError as error:
         problem = port_problem(settings.api.host, settings.api.port, "api.host")
-        if problem:
+        if problem and is_in_use(settings.node.data_dir):
+            report.add(finding("RD-707", f"a node runs on this host with {settings.node.data_dir}, and {url}: {error}"))
+        elif problem:
             report.add(finding("RD-608", f"{problem}, and {url}{PING} gives no answer of a node: {error}"))
         else:
             report.add(finding("RD-701", f"{url}{PING}: {error}"))
@@ -116,7 +102,7 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
         report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *dict.fromkeys(reasons)]))))
     known = {one.code for one in report.findings}
     for one in view.findings:
-        if one.code in _OF_THE_NODE - known:
+        if one.severity is not Severity.NOTE and area_of(one.code) in _OF_THE_NODE and one.code not in known:
             report.add(finding(one.code, f"the running node says: {one.evidence}"))
     if redis_enabled:
         others = [one for one in view.members if one.node != view.node and one.role != Role.WITNESS]

@@ -20,6 +20,7 @@ SAFETY: Final = {
 
 
 GRAVE: Final = {
+    "RD-603": "the signing keys on this node's disk cannot be used",
     "RD-618": "this node does not vote, as its promise file is not its own",
     "RD-619": "this node does not vote, as its disk takes no promise",
     "RD-630": "the ledger is not what was recorded",
@@ -27,6 +28,7 @@ GRAVE: Final = {
     "RD-632": "the virtual address is not where it should be",
     **dict.fromkeys(OF_THE_NAME, "the name in DNS does not follow the leader, or would not"),
     "RD-641": "the leader's program failed, or would",
+    "RD-707": "a node answers no requests",
     "RD-902": "this node is no member, and has no vote",
     "RD-908": "a node is no member, and has no vote",
     "RD-956": "a node has not got the vault's master key",

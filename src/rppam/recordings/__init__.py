@@ -12,6 +12,7 @@ SLICE = Slice(
     settings=("policy:STORE", "policy:RETENTION"),
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
+    node_tasks="wiring:node_tasks",
     routes=("keeping_api:keeping", "api:recordings"),
     commands={"recording": Command("cli", "List, play, search, keep, export and verify recordings of sessions.")},
 )

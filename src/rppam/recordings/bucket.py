@@ -39,6 +39,8 @@ JOINED: Final = 0
 """The generation of objects that are joined from others: no gateway has it."""
 _PLACE: Final = struct.Struct(">IQQI")
 _FIRST: Final = "begun"
+_NOBODY: Final = "nobody/"
+"""No recording has this name, so nothing is listed."""
 _CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
 _KEY: Final = re.compile(r"<Key>([^<]{1,1024})</Key>")
 _HAS_BODY: Final = frozenset({http.client.OK, http.client.PARTIAL_CONTENT})
@@ -122,6 +124,10 @@ class Bucket:
     async def prepare(self, ident: str) -> None:
         """See that this node may write there, by doing it. Raises :class:`RecordingStoreFailed`."""
         await self._soon(lambda: self._put(f"{ident}/{_FIRST}", b""))
+
+    async def try_out(self) -> None:
+        """See whether it answers this node and lets it look. Raises :class:`RecordingStoreFailed`."""
+        await self._soon(lambda: self._listed(_NOBODY))
 
     async def put(self, ident: str, generation: int, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Chunks that lie in the bucket from then on, with their places. Raises :class:`RecordingStoreFailed`."""

@@ -56,7 +56,7 @@ class Folder:
 
     async def try_out(self) -> None:
         """See whether something could be written; nothing stays. Raises :class:`RecordingStoreFailed`."""
-        await self._soon(self._tried)
+        await self._soon(self.tried)
 
     async def put(self, ident: str, generation: int, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Chunks that lie in the folder from then on, with their places. Raises :class:`RecordingStoreFailed`."""
@@ -83,7 +83,8 @@ class Folder:
         except OSError as error:
             raise RecordingStoreFailed(f"the folder {self.path}: {error.strerror or error}") from None
 
-    def _tried(self) -> None:
+    def tried(self) -> None:
+        """The same, on a thread of the caller's; may take as long as the file system does. Raises OSError as well."""
         self._check_there()
         with tempfile.TemporaryFile(dir=self.path, prefix=".rppam-trial-") as file:
             file.write(b"trial")

@@ -3,6 +3,7 @@
 from typing import Final
 
 from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
@@ -13,6 +14,7 @@ from rppam.recordings.policy import STORE
 from rppam.recordings.service import Recordings
 from rppam.recordings.shelves import access_of
 from rppam.recordings.store import SqlRecordings
+from rppam.recordings.watch import StoreWatch
 from rppam.recordings.watchers import SqlWatchers
 from rppam.settings.store import SqlSettingsStore
 
@@ -49,3 +51,8 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
         RepeatedTask("the deleting of old recordings", END_EVERY_S, ending.work),
         RepeatedTask("the joining of recordings", JOIN_EVERY_S, joining.work),
     ]
+
+
+def node_tasks(base: ControlFoundation) -> list[NodeTask]:
+    """Say in health when this node has no store to put recordings to."""
+    return [StoreWatch(SqlSettingsStore(base.database), access_of(base.config.access, base.clock))]

@@ -5,7 +5,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.agreement import NO_KEY, Agreement, HeldKeys, digests_from_text, digests_to_text
+from rppam.cluster.health.agreement import (
+    LEADS,
+    NO,
+    NO_KEY,
+    SERVES,
+    SIGNING_KEYS,
+    Agreement,
+    HeldKeys,
+    digests_from_text,
+    digests_to_text,
+    says_no,
+)
 from rppam.cluster.health.model import MemberView
 from rppam.kernel.instant import US_PER_S, Instant
 from tests.support.health import seen_member
@@ -126,3 +137,31 @@ def test_before_there_is_anything_in_the_vault_two_keys_are_named_all_the_same()
     assert key_evidence(one, node3=moving) == []
     assert key_evidence(moving, node1=one, node2=other) == []
     assert "aa" not in one.text.partition("vault.masterKey=")[2]
+
+
+def says(one: Agreement, now: Instant, **others: Agreement) -> list[tuple[str, str]]:
+    said = {name: other.text for name, other in others.items()}
+    return [(found.code, found.evidence) for found in one.findings((), said, None, now)]
+
+
+def test_nodes_with_other_signing_keys_are_named_once_that_lasts() -> None:
+    def with_signing(node: str, *kids: str) -> Agreement:
+        return Agreement(node, VALUES, "", 500, keeps=lambda: {SIGNING_KEYS: ", ".join(kids)} if kids else {})
+
+    one, same, lacks = with_signing("node1", "k1", "k2"), with_signing("node2", "k1", "k2"), with_signing("node3", "k1")
+    silent = with_signing("node4")
+    assert says(one, NOW, node2=same, node3=lacks) == [], "a file that is copied arrives at one after the other"
+    told = [("RD-642", "node1, node2 have k1, k2; node3 has another value")]
+    assert says(one, LATER, node2=same, node3=lacks, node4=silent) == told
+    assert says(one, LATER, node2=same, node4=silent) == [], "one that has not looked yet says nothing"
+    assert says(one, LATER, node2=same, node3=lacks) == [], "it begins anew"
+
+
+def test_a_node_that_answers_no_requests_is_named_by_those_that_do() -> None:
+    mute = Agreement("node3", VALUES, "", 500, says=lambda: [(SERVES, NO), (LEADS, NO)])
+    one = Agreement("node1", VALUES, "", 500)
+    told = [("RD-707", "node3: none of its API workers runs, as it says itself")]
+    assert says(one, NOW, node2=Agreement("node2", VALUES, "", 500), node3=mute) == told
+    assert says_no(mute.text, LEADS)
+    assert not says_no(one.text, LEADS)
+    assert says(mute, NOW, node1=one) == [], "who reads its answer has one"

@@ -322,6 +322,24 @@ async def test_with_all_others_in_maintenance_a_dead_leader_is_named_with_who_co
     assert "nobody can lead" not in why(house, resting[1])
 
 
+def test_where_all_that_could_lead_should_not_it_says_why_and_promises_no_election() -> None:
+    house, leader = seated("a", "b", "c")
+    house.kill(leader)
+    house.run(2 * LEASE)
+    one, other = others(house, leader)
+    core, now = house.core(one), Instant(house.now)
+
+    def told(**unfit: str) -> str:
+        return why_no_leader(core, votes(house, one), now, UP, unfit=unfit)
+
+    assert told() == told(**{one: "no key"}), "the other one may lead"
+    said = told(**{one: "no key", other: "it says so"})
+    assert said.startswith("nobody can lead: ")
+    assert f"{one}: no key" in said
+    assert f"{other}: it says so" in said
+    assert f"{leader}: " in said
+
+
 async def test_a_node_that_is_no_member_does_not_offer_to_forget_the_others() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     out, other = others(house, leader)

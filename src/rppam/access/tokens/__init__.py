@@ -8,6 +8,7 @@ SLICE = Slice(
     public=("claims", "credentials", "host", "key_files", "service", "target"),
     actions="events:ACTIONS",
     routes=("api:auth",),
+    node_tasks="watch:node_tasks",
     commands={
         "token": Command("cli", "Issue an admin token on this host, for scripts."),
         "login": Command("login_command", "Sign in from this workstation; commands act as you then."),

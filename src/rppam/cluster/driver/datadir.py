@@ -52,3 +52,18 @@ class DataDir:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process of this host runs with that directory. Makes nothing."""
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return False
+    try:
+        _lock(descriptor)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from rppam.cluster.driver.waiting import StillWaits, Waiting
 from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 
@@ -96,15 +97,19 @@ class RepeatedTask(LoopTask):
         self._every_s, self._work = every_s, work
 
     async def run(self, epoch: int) -> None:
-        logged = ""
+        logged, waiting = "", Waiting(self.name)
         while True:
             problem, trouble = "", self.trouble
             try:
                 await self._work(epoch)
                 trouble = ""
+                waiting.over()
             except DatabaseError as error:
                 log.debug("%s waits for the database: %s", self.name, error)
                 problem = logged  # health says that already
+                told = waiting.told(error, asyncio.get_running_loop().time())
+                if told and (not trouble or isinstance(trouble, StillWaits)):
+                    trouble, problem = told, told
             except Exception as error:  # noqa: BLE001 - logged; the task goes on as long as this node leads
                 trouble = error if isinstance(error, RppamError) else f"{self.name} failed: {type(error).__name__}"
                 problem = str(error) if isinstance(error, RppamError) else repr(error)

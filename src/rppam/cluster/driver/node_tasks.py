@@ -1,15 +1,17 @@
 """What every node does again and again beside leadership, in the process that leadership runs in.
 
 A task says in one sentence what an administrator should know; health shows it as a warning, or as a finding where its
-error is one. A database that does not answer is no warning of the task: health says that already.
+error is one. A database that does not answer is no warning of the task: health says that already. A task that gets
+nothing from a database that all others can work with says so after a minute: see ``Waiting``.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from rppam.catalogue.table import finding
+from rppam.cluster.driver.waiting import StillWaits, Waiting
 from rppam.cluster.health.agreement import NOT_KNOWN, HeldKeys
 from rppam.cluster.health.model import GaugeView
 from rppam.db.errors import DatabaseError
@@ -43,6 +45,11 @@ class SideTask(Protocol):
         ...
 
     @property
+    def keeps(self) -> Mapping[str, str]:
+        """What must be the same on all nodes and may change while it runs, by the names that people know."""
+        ...
+
+    @property
     def gauges(self) -> tuple[GaugeView, ...]:
         """Numbers for monitoring."""
         ...
@@ -70,15 +77,19 @@ class NodeTask:
         """As of the last round that could tell."""
         self.unfit = ""
         self.master_keys = NOT_KNOWN
+        self.keeps: Mapping[str, str] = {}
         self.gauges: tuple[GaugeView, ...] = ()
+        self._waiting = Waiting(name)
 
     async def run(self) -> None:
         """Never returns."""
         while True:
             try:
                 self._set(await self._work())
+                self._waiting.over()
             except DatabaseError as error:
                 log.debug("%s waits for the database: %s", self.name, error)
+                self._still_waits(self._waiting.told(error, asyncio.get_running_loop().time()))
             except RppamError as error:
                 self._set(error)
             except Exception as error:
@@ -87,6 +98,14 @@ class NodeTask:
             if self._numbers is not None:
                 self.gauges = self._numbers()
             await asyncio.sleep(self._every_s)
+
+    def _still_waits(self, told: StillWaits | None) -> None:
+        """What was wrong before is still so, and matters more."""
+        if told is None or (self.trouble and not isinstance(self.trouble, StillWaits)):
+            return
+        if not self.trouble:
+            log.warning("%s", told)
+        self.trouble = told
 
     def _set(self, trouble: RppamError | str) -> None:
         before, now = told_of(self.trouble), told_of(trouble)

@@ -1,5 +1,5 @@
-"""Whether all nodes have what must be the same everywhere: settings, licence, release, the vault's master key; and who
-has the virtual address.
+"""Whether all nodes have what must be the same everywhere: settings, licence, release, the vault's master key; who has
+the virtual address; and which node answers no requests.
 
 Each node says in its heartbeat what it has: a short digest of each value, and whether the address is on its host. So
 every node can tell who differs in what, and says its own value where that helps. What it does not promise: that a value
@@ -22,6 +22,12 @@ ADDRESS: Final = "cluster.virtualIp"
 MASTER_KEY: Final = "vault.masterKey"
 """Under this name a node says which master keys it has."""
 NO_KEY: Final = "none"
+SIGNING_KEYS: Final = "auth.jwtKeysDir"
+"""Under this name a node says which signing keys it has."""
+SERVES: Final = "serves"
+LEADS: Final = "leads"
+NO: Final = "no"
+"""Said under these two names by a node that answers no requests, and by one that should not lead."""
 NOWHERE_S: Final = 5
 """A leader takes the address at once; another node hears of it with the next heartbeat or the one after."""
 BEATS: Final = 4
@@ -56,6 +62,11 @@ def digests_from_text(text: str) -> dict[str, str]:
     return {name: digest for name, _, digest in pairs if name and digest}
 
 
+def says_no(text: str, name: str) -> bool:
+    """Whether a node says no to ``name`` (``SERVES``, ``LEADS``) in its heartbeat."""
+    return digests_from_text(text).get(name) == NO
+
+
 def _digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()[:DIGEST_CHARS]
 
@@ -70,10 +81,16 @@ class Agreement:
         address: str,
         heartbeat_ms: int,
         keys: Callable[[], HeldKeys] = HeldKeys,
+        keeps: Callable[[], Mapping[str, str]] = dict,
+        says: Callable[[], Iterable[tuple[str, str]]] = tuple,
     ) -> None:
         """``values``: this node's own, by name. ``address``: the virtual one; empty where there is none. ``keys``:
-        which master keys this node has now."""
+        which master keys this node has now. ``keeps``: what may change of that which must be the same everywhere.
+        ``says``: what else it says of itself, by name."""
         self._node, self._values, self._address, self._keys = node, values, address, keys
+        self._keeps, self._says = keeps, says
+        self._apart_since: Instant | None = None
+        """Since when others have had other signing keys."""
         self._patience_us = max(NOWHERE_S * US_PER_S, BEATS * heartbeat_ms * US_PER_MS)
         self._odd_since: Instant | None = None
         self._text: Final = digests_to_text(values)
@@ -81,8 +98,12 @@ class Agreement:
     @property
     def text(self) -> str:
         """For this node's heartbeat."""
-        held = self._keys().held if self._values else ()
-        return f"{self._text} {MASTER_KEY}={','.join(map(_digest, held))}" if held else self._text
+        if not self._values:
+            return self._text
+        held = self._keys().held
+        keys = (f"{MASTER_KEY}={','.join(map(_digest, held))}",) if held else ()
+        kept = (digests_to_text(self._keeps()),) if self._keeps() else ()
+        return " ".join((self._text, *keys, *kept, *(f"{name}={value}" for name, value in self._says())))
 
     def findings(
         self, members: Sequence[MemberView], said: Mapping[str, str], leader: str | None, now: Instant
@@ -91,6 +112,8 @@ class Agreement:
         return (
             *self._drift(members, said),
             *self._key_findings(said),
+            *self._signing_findings(said, now),
+            *self._serving_findings(said),
             *self._address_findings(members, leader, now),
         )
 
@@ -126,6 +149,24 @@ class Agreement:
         if wrong:
             here = f"the vault needs {keys.needed}" if keys.needed else f"{self._node} has {keys.held[0]}"
             yield finding("RD-956", f"{here}; {', '.join(wrong)}")
+
+    def _signing_findings(self, said: Mapping[str, str], now: Instant) -> Iterator[Finding]:
+        """Who has other signing keys, once that lasts: nodes notice a new file one by one."""
+        own = self._keeps().get(SIGNING_KEYS)
+        theirs = {name: digests_from_text(text).get(SIGNING_KEYS) for name, text in said.items() if name != self._node}
+        found = {name: digest for name, digest in theirs.items() if digest}
+        if own is None or set(found.values()) <= {_digest(own)}:
+            self._apart_since = None
+            return
+        self._apart_since = now if self._apart_since is None else self._apart_since
+        if now - self._apart_since >= self._patience_us:
+            yield finding("RD-642", self._camps({self._node: _digest(own), **found}, own))
+
+    def _serving_findings(self, said: Mapping[str, str]) -> Iterator[Finding]:
+        """Which other nodes answer no requests. This node's own answer is that somebody reads it."""
+        silent = [name for name, text in sorted(said.items()) if name != self._node and says_no(text, SERVES)]
+        if silent:
+            yield finding("RD-707", f"{', '.join(silent)}: none of its API workers runs, as it says itself")
 
     def _camps(self, found: Mapping[str, str], own: str) -> str:
         """Who has the same as whom; this node's own value is said."""

@@ -24,12 +24,14 @@ FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 OF_THE_NAME: Final = tuple(f"RD-{number}" for number in range(633, 641))
 """Why the cluster's name in DNS does not follow the leader."""
 UNHEALTHY: Final = frozenset(
-    ("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", *OF_THE_NAME, "RD-641", "RD-902", "RD-908", "RD-956")
+    (
+        *("RD-603", "RD-618", "RD-619", "RD-630", "RD-631", "RD-632", *OF_THE_NAME, "RD-641", "RD-707"),
+        *("RD-902", "RD-908", "RD-956"),
+    )
 )
 """Findings with which no cluster is healthy, whatever its nodes say: a promise file that keeps nothing, a ledger that
-is not what was recorded, an address or a name that is not where it should be, a
-program that did not move one, nodes without a vote, or without the
-vault's master key. As notes they say less."""
+is not what was recorded, an address or a name that is not where it should be, a program that did not move one, nodes
+that answer no requests, have no vote, or lack the vault's master key or the signing keys. As notes they say less."""
 
 
 def is_grave(found: Finding) -> bool:

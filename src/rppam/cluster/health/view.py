@@ -4,7 +4,7 @@ Read-only and without I/O, so that health answers while Redis is a black hole. `
 permission is computed at the moment of acting and grows stale at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -13,7 +13,7 @@ from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.strays import asks_to_join
-from rppam.cluster.health.agreement import Agreement, HeldKeys
+from rppam.cluster.health.agreement import LEADS, SERVES, Agreement, HeldKeys, says_no
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import has_vote, heard_at, other_members
 from rppam.cluster.health.model import (
@@ -27,7 +27,7 @@ from rppam.cluster.health.model import (
 )
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.voteless import Voteless
-from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
+from rppam.cluster.health.votes_view import UNFIT, StoreSeen, Votes, why_no_leader
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import PeerState
 from rppam.crypto.certificate_expiry import CertificateEnd, days_left
@@ -87,6 +87,12 @@ class NodeProbes:
     """The name that follows the leader, of whom it is told; ``None`` where there is none."""
     master_keys: Callable[[], HeldKeys] = HeldKeys
     """Which master keys of the vault this node has."""
+    unfit: Callable[[], str] = str
+    """Why this node should not lead now; empty where it may."""
+    keeps: Callable[[], Mapping[str, str]] = dict
+    """What must be the same everywhere and may change while the node runs, by name."""
+    says: Callable[[], Iterable[tuple[str, str]]] = tuple
+    """What this node says of itself to others, beside what heartbeats have a place for."""
     acknowledge: Callable[[tuple[Finding, ...]], tuple[Finding, ...]] = tuple
     """The same findings, with who has acknowledged which."""
 
@@ -103,7 +109,13 @@ class NodeView:
         self._begun = clock.now()
         self._voteless = Voteless(core)
         self._agreement = Agreement(
-            facts.node, facts.shared_values, facts.virtual_ip, core.timing.heartbeat_ms, ask.master_keys
+            facts.node,
+            facts.shared_values,
+            facts.virtual_ip,
+            core.timing.heartbeat_ms,
+            ask.master_keys,
+            ask.keeps,
+            ask.says,
         )
         self.draining = False
         self.serving = False
@@ -219,7 +231,20 @@ class NodeView:
 
     def _why_no_leader(self, votes: Votes | None, connected: bool, now: Instant) -> str:
         up_ms = (now - self._begun) // US_PER_MS
-        return why_no_leader(self._core, votes, now, self._store_seen(connected), up_ms)
+        said = self._said(now)
+        unfit = {name: UNFIT for name, text in said.items() if says_no(text, LEADS)}
+        if own := self._ask.unfit():
+            unfit[self._facts.node] = own
+        return why_no_leader(self._core, votes, now, self._store_seen(connected), up_ms, unfit)
+
+    def others_serve(self) -> bool:
+        """Whether another member could lead and answers requests, as far as this node knows."""
+        known = self._core.status().known_membership
+        return any(
+            not says_no(text, SERVES) and not says_no(text, LEADS) and name != self._facts.node
+            for name, text in self._said(self._clock.now()).items()
+            if known is not None and known.may_stand(name)
+        )
 
     def _said(self, now: Instant) -> dict[str, str]:
         """What living members say of what must be the same everywhere."""

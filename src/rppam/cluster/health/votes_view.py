@@ -5,6 +5,7 @@ and which members it reaches. Nothing here is a permission.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -38,6 +39,7 @@ NO_MEMBER: Final = (
     "this node is no member, so nobody asks for its vote and it cannot lead; the members are {members}: ask one of "
     "them why nobody leads (rppam status). Once one leads, it takes this node in by itself"
 )
+UNFIT: Final = "it says that it should not lead: its own health and log say why"
 GONE_MS: Final = 60_000
 """A member that was not heard for this long does not just start."""
 LOST_FOR_GOOD: Final = " If members are lost for good: rppam cluster forget --force"
@@ -262,10 +264,18 @@ def _ms(us: int) -> int:
     return max(0, us) // US_PER_MS
 
 
-def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen, up_ms: int = GONE_MS) -> str:
+def why_no_leader(
+    core: NodeCore,
+    votes: Votes | None,
+    now: Instant,
+    store: StoreSeen,
+    up_ms: int = GONE_MS,
+    unfit: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Say in one sentence why nobody leads, as far as this node knows, and what to do.
 
     ``up_ms``: for how long this node has run; whoever was not heard in that time may just be starting, too.
+    ``unfit``: who should not lead now, and why.
     """
     status, pause = core.status(), core.orders.pause
     if votes is None and core.status().members_vote:
@@ -288,7 +298,7 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
         )
     if status.no_epoch:
         return status.no_epoch
-    if kept := _kept_from_leading(core, votes, now):
+    if kept := _kept_from_leading(core, votes, now, unfit):
         return kept
     if votes is not None and (awaited := votes.clock_wait()):
         return awaited
@@ -296,7 +306,7 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
     return f"an election is due in {wait_ms} ms, when earlier promises have ended" if wait_ms else "an election is on"
 
 
-def _kept_from_leading(core: NodeCore, votes: Votes | None, now: Instant) -> str:
+def _kept_from_leading(core: NodeCore, votes: Votes | None, now: Instant, unfit: Mapping[str, str]) -> str:
     """Say of each that could lead what keeps it from it; empty where somebody can, as far as this node knows."""
     aside = {*core.in_maintenance, *((core.node,) if core.orders.maintenance else ())}
     whys: dict[str, str] = {}
@@ -311,9 +321,12 @@ def _kept_from_leading(core: NodeCore, votes: Votes | None, now: Instant) -> str
         whys = {name: f"{one.status}" for name, one in seen.items() if one.status is MemberStatus.UNREACHABLE}
     else:
         return ""
+    whys = {**unfit, **{name: why for name, why in whys.items() if why}}
     resting = [name for name in able if name in aside]
-    if not resting or any(name not in aside and not whys.get(name) for name in able):
+    if any(name not in aside and not whys.get(name) for name in able) or not (resting or unfit):
         return ""
+    if not resting:
+        return f"nobody can lead: {'; '.join(f'{name}: {whys[name]}' for name in able)}"
     back = f"rppam cluster maintenance {resting[0]} off"
     if len(resting) == len(able):
         return f"all that could lead are in maintenance: {back}"
