@@ -197,6 +197,8 @@ async def test_the_commands(place: Place, tmp_path: Path) -> None:
     none = await rppam("recording", "ls", "--session", "00000000-0000-7000-8000-000000000000")
     assert (none.code, none.out, "there is no recording" in none.err) == (0, b"", True), none
     assert (await rppam("session", "kill", "nothing")).code == 1
+    over = await rppam("session", "kill", one["user"])
+    assert (over.code, "'rppam session ls' shows them" in over.err) == (1, True), over
 
 
 async def test_a_session_is_watched_as_it_goes_on_from_its_beginning(place: Place) -> None:
@@ -210,7 +212,7 @@ async def test_a_session_is_watched_as_it_goes_on_from_its_beginning(place: Plac
         (one,) = await listed(place)
         token = place.served.bearer()["Authorization"].removeprefix("Bearer ")
         env = {**os.environ, "RPPAM_URL": place.served.url, "RPPAM_TOKEN": token}
-        argv = [sys.executable, "-m", "rppam", "session", "watch", one["session"]]
+        argv = [sys.executable, "-m", "rppam", "session", "watch", one["user"]]
         watcher = await asyncio.create_subprocess_exec(*argv, env=env, stdout=asyncio.subprocess.PIPE)
         assert watcher.stdout is not None
         assert b"first" in await asyncio.wait_for(watcher.stdout.readline(), 20)

@@ -92,6 +92,34 @@ def test_the_votes_are_shown_with_what_is_missing() -> None:
     assert rows["Quorum"] == ["Quorum", "not", "met", "(majority)"]
 
 
+def test_what_stands_in_the_head_is_not_said_again_and_a_finding_says_what_was_seen() -> None:
+    refused = "connection refused by 127.0.0.1:6379; check that Redis runs there"
+    short = f"2 of 5 votes can be won and 3 are needed. Redis: {refused}"
+    votes = [{"voter": "redis", "kind": "store", "votes": 2, "counted": False, "reason": refused}]
+    found = [
+        {"code": "RD-101", "severity": "error", "what": "Redis refuses.", "evidence": refused, "fix": "Start Redis."},
+        {
+            "code": "RD-707",
+            "severity": "error",
+            "what": "A node is mute.",
+            "evidence": "pam-3: none runs",
+            "fix": "Read.",
+        },
+    ]
+    body = {
+        "quorumReason": short,
+        "noLeaderReason": f"{short}. Bring back what is missing.",
+        "quorumPolicy": "majority",
+    }
+    screen = shown({"clusterHealthy": False, "redisReason": refused, "votes": votes, "findings": found, **body})
+    assert screen.count("2 of 5 votes") == 1
+    assert screen.count(refused) == 2, "in the reason why nobody leads, and once of Redis"
+    assert "RD-707  A node is mute. Seen: pam-3: none runs. Read." in screen
+    assert "RD-101  Redis refuses. Start Redis." in screen
+    led = shown({"clusterHealthy": False, "leaderNode": "node1", "quorumReason": short})
+    assert "2 of 5 votes" in led
+
+
 def test_a_pause_a_pending_change_and_a_missing_leader_are_loud() -> None:
     peer = {"nodeName": "node1", "status": "maintenance"}
     body = {"leaderNode": "node1", "redisConnected": True, "quorumMet": True, "paused": True, "pausedBy": "eve"}

@@ -65,6 +65,11 @@ def test_each_failure_has_its_sentence(error: Exception, expected: type[StoreErr
     assert explained.surely_not_run
 
 
+def test_of_this_host_nobody_is_told_to_listen_elsewhere() -> None:
+    here = Target(host="127.0.0.1", port=6379)
+    assert str(explain(here, os_error(errno.ECONNREFUSED))).endswith("check that Redis runs there")
+
+
 @pytest.mark.parametrize(
     ("number", "said", "sentence"),
     [

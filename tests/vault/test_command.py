@@ -63,6 +63,10 @@ async def test_from_the_first_target_to_a_secret(open_vault: Served, tmp_path: P
     refused = await run(open_vault, "vault", "checkout", "servers/root", "--reason", "INC1", code=1)
     assert "RPPAM-8411: admin has it until" in refused.stderr
     await run(open_vault, "vault", "checkin", held["id"])
+    again = await run(open_vault, "vault", "checkin", "servers/root", code=1)
+    assert "nothing of servers/root is checked out now" in again.stderr
+    await run(open_vault, "vault", "checkout", "servers/root", "--reason", "INC1")
+    await run(open_vault, "vault", "checkin", "servers/root")
     assert "checkin" in (await run(open_vault, "vault", "checkouts")).stdout
     told = (await run(open_vault, "target", "show", "web1")).stdout
     assert "SHA256:" in told

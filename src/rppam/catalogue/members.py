@@ -128,8 +128,9 @@ MEMBERS: Final = (
     warning("RD-951",
         "There is no sealing key here: the cluster key, which every witness has, also seals copies and secrets.",
         "in health: there is no sealing key",
-        Fix("Introduce one, a step at a time: rppam cluster key begin --sealing, copy what it makes to the other "
-            "nodes, then on each node switch --sealing, then on each finish --sealing.",
+        Fix("If the other nodes have one, copy auth.sealingKeyPath from there (rppam init --bundle). Else introduce "
+            "one, a step at a time: rppam cluster key begin --sealing, copy what it makes to the other nodes, then on "
+            "each node switch --sealing, then on each finish --sealing.",
             "sudo -u rppam rppam cluster key begin --sealing")),
     error("RD-952", "A sealing key lies on a witness's host: whoever takes that host can forge people's rights.",
         "in the witness's log: a sealing key lies on this host",

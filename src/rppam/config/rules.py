@@ -8,7 +8,6 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Final
 
 from rppam.cluster.consensus.membership import QuorumPolicy
@@ -19,6 +18,7 @@ from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import NEEDED_COMMANDS, SCRIPT_COMMANDS
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import ApiSettings, ClusterSettings, DnsSettings, RedisSettings, Settings
+from rppam.kernel.network import is_this_host
 from rppam.kernel.secret import Secret
 
 TSIG_BYTES_MIN: Final = 16
@@ -192,18 +192,11 @@ def _api_warnings(api: ApiSettings, advertised: str | None) -> Iterator[str]:
     for name, given in (("tlsKeyPath", api.tls_key_path), ("tlsCertPassword", api.tls_cert_password)):
         if given is not None:
             yield f"api.{name}: has no effect without api.tlsCertPath"
-    if not is_https and not _is_loopback(api.host):
+    if not is_https and not is_this_host(api.host):
         yield (
             f"api.host: {api.host} is reached from other hosts without TLS, so passwords and tokens can be read on the "
             "way; set api.tlsCertPath, or node.advertiseUrl to the https:// URL of a balancer that ends TLS"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().removesuffix(".") == "localhost"
 
 
 def warnings_at_witness(settings: Settings) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
 from rppam.doctor.report import Report
 from rppam.http.client import Answer, NoAnswerError, get_json
+from rppam.http.serving_errors import SigningKeyError
 from rppam.http.trust import Trust
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Severity
@@ -77,6 +78,8 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
         token = host.token()
         report.hide(token)
         answer = await get_json(url + HEALTH, token=token, timeout_s=ANSWER_S, trust=host.trust)
+    except SigningKeyError:  # reported with the keys of this host
+        return None
     except (RppamError, NoAnswerError) as error:
         report.add(finding("RD-704", f"{url}{HEALTH}: {error}"))
         return None

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +60,7 @@ def command(
     from rppam.config.places import config_path
     from rppam.config.rules import witness_problems
     from rppam.doctor.check_members import is_witness
+    from rppam.doctor.own_host import OwnHost
     from rppam.doctor.report import Report, platform_of
     from rppam.settings.files import problems_of
 
@@ -76,6 +78,8 @@ def command(
         _show(report.findings, platform, as_json=as_json)
         return Exit.CONFIGURATION
     asyncio.run(_check(settings, path, sentinel_conf, report, witness=witness))
+    own = OwnHost.of(settings, path)
+    report.findings = [replace(one, fix=own.fitted(one.fix)) for one in report.findings]
     _show(report.findings, platform, as_json=as_json)
     return verdict_of(report.findings).exit
 

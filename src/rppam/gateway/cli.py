@@ -1,6 +1,7 @@
 """``rppam session``: who is on which target, watching and ending a session, asked of any node."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -17,6 +18,7 @@ HOST: Final = "session@host"
 SESSIONS: Final = "/api/v1/access/sessions"
 RECORDINGS: Final = "/api/v1/recordings"
 FACTOR: Final = "RPPAM-8628"
+_IDENT: Final = re.compile(r"[0-9a-f-]{36}")
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _TOKEN: Final = "the token of an administrator"  # noqa: S105 - no token
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -54,7 +56,7 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
     return Exit.DONE
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam session kill 01998f... --reason lunch")
+@command.command(context_settings=_HELP, epilog="Example: rppam session kill alice --reason lunch")
 @click.argument("session")
 @click.option("--reason", default="", metavar="TEXT", help="Its user and the ledger are told.")
 @_json
@@ -62,8 +64,14 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
 def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
     """End SESSION, on whatever node it is; where a second factor is needed, its code is asked for.
 
-    Exit code 0: ordered; 1: there is none, or it is over; 2: could not be ordered.
+    SESSION is an id, or the user or ACCOUNT@TARGET of the only one that goes on.
+
+    Exit code 0: ordered; 1: there is none, it is over, or there are several; 2: could not be ordered.
     """
+    session, problem = _named(where, session)
+    if problem:
+        tell(problem)
+        return Exit.NO
     body = {"reason": reason}
     found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", body)
     if found.get("code") == FACTOR and sys.stdin.isatty():
@@ -76,17 +84,23 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
     return Exit.DONE
 
 
-@command.command(context_settings=_HELP, epilog="Example: rppam session watch 01998f...")
+@command.command(context_settings=_HELP, epilog="Example: rppam session watch alice")
 @click.argument("session")
 @target_options(_TOKEN)
 def watch(*, session: str, where: Where) -> int:
     """Show in this terminal what SESSION shows its user, as it goes on; Ctrl-C leaves it. The ledger says who watched.
 
-    Exit code 0: it ended; 1: nothing of it is recorded now; 2: could not look.
+    SESSION is an id, or the user or ACCOUNT@TARGET of the only one that goes on.
+
+    Exit code 0: it ended; 1: nothing of it is recorded now, or there are several; 2: could not look.
     """
     from rppam.http.client import NoAnswerError
     from rppam.http.download import pieces
 
+    session, problem = _named(where, session)
+    if problem:
+        tell(problem)
+        return Exit.NO
     found, problem = asked(where, HOST, "GET", f"{RECORDINGS}?session={session}")
     if problem:
         fail(problem, str(found.get("code", "")))
@@ -108,6 +122,22 @@ def watch(*, session: str, where: Where) -> int:
     except NoAnswerError as error:
         fail(str(error))
     return Exit.ERRORS
+
+
+def _named(where: Where, word: str) -> tuple[str, str]:
+    """The id of the session that ``word`` means, and what is wrong with it; an id is taken as it is."""
+    if _IDENT.fullmatch(word):
+        return word, ""
+    found, problem = asked(where, HOST, "GET", f"{SESSIONS}?pageSize=200&active=true")
+    if problem:
+        return word, problem
+    meant = [one for one in found["items"] if word in {one["user"], f"{one['account']}@{one['target']}"}]
+    if len(meant) == 1:
+        return str(meant[0]["id"]), ""
+    if meant:
+        told = ", ".join(f"{one['id']} ({one['user']} on {one['account']}@{one['target']})" for one in meant)
+        return word, f"{word!r} is on several; name one by its id: {told}"
+    return word, f"no session that goes on is of {word!r}: 'rppam session ls' shows them"
 
 
 def _events(found: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:

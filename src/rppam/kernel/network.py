@@ -41,6 +41,14 @@ def is_address(host: str) -> bool:
     return True
 
 
+def is_this_host(host: str) -> bool:
+    """Return whether nobody but this host can be meant."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().removesuffix(".") == "localhost"
+
+
 def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """An IPv4 address that came as one of IPv6 (RFC 4291, section 2.5.5.2), as it is; others as they are."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

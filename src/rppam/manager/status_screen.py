@@ -47,7 +47,7 @@ def status_picture(view: ClusterHealth, url: str) -> Group:
     if view.warnings:
         parts += [Text(), *_warnings(view.warnings)]
     if grave := sorted((one for one in view.findings if one.severity in STYLE_OF), key=lambda one: not one.counts):
-        parts += [Text(), *(_finding(one) for one in grave)]
+        parts += [Text(), *(_finding(one, view) for one in grave)]
     if view.note and view.note.text:
         parts += [Text(), Text.assemble(("Note  ", "dim"), view.note.text)]
     return Group(*parts)
@@ -92,9 +92,9 @@ def _head(view: ClusterHealth, url: str) -> Table:
     if view.paused:
         table.add_row("Failover", Text(f"paused by {view.paused_by}; rppam cluster resume", style="yellow"))
     quorum = ("met" if view.quorum_met else "not met") + (f" ({view.quorum_policy})" if view.quorum_policy else "")
-    table.add_row(
-        "Quorum", _good_or(view.quorum_met, quorum + (f": {view.quorum_reason}" if view.quorum_reason else ""))
-    )
+    is_told = bool(view.leader) or view.quorum_reason not in view.no_leader_reason
+    short = f": {view.quorum_reason}" if view.quorum_reason and is_told else ""
+    table.add_row("Quorum", _good_or(view.quorum_met, quorum + short))
     lost = "not connected" + (f": {view.redis_reason}" if view.redis_reason else "")
     table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
     if view.database_connected is not None:
@@ -210,7 +210,8 @@ def _vote_table(view: ClusterHealth) -> Table:
         to = line.promised_to or ("?" if line.promised_ms is None else "-")
         left = "-" if line.promised_ms is None or not line.promised_to else f"{line.promised_ms / 1000:.1f} s"
         style = "" if line.is_counted else "red"
-        table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))
+        reason = "not connected" if line.reason and line.reason == view.redis_reason else line.reason  # it stands above
+        table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(reason, style))
     return table
 
 
@@ -223,11 +224,14 @@ def _table(*titles: str, last: str, right: Set[str], gap: int = 2) -> Table:
     return table
 
 
-def _finding(one: Finding) -> Text:
+def _finding(one: Finding, view: ClusterHealth) -> Text:
+    """What it is, what was seen unless that stands in the head already, and what to do."""
     if one.acknowledged is not None and not one.counts:
         known = f"acknowledged by {one.acknowledged.by} until {one.acknowledged.until}: {one.acknowledged.reason}"
         return Text.assemble((f"{one.code}  ", "dim"), (f"{one.what} ", "dim"), known)
-    return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {one.advice}")
+    is_told = one.evidence in {view.redis_reason, view.database_reason, ""}
+    seen = "" if is_told else f"Seen: {one.evidence.rstrip('.')}. "
+    return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {seen}{one.advice}")
 
 
 def _warnings(sentences: Sequence[str]) -> list[Text]:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
-from rppam.kernel.network import LOOKUPS, NO_FAMILY, USED_UP
+from rppam.kernel.network import LOOKUPS, NO_FAMILY, USED_UP, is_this_host
 from rppam.kernel.tls import ill_made
 from rppam.redis.errors import (
     StoreClosed,
@@ -205,11 +205,9 @@ def explain(target: Target, error: Exception) -> StoreError:
         case ssl.SSLError():
             return _explain_tls(at, error)
         case ConnectionRefusedError():
-            return StoreRefused(
-                f"connection refused by {at}; check that Redis runs there and, where that is another host, that 'bind' "
-                "in redis.conf is 0.0.0.0 or that address",
-                raw=raw,
-            )
+            bind = " and, where that is another host, that 'bind' in redis.conf is 0.0.0.0 or that address"
+            where = "" if is_this_host(target.host) else bind
+            return StoreRefused(f"connection refused by {at}; check that Redis runs there{where}", raw=raw)
         case TimeoutError():
             return StoreConnectTimeout(
                 f"no connection to Redis at {at} within {target.connect_timeout_ms} ms; check that Redis runs "

@@ -266,18 +266,36 @@ def checkout(*, where: Where, entry: str, reason: str, minutes: int, wait: bool,
     shown(made, lambda one: f"you have it until {one['expiresAt']}: rppam vault checkin {one['id']}", as_json=as_json)
 
 
-@command.command("checkin", context_settings=HELP, epilog="Example: rppam vault checkin CHECKOUT-ID")
-@click.argument("checkout_id")
+@command.command("checkin", context_settings=HELP, epilog="Example: rppam vault checkin servers/root")
+@click.argument("checkout_", metavar="CHECKOUT")
 @click.option("--force", metavar="REASON", help="End somebody else's, for this reason; you manage the folder.")
 @_where
-def checkin(*, where: Where, checkout_id: str, force: str | None) -> None:
-    """Give back what you have checked out. Exit code 1: it had ended already."""
-    path = f"{CHECKOUTS}/{checkout_id}"
+def checkin(*, where: Where, checkout_: str, force: str | None) -> None:
+    """Give back what you have checked out: CHECKOUT is its id, or the entry (FOLDER/NAME).
+
+    Exit code 1: it had ended already.
+    """
+    rest = Rest(where)
+    path = f"{CHECKOUTS}/{_checkout_id(rest, checkout_)}"
     if force is None:
-        Rest(where).ask("POST", f"{path}/checkin")
+        rest.ask("POST", f"{path}/checkin")
     else:
-        Rest(where).ask("POST", f"{path}/force", {"reason": force})
+        rest.ask("POST", f"{path}/force", {"reason": force})
     click.echo("it is checked in", err=True)
+
+
+def _checkout_id(rest: Rest, word: str) -> str:
+    """That of the only check-out of an entry that holds, or what was typed. Raises :class:`Refused`."""
+    if "/" not in word:
+        return word
+    entry = _entry(rest, word)
+    held = [one for one in rest.all(CHECKOUTS, active="true") if one["entryId"] == entry["id"]]
+    if not held:
+        raise Refused(f"nothing of {_path(entry)} is checked out now, as far as you may see: 'rppam vault checkouts'")
+    if len(held) > 1:
+        told = ", ".join(f"{one['id']} ({one['userName']})" for one in held)
+        raise Refused(f"{_path(entry)} is checked out several times; name one by its id: {told}")
+    return str(held[0]["id"])
 
 
 @command.command("checkouts", context_settings=HELP, epilog="Example: rppam vault checkouts --active")

@@ -52,6 +52,7 @@ async def test_a_lost_password_is_replaced_on_the_host(
     reset = rppam("reset-password", "--config", config)
     assert reset.returncode == 0, reset.stderr
     assert not left_behind.exists(), "it is not the password any more"
+    assert reset.stderr.splitlines() == ["The new password of admin (it is shown only now):"], "said once"
     password = Secret(reset.stdout.strip())
     assert len(password) >= 20
     assert (await accounts.login("admin", password, "test")).name == "admin"

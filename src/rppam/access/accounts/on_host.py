@@ -5,6 +5,7 @@ the log of changes, within seconds. What is done is recorded in the name of who 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from getpass import getuser
 from pathlib import Path
@@ -61,6 +62,7 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
     from rppam.settings.store import SqlSettingsStore
 
     settings = load_settings(config)
+    logging.getLogger("rppam").addHandler(logging.NullHandler())  # a command says itself what it did
 
     async def run() -> T:
         database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)

@@ -43,7 +43,7 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         told = f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)"
         ordered = seen is None or seen.heartbeat.maintenance
         return CannotFollow(
-            told if ordered else f"{told}. If it is neither, it lacks the vault's master key: see its health"
+            told if ordered else f"{told}. If it is neither, its own health says why it should not lead"
         )
     if readiness is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
