@@ -40,13 +40,6 @@ def others(house: Government, leader: str) -> list[str]:
 # ---- switchover ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_witness_is_refused_for_what_it_is_and_not_as_in_maintenance() -> None:
-    house, leader = seated("a", "b", "w", policy=MAJORITY, witnesses=("w",))
-    with pytest.raises(CannotFollow, match="^w is a witness, which votes and never leads$"):
-        await house.administration(leader).switchover("w", "eve")
-    assert house.leader == leader
-
-
 @both
 async def test_a_switchover_is_over_in_a_tenth_of_a_second_and_goes_where_it_should(policy: QuorumPolicy) -> None:
     house, leader = seated("a", "b", "c", policy=policy)
