@@ -7,7 +7,7 @@ import pytest
 
 from rppam.cluster.driver import waiting
 from rppam.cluster.driver.leader_tasks import RepeatedTask
-from rppam.cluster.driver.node_tasks import NodeTask, findings_of, warnings_of
+from rppam.cluster.driver.node_tasks import NodeTask, findings_of, told_of, warnings_of
 from rppam.cluster.driver.waiting import StillWaits, Waiting
 from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.errors import RppamError
@@ -24,6 +24,8 @@ def test_a_broken_ledger_is_a_finding_told_once_by_however_many_tasks() -> None:
     ]
     assert [(one.code, one.evidence) for one in findings_of(troubles)] == [("RD-630", "event 7: odd")]
     assert findings_of(troubles)[0].advice == LedgerBroken.row.remedy
+    asked = LedgerUnwatched("is it mounted?")
+    assert told_of(asked) == f"RPPAM-8005: is it mounted? {LedgerUnwatched.row.remedy}"
     assert warnings_of(troubles) == ("late", f"RPPAM-8005: full. {LedgerUnwatched.row.remedy}")
 
 

@@ -119,7 +119,8 @@ class NodeTask:
 def told_of(trouble: RppamError | str) -> str:
     """What is wrong in one sentence, with the fix; empty for nothing."""
     if isinstance(trouble, RppamError):
-        return f"{trouble.row.code}: {trouble}. {trouble.row.remedy}"
+        said = f"{trouble}".rstrip(".")
+        return f"{trouble.row.code}: {said}{'' if said.endswith('?') else '.'} {trouble.row.remedy}"
     return trouble
 
 
