@@ -129,7 +129,7 @@ faults-random: dev servers ## SEQUENCES random fault sequences of 30 s; ended an
 faults-times: dev servers ## each kind of failover RUNS times on hosts of their own: p50, p99 and the largest
 	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
 
-address-failovers: dev servers ## failovers as a client sees them: RUNS of each kind, by the address and behind balancers
+address-failovers: dev servers ## failovers as a client sees them: RUNS of each kind, by the address, behind balancers, by name
 	$(BIN)/python -m tests.faults.lab.through --runs $(RUNS) $(ARGS)
 
 ledger-faults: dev servers ## acts and their events held against each other over SEQUENCES random kill sequences

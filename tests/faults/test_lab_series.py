@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.lab.cluster import server_kind
 from tests.faults.lab.net import CAN, WHY_NOT
-from tests.faults.lab.series import POLICY_OF, SERIES, USUAL, Key, main, measured, page, rows_of
+from tests.faults.lab.repeated import rows_of
+from tests.faults.lab.series import POLICY_OF, SERIES, TIMED, USUAL, Key, main, measured, page
 from tests.faults.lab.watch import FOLDER
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,7 @@ def test_only_runs_of_the_same_series_count_and_no_more_than_were_asked_for(tmp_
     results = tmp_path / "times.jsonl"
     rows = [row(HOST, 4_000 + number) for number in range(4)] + [row(HOST._replace(times="lan"), 900), row(REDIS, 7)]
     results.write_text("".join(json.dumps(one) + "\n" for one in rows) + '{"series": "host-killed", "ms"')
-    found = measured(HOST, rows_of(results), 3)
+    found = measured(HOST, rows_of(results, TIMED), 3)
     assert found.times_ms == [4_000, 4_001, 4_002]
     assert (found.at(0.5), found.at(0.99)) == (4_001, 4_002)
 
@@ -68,12 +69,12 @@ def test_a_switchover_is_timed_and_a_second_start_has_nothing_left_to_do(
     results = tmp_path / "times.jsonl"
     words = ["--series", "switchover", "--runs", "1", "--times", "lan", "--results", str(results)]
     assert main(words) == 0
-    (only,) = rows_of(results)
+    (only,) = rows_of(results, TIMED)
     assert only["series"] == "switchover"
     assert only["policy"] == "last-man-standing"
     assert only["ms"] > 0
     assert only["changed"]
     assert only["violations"] == []
     assert main(words) == 0
-    assert len(rows_of(results)) == 1
+    assert len(rows_of(results, TIMED)) == 1
     assert capsys.readouterr().out.count("switchover           1 runs   p50") == 2

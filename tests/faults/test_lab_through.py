@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults.lab.net import CAN
-from tests.faults.lab.through import Key, main, of_key, page
+from tests.faults.lab.cluster import server_kind
+from tests.faults.lab.name import NAME, Heard, Said
+from tests.faults.lab.net import CAN, WHY_NOT
+from tests.faults.lab.through import Answered, Key, by_name, done, main, page
 from tests.faults.lab.wire import ARP, IPV6, checksum, claimed_in, link_local, solicitation, who_has
+from tests.support.named import missing
 
 KEY = Key("address", "switchover", "default")
 MAC = bytes.fromhex("02005e100001")
@@ -32,13 +35,41 @@ def written(folder: Path, *rows: dict[str, Any]) -> Path:
 
 def test_runs_of_a_row_are_found_again_and_a_line_that_was_cut_is_none(tmp_path: Path) -> None:
     file = written(tmp_path, row(900), row(1_000), row(5, way="nginx"))
-    assert [one["outageMs"] for one in of_key(KEY, file)] == [900, 1_000]
+    assert [one["outageMs"] for one in done(KEY, file)] == [900, 1_000]
 
 
 def test_the_page_has_a_row_for_each_way_and_method() -> None:
     rows = {KEY: [row(900), row(1_000, 2), row(1_100)]}
     text = page({"processor": "two"}, rows, "make address-failovers RUNS=3")
     assert "| virtual address | switchover | 3 | 1000 ms | 1100 ms | 1100 ms | 3,000 | 0, 2 | 210 | 150 | 0 |" in text
+
+
+def test_the_page_says_when_the_name_followed_and_when_the_client_did() -> None:
+    key = KEY._replace(way="dns", method="killed")
+    rows = {key: [row(9_000, 3, namedMs=4_100, heldMs=8_800), row(9_100, 4, namedMs=None, heldMs=8_900)]}
+    text = page({"processor": "two"}, rows, "make address-failovers RUNS=2")
+    assert (
+        "| name in DNS | `kill -9` of everything on the host | 2 | 9000 ms | 9100 ms | 9100 ms | 2,000 | 3, 4 |" in text
+    )
+    assert "the name points to the next leader p50 4100 ms, max 4100 ms after it" in text
+    assert "request to another address begins p50 8800 ms, max 8900 ms after it" in text
+
+
+@pytest.mark.integration
+@pytest.mark.server
+@pytest.mark.pair
+@pytest.mark.skipif(not (CAN and server_kind().find() and not missing()), reason=f"needs bind9, and {WHY_NOT}")
+def test_a_client_that_knows_a_name_loses_no_request_by_an_order(tmp_path: Path) -> None:
+    results = tmp_path / "through.jsonl"
+    words = ["--ways", "dns", "--methods", "switchover", "--runs", "1", "--results", str(results)]
+    assert main(words) == 0
+    key = KEY._replace(way="dns")
+    (only,) = done(key, results)
+    assert (only["violations"], only["failed"], only["looks"]) == ([], 0, 0)
+    assert only["probes"] > 50, "the witness was there"
+    assert only["heldMs"] > 0, "its memory sends the client to the old leader for a while"
+    assert only["heldMs"] < 1_000 * (5 + 5 + 10)
+    assert set(only) - {"namedMs", "heldMs"} == set(row(1) | {"at": "", "kinds": "", "slowestMs": 0, "to": ""})
 
 
 @pytest.mark.skipif(not CAN, reason="without namespaces it says that it cannot")
@@ -73,3 +104,44 @@ def test_a_solicitation_is_as_the_kernel_takes_it() -> None:
     assert IPv6Address(source) == IPv6Address("fe80::5eff:fe10:1") == IPv6Address(link_local(MAC))
     assert IPv6Address(group) == IPv6Address("ff02::1:ff00:200")
     assert checksum(source + group + struct.pack("!II", len(body), 58) + body) == 0
+
+
+OLD, NEW, OTHER = "10.78.0.3", "10.78.0.4", "10.78.0.5"
+SECOND = 1_000_000_000
+MOVED = Heard([Said(at * SECOND, (OLD if at < 4 else NEW,), 5) for at in range(1, 20)])
+
+
+def test_a_name_that_follows_once_and_in_time_is_right() -> None:
+    assert MOVED.violations() == MOVED.late(OLD, NEW, 3 * SECOND) == []
+    assert (MOVED.ttl_s, MOVED.named_ns(NEW), MOVED.named_ns(OTHER)) == (5, 4 * SECOND, None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ([], "the name server has answered nothing: nothing was witnessed"),
+        ([(OLD,), (OLD, NEW), (NEW,)], f"{NAME} pointed to {OLD} and {NEW} at one time, in 1 answers"),
+        ([(OLD,), (), (NEW,)], f"{NAME} pointed to nobody at one time, in 1 answers"),
+        ([(OLD,), (NEW,), (OLD,)], f"{NAME} pointed to {OLD}, {NEW}, {OLD} in turn"),
+    ],
+)
+def test_a_name_without_one_address_or_that_goes_back_is_told(seen: list[tuple[str, ...]], told: str) -> None:
+    assert Heard([Said(at, one, 5) for at, one in enumerate(seen)]).violations() == [told]
+
+
+def test_a_name_that_is_late_or_was_wrong_before_is_told() -> None:
+    assert Heard([Said(8_500_000_000, (OLD,), 5)]).late(OLD, NEW, 3 * SECOND) == [
+        f"{NAME} pointed to {OLD} 5.5 s after {NEW} was seen to lead"
+    ]
+    assert MOVED.late(OTHER, NEW, 3 * SECOND) == [f"{NAME} pointed to {OLD} while {OTHER} led"]
+
+
+@pytest.mark.parametrize(("last_s", "told"), [(8, []), (14, [f"1 requests went to {OLD} after the time to live"])])
+def test_who_goes_elsewhere_after_the_time_to_live_is_told(last_s: int, told: list[str]) -> None:
+    asked = [
+        Answered(last_s * SECOND, last_s * SECOND + 9, 200, "", OLD),
+        Answered(15 * SECOND, 15 * SECOND + 9, 200, "", NEW),
+    ]
+    found, violations = by_name(MOVED, asked, (OLD, NEW), (2 * SECOND, 3 * SECOND))
+    assert found == {"namedMs": 2_000.0, "heldMs": 1_000.0 * (last_s - 2)}
+    assert [one.partition(",")[0] for one in violations] == told

@@ -26,7 +26,7 @@ _SEARCH: Final = "/usr/sbin:/usr/bin:/sbin"
 _CONFIG: Final = """
 {keys}
 options {{
-  directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+  directory "{folder}"; listen-on port {port} {{ {address}; }}; listen-on-v6 {{ none; }};
   pid-file none; session-keyfile none; recursion no; dnssec-validation no; allow-transfer {{ none; }};
 }};
 controls {{ }};
@@ -57,13 +57,15 @@ def secret_of(key: str) -> str:
 class Named:
     """See the module."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
-        """``more``: further lines of the zone."""
+    address = "127.0.0.1"
+
+    def __init__(self, folder: Path, more: str = "", *, port: int = 0) -> None:
+        """``more``: further lines of the zone. ``port``: 0: a free one."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, port or free_port()
         keys = "\n".join(f'key "{name}" {{ algorithm hmac-sha256; secret "{secret_of(name)}"; }};' for name in SECRETS)
         facts = {"keys": keys, "folder": folder, "port": self.port, "zone": ZONE, "key": KEY, "name": NAME}
-        (folder / "named.conf").write_text(_CONFIG.format(**facts))
+        (folder / "named.conf").write_text(_CONFIG.format(address=self.address, **facts))
         (folder / "zone").write_text(_ZONE_FILE.format(more=more))
         (folder / "broken").write_text("this is no zone\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,8 +82,7 @@ class Named:
         program = shutil.which("named", path=_SEARCH)
         assert program is not None
         command = [program, "-g", "-n", "1", "-c", str(self.folder / "named.conf")]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._process = self._run(command, self.folder / "log")
         until = time.monotonic() + START_S
         while True:
             try:
@@ -106,8 +107,15 @@ class Named:
     def ask(self, name: str = NAME, kind: str = "A") -> list[str]:
         """What anybody is told, in order. OSError where nobody answers."""
         query = dns.message.make_query(name, kind)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as link:
+        with self._reached() as link:
             dns.query.send_tcp(link, query)
             answer, _ = dns.query.receive_tcp(link)
         wanted = dns.rdatatype.from_text(kind)
         return sorted(one.to_text().strip('"') for rrset in answer.answer if rrset.rdtype == wanted for one in rrset)
+
+    def _run(self, command: list[str], log: Path) -> "subprocess.Popen[bytes]":
+        with log.open("ab") as out:
+            return subprocess.Popen(command, stdout=out, stderr=out)
+
+    def _reached(self) -> socket.socket:
+        return socket.create_connection((self.address, self.port), timeout=2)

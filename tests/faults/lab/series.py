@@ -5,21 +5,17 @@ What is timed, in ms, from just before the deed:
 * a fault of the leader (its host killed, its cable pulled, ...): until *another* node's answer that it leads is here;
 * a fault of the store: the longest time without an answer of any node that it leads, until all is well again.
 
-Between runs everything heals, and every node watches for a lease. Each run is a line of JSON in the results file; a
-series that stands there is only brought up to its number of runs, so what was ended goes on where it was. Several labs
-run at once, each a process that does one series; one that fails is tried again. ``--write`` puts the table into
-docs/reference/measurements.md. Exit codes: 0 all runs were timed and nothing was violated; 1 a violation, or a leader
-changed that should not have; 2 runs are missing, or usage.
+Between runs everything heals, and every node watches for a lease. Several labs run at once, each a process that does
+one series; what stands in the results file is not run again (:mod:`~tests.faults.lab.repeated`). ``--write`` puts the
+table into docs/reference/measurements.md. Exit codes: 0 all runs were timed and nothing was violated; 1 a violation, or
+a leader changed that should not have; 2 runs are missing, or usage.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,13 +23,9 @@ from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.ranks import nearest_rank
 from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
-from tests.faults.lab.net import CAN, WHY_NOT, sweep
+from tests.faults.lab.net import CAN, WHY_NOT
+from tests.faults.lab.repeated import Plan, kept, of_key, rows_of
 from tests.faults.lab.watch import Watch
-
-ATTEMPTS: Final = 4
-"""How often a series is begun, when its lab fails."""
-RUN_S: Final = 90.0
-"""So long a run may take on average; a lab that takes longer is ended."""
 
 
 class Series(NamedTuple):
@@ -81,6 +73,8 @@ USUAL: Final = ("sentinel-failover", "redis-killed", "host-killed", "cable-pulle
 POLICY_OF: Final = {"aof": "last-man-standing", "sentinel": "majority"}
 """What a node does by default."""
 RECORD: Final = "record"
+TIMED: Final = "ms"
+"""What a run has that was timed."""
 
 
 class Key(NamedTuple):
@@ -177,22 +171,9 @@ def _one(lab: FaultLab, leader: FaultNode, series: Series, watch: Watch) -> floa
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
-def rows_of(results: Path, timed: str = "ms") -> list[dict[str, Any]]:
-    """All runs that were timed, which have ``timed``. A last line that was cut off by a crash is none."""
-    found = []
-    for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and timed in row:
-            found.append(row)
-    return found
-
-
 def measured(key: Key, rows: Iterable[dict[str, Any]], runs: int) -> Measured:
     """The first ``runs`` runs of a series among all rows, and every violation of them."""
-    mine = [row for row in rows if all(row.get(name) == value for name, value in key._asdict().items())][:runs]
+    mine = of_key(key, rows)[:runs]
     violations = [sentence for row in mine for sentence in row["violations"]]
     return Measured(key, [row["ms"] for row in mine], sum(row["changed"] for row in mine), violations)
 
@@ -231,69 +212,16 @@ def run_here(key: Key, runs: int, results: Path) -> None:
     """Time so many runs in this process."""
 
     def keep(row: dict[str, Any]) -> None:
-        line = {**key._asdict(), "at": datetime.now(UTC).isoformat(timespec="seconds"), **row}
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        print(
-            f"{key.series}: {row['ms']:.0f} ms{''.join(f'; VIOLATION: {one}' for one in row['violations'])}", flush=True
-        )
+        kept(key, row, results, f"{key.series}: {row['ms']:.0f} ms")
 
     with tempfile.TemporaryDirectory(prefix="rppam-times-", ignore_cleanup_errors=True) as folder:
         measure(key, runs, Path(folder), keep)
 
 
-class Job:
-    """One series under way in a process of its own."""
-
-    def __init__(self, key: Key, runs: int, results: Path, attempt: int) -> None:
-        self.key, self.attempt = key, attempt
-        words = ["--only", key.series, "--times", key.times, "--policy", key.policy, "--nodes", str(key.nodes)]
-        words += ["--server", key.server, "--runs", str(runs), "--results", str(results)]
-        self._until = time.monotonic() + RUN_S * (runs + 1)
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.faults.lab.series", *words],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def is_over(self) -> bool:
-        """Whether it has ended; one that takes too long is ended."""
-        return self._process.poll() is not None or time.monotonic() > self._until
-
-    def end(self) -> str:
-        """Kill it if it still runs; what it said, empty when it did all its runs."""
-        self._process.kill()
-        _, said = self._process.communicate()
-        return "" if self._process.returncode == 0 else said[-4_000:] or f"ended with {self._process.returncode}"
-
-
-def run_all(keys: list[Key], runs: int, results: Path, labs: int) -> None:
-    """Bring every series up to its number of runs, ``labs`` at a time."""
-    results.parent.mkdir(parents=True, exist_ok=True)
-    if results.exists() and (text := results.read_bytes()) and not text.endswith(b"\n"):
-        results.write_bytes(text + b"\n")
-    waiting = [(key, 1) for key in keys]
-    under_way: list[Job] = []
-    try:
-        while waiting or under_way:
-            while waiting and len(under_way) < labs:
-                key, attempt = waiting.pop(0)
-                missing = runs - len(measured(key, rows_of(results), runs).times_ms)
-                if missing > 0:
-                    under_way.append(Job(key, missing, results, attempt))
-                    time.sleep(1.0)  # so that two do not boot their nodes in the same second
-            for job in [job for job in under_way if job.is_over()]:
-                under_way.remove(job)
-                if said := job.end():
-                    print(f"{job.key.series}: attempt {job.attempt} failed:\n{said}", file=sys.stderr, flush=True)
-                if job.attempt < ATTEMPTS:  # nothing is left to do unless it failed
-                    waiting.append((job.key, job.attempt + 1))
-            time.sleep(0.2)
-    finally:
-        for job in under_way:
-            job.end()
-        sweep()
+def words_of(key: Key) -> list[str]:
+    """The command line that times one series in its own process."""
+    words = ["--only", key.series, "--times", key.times, "--policy", key.policy, "--nodes", str(key.nodes)]
+    return [*words, "--server", key.server]
 
 
 def _asked(words: list[str] | None) -> tuple[argparse.Namespace, list[Key]]:
@@ -334,8 +262,8 @@ def main(words: list[str] | None = None) -> int:
         run_here(keys[0], given.runs, given.results)
         return 0
     found = machine()
-    run_all(keys, given.runs, given.results, given.labs)
-    rows = rows_of(given.results)
+    Plan("tests.faults.lab.series", words_of, given.runs, given.results, TIMED).carry_out(keys, given.labs)
+    rows = rows_of(given.results, TIMED)
     every = [measured(key, rows, given.runs) for key in sorted(keys, key=lambda key: list(SERIES).index(key.series))]
     some = [one for one in every if one.times_ms]
     if given.write and some:

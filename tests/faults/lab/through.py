@@ -1,27 +1,29 @@
 """Failovers as a client sees them that knows one address: ``make address-failovers RUNS=34``.
 
 A client on a host of its own asks without a pause, each time over a new connection, through the virtual address (IPv4
-or IPv6), or a balancer whose configuration ``rppam lb`` has written. The leader is told to hand over, killed, or loses
-its cable, again and again. Of each run is kept how long nobody answered the client, how many of its requests failed,
-and what two witnesses saw of the address: the kernels of all hosts, looked at in turn, and whoever answers on the wire,
-asked by ARP or neighbour discovery every few milliseconds. No two may have it at one time.
+or IPv6), a balancer whose configuration ``rppam lb`` has written, or a name that it asks a name server for, and
+remembers for as long as the answer says. The leader is told to hand over, killed, or loses its cable, again and again.
+Of each run is kept how long nobody answered the client, how many of its requests failed, and what witnesses saw. Of the
+address there are two: the kernels of all hosts, looked at in turn, and whoever answers on the wire, asked by ARP or
+neighbour discovery every few milliseconds. No two may have it at one time. Of the name there is one, which asks the
+name server as often: it points to the leader, within five seconds to the next one, and never back; no request goes
+elsewhere once the time to live of the last answer that could say so is over.
 
-What an order may cost: no request. What a death may cost: the lease, and what a client needs to try again; a balancer
-asks the others at once. Each run is a line of JSON; what stands in the results file is not run again. Exit codes: 0 all
-runs are there and nothing was violated; 1 a violation, 2 runs are missing, or usage.
+What an order may cost: no request. That holds by name, too: until its answer has lived out a client goes on to the old
+leader, which is a standby then, and answers. What a death may cost: the lease, and what a client needs to try again; by
+name the time to live as well, for which it knows nothing but the dead host. A balancer asks the others at once. What
+stands in the results file is not run again (:mod:`~tests.faults.lab.repeated`). Exit codes: 0 all runs are there and
+nothing was violated; 1 a violation, 2 runs are missing, or usage.
 """
 
 import argparse
 import http.client
-import json
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +33,11 @@ from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.ranks import nearest_rank
 from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode
-from tests.faults.lab.net import CAN, WHY_NOT, Host, ip, sweep
+from tests.faults.lab.name import NAMED_WITHIN_S, Answers, Heard, NamedOn, Resolver, name_server
+from tests.faults.lab.net import CAN, WHY_NOT, Host, ip
 from tests.faults.lab.observers import API_PORT
-from tests.faults.lab.series import rows_of
-from tests.faults.lab.wire import Asking, Kernels
+from tests.faults.lab.repeated import Plan, kept, of_key, rows_of
+from tests.faults.lab.wire import Asking, Kernels, Looking
 from tests.support import prefork
 from tests.support.balancers import command_of, where_is
 
@@ -46,6 +49,7 @@ WAYS: Final = {
     "address6": "virtual address, IPv6",
     "haproxy": "HAProxy",
     "nginx": "nginx",
+    "dns": "name in DNS",
 }
 METHODS: Final = {
     "switchover": "switchover",
@@ -55,6 +59,8 @@ METHODS: Final = {
 ASKERS: Final = 4
 TIMEOUT_S: Final = 5.0
 """After so long a client gives up and tries again."""
+TIMED: Final = "outageMs"
+"""What a run has that was seen to its end."""
 PATHS: Final = ("/system/health/ping", "/api/v1/users?pageSize=1")
 
 
@@ -66,13 +72,17 @@ class Answered(NamedTuple):
     status: int
     """0: nothing."""
     why: str
+    to: str = ""
+    """The address it went to; empty where none was known."""
 
 
 class Client:
     """Asks without a pause, from its host, as long as ``with`` lasts."""
 
-    def __init__(self, host: Host, address: str, port: int, token: str) -> None:
-        self._host, self._address, self._port, self._token = host, address, port, token
+    def __init__(self, host: Host, address: str | Callable[[], str], port: int, token: str) -> None:
+        """``address``: for ever, or what is asked for each new connection."""
+        self._address = address if callable(address) else lambda: address
+        self._host, self._port, self._token = host, port, token
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(PATHS[n % 2],), daemon=True) for n in range(ASKERS)]
         self.seen: list[Answered] = []
@@ -92,16 +102,21 @@ class Client:
 
     def _run(self, path: str) -> None:
         while not self._over.is_set():
-            sent_ns = time.monotonic_ns()
-            status, why = self._ask(path)
-            self.seen.append(Answered(sent_ns, time.monotonic_ns(), status, why))
+            sent_ns, to = time.monotonic_ns(), ""
+            try:
+                to = self._address()
+            except OSError as error:
+                status, why = 0, f"no address: {error}"
+            else:
+                status, why = self._ask(to, path)
+            self.seen.append(Answered(sent_ns, time.monotonic_ns(), status, why, to))
             time.sleep(0.01)
 
-    def _ask(self, path: str) -> tuple[int, str]:
-        family = 6 if ":" in self._address else 4
+    def _ask(self, address: str, path: str) -> tuple[int, str]:
+        family = 6 if ":" in address else 4
         link = http.client.HTTPConnection("rppam", timeout=TIMEOUT_S)
         try:
-            link.sock = self._host.connect(self._address, self._port, TIMEOUT_S, family=family)
+            link.sock = self._host.connect(address, self._port, TIMEOUT_S, family=family)
             link.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
             answer = link.getresponse()
             body = answer.read(300)
@@ -154,12 +169,34 @@ def furnish(lab: FaultLab, way: str) -> Host:
     return client
 
 
+class Stage(NamedTuple):
+    """What stands while runs are made."""
+
+    lab: FaultLab
+    client: Host
+    address: str
+    """Where the client asks; empty: the name server says."""
+    port: int
+    server: NamedOn | None
+
+
 @contextmanager
-def place(lab: FaultLab, way: str, folder: Path) -> Iterator[tuple[str, int]]:
+def staged(key: Key, folder: Path) -> Iterator[Stage]:
+    """The lab with all that belongs to a way, and the client reaches it."""
+    with make_lab(key, folder / "lab") as lab:
+        client = furnish(lab, key.way)
+        server = name_server(lab, folder / "named") if key.way == "dns" else None
+        lab.start()
+        where = ("", API_PORT) if server else place(lab, key.way, folder)
+        if server is None:
+            lab.wait_until(lambda: _reached(client, where), "the client reaches it", 20)
+        yield Stage(lab, client, *where, server)
+
+
+def place(lab: FaultLab, way: str, folder: Path) -> tuple[str, int]:
     """Where the client asks: address and port."""
     if way in ("address", "address6"):
-        yield (ADDRESS_6 if way == "address6" else ADDRESS), API_PORT
-        return
+        return (ADDRESS_6 if way == "address6" else ADDRESS), API_PORT
     host, file = lab.net.add("balancer"), folder / way
     nodes = [word for one in lab.nodes for word in ("--node", f"{one.name}=http://{one.host.address}:{API_PORT}")]
     made = prefork.run("lb", way, *nodes, "--listen", f"{host.address}:{BALANCER_PORT}", "--out", str(file))
@@ -167,7 +204,7 @@ def place(lab: FaultLab, way: str, folder: Path) -> Iterator[tuple[str, int]]:
     program = where_is(way)
     assert program is not None, f"{way} is not on this machine; make servers installs it"
     host.start(command_of(way, program, file), folder / f"{way}.log")
-    yield host.address, BALANCER_PORT
+    return host.address, BALANCER_PORT
 
 
 def fail(lab: FaultLab, leader: FaultNode, method: str) -> None:
@@ -189,50 +226,96 @@ def mend(lab: FaultLab, leader: FaultNode, method: str) -> None:
         lab.rejoin(leader)
 
 
-def one_run(lab: FaultLab, client: Host, where: tuple[str, int], key: Key) -> dict[str, Any]:
+def one_run(stage: Stage, key: Key) -> dict[str, Any]:
     """One failover; what is kept of it."""
-    leader, address = lab.wait_for_leader(), where[0]
-    with_address = key.way.startswith("address")
-    witness = Asking(client, address) if with_address else None
-    kernels = Kernels([node.host for node in lab.nodes], address) if with_address else None
-    with Client(client, *where, lab.token) as asking:
-        for one in (witness, kernels):
-            if one is not None:
-                one.start()
+    lab, leader = stage.lab, stage.lab.wait_for_leader()
+    with ExitStack() as stack:
+        seen_by = witnesses(stage, key)
+        asking = stack.enter_context(Client(stage.client, _asked_for(stage, leader, stack), stage.port, lab.token))
+        for one in seen_by:
+            stack.enter_context(one)
         time.sleep(1.0)
         deed_ns = time.monotonic_ns()
         fail(lab, leader, key.method)
         found = lab.wait_for_leader(other_than=leader, within_s=4 * lab.lease_ms / 1000 + 10)
         led_ns = time.monotonic_ns()
-        lab.wait_until(lambda: asking.is_answered(led_ns), "an answer to the client", 15)
+        remembered_s = sum(one.heard.ttl_s for one in seen_by if isinstance(one, Answers))
+        lab.wait_until(lambda: asking.is_answered(led_ns), "an answer to the client", 15 + remembered_s)
         time.sleep(1.0)
+        if remembered_s:  # whoever still knows the old leader's address is seen to let go of it
+            time.sleep(max(0.0, NAMED_WITHIN_S + remembered_s + 1.0 - (time.monotonic_ns() - led_ns) / 1e9))
         mend(lab, leader, key.method)
         lab.wait_until_healthy(within_s=90)
         time.sleep(0.5)
-    violations = []
-    for one in (witness, kernels):
-        if one is not None:
-            one.stop()
-            violations += one.violations()
-    if witness is not None and not witness.claims:
-        violations.append("nobody answered for the address on the wire: nothing was witnessed")
     early = [one for one in asking.failed() if one.over_ns < deed_ns]
     failed = [one for one in asking.failed() if one.over_ns >= deed_ns]
+    violations = [told for one in seen_by for told in one.violations()]
     if early:
         violations.append(f"{len(early)} requests failed before anything was done: {early[0].status} {early[0].why}")
     if key.method == "switchover" and failed:
         violations.append(f"{len(failed)} requests failed by an order to hand over: {_kinds(failed)}")
+    more: dict[str, Any] = {}
+    for one in seen_by:
+        if isinstance(one, Answers):
+            more, told = by_name(one.heard, asking.seen, (leader.host.address, found.host.address), (deed_ns, led_ns))
+            violations += told
     return {
         "outageMs": round(asking.outage_ms(deed_ns), 1),
         "requests": len(asking.seen),
         "failed": len(failed),
         "kinds": _kinds(failed),
         "slowestMs": round(max((one.over_ns - one.sent_ns) / 1e6 for one in asking.seen if one.status == 200), 1),
-        "probes": 0 if witness is None else len(witness.claims),
-        "looks": 0 if kernels is None else kernels.looks,
+        "probes": sum(_answers(one) for one in seen_by),
+        "looks": sum(one.looks for one in seen_by if isinstance(one, Kernels)),
+        **more,
         "to": found.name,
         "violations": violations,
     }
+
+
+def _answers(one: Looking) -> int:
+    """How many answers a witness was given."""
+    if isinstance(one, Answers):
+        return len(one.heard.seen)
+    return len(one.claims) if isinstance(one, Asking) else 0
+
+
+def _asked_for(stage: Stage, leader: FaultNode, stack: ExitStack) -> str | Callable[[], str]:
+    """The address; or a memory of what the name server says, once that is the leader."""
+    if stage.server is None:
+        return stage.address
+    server = stage.server
+    stage.lab.wait_until(lambda: server.ask() == [leader.host.address], "the name points to the leader", 15)
+    resolver = Resolver(stage.client, server.address)
+    stack.callback(resolver.close)
+    return resolver
+
+
+def witnesses(stage: Stage, key: Key) -> list[Looking]:
+    """Those of the way, which do not look yet."""
+    if stage.server is not None:
+        return [Answers(stage.client, stage.server.address)]
+    if not key.way.startswith("address"):
+        return []
+    return [Asking(stage.client, stage.address), Kernels([node.host for node in stage.lab.nodes], stage.address)]
+
+
+def by_name(
+    name: Heard, asked: Iterable[Answered], leaders: tuple[str, str], deed_and_led_ns: tuple[int, int]
+) -> tuple[dict[str, Any], list[str]]:
+    """When the name pointed to the next leader, and until when the client still went to the one before, in ms from the
+    deed; what must not be, as sentences."""
+    (old, new), (deed_ns, led_ns) = leaders, deed_and_led_ns
+    named_ns, elsewhere = name.named_ns(new), [one for one in asked if one.to and one.to != new]
+    told = name.late(old, new, led_ns)
+    end_ns = led_ns + int((NAMED_WITHIN_S + name.ttl_s) * 1e9)
+    if behind := [one for one in elsewhere if one.sent_ns > end_ns]:
+        told.append(f"{len(behind)} requests went to {behind[0].to} after the time to live, while {new} led")
+    last_ns = max((one.sent_ns for one in elsewhere), default=deed_ns)
+    return {
+        "namedMs": None if named_ns is None else round((named_ns - deed_ns) / 1e6, 1),
+        "heldMs": round((last_ns - deed_ns) / 1e6, 1),
+    }, told
 
 
 def _kinds(failed: Iterable[Answered]) -> str:
@@ -246,31 +329,26 @@ def _kinds(failed: Iterable[Answered]) -> str:
 # ---- results and running ---------------------------------------------------------------------------------------------
 
 
-def of_key(key: Key, results: Path) -> list[dict[str, Any]]:
-    """The runs of a row that stand in the file."""
-    rows = rows_of(results, "outageMs")
-    return [row for row in rows if all(row.get(name) == value for name, value in key._asdict().items())]
+def done(key: Key, results: Path) -> list[dict[str, Any]]:
+    """The runs of a row of the table that stand in the file."""
+    return of_key(key, rows_of(results, TIMED))
+
+
+def words_of(key: Key) -> list[str]:
+    """The command line that makes runs of one row in its own process."""
+    return ["--here", "--ways", key.way, "--methods", key.method, "--times", key.times]
 
 
 def run_here(key: Key, runs: int, results: Path) -> None:
     """So many runs in this process."""
     with tempfile.TemporaryDirectory(prefix="rppam-through-", ignore_cleanup_errors=True) as text:
         folder = Path(text)
-        with make_lab(key, folder / "lab") as lab:
-            client = furnish(lab, key.way)
-            lab.start()
-            with place(lab, key.way, folder) as where:
-                lab.wait_until(lambda: _reached(client, where), "the client reaches it", 20)
-                for run in range(1, runs + 1):
-                    time.sleep(lab.lease_ms / 1000 + 0.2 * run % 1.0)  # every standby has watched for a lease
-                    found = one_run(lab, client, where, key)
-                    kept = {**key._asdict(), "at": datetime.now(UTC).isoformat(timespec="seconds"), **found}
-                    with results.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(kept) + "\n")
-                    bad = "".join(f"; VIOLATION: {one}" for one in found["violations"])
-                    print(
-                        f"{key.way} {key.method}: {found['outageMs']:.0f} ms, {found['failed']} failed{bad}", flush=True
-                    )
+        with staged(key, folder) as stage:
+            for run in range(1, runs + 1):
+                time.sleep(stage.lab.lease_ms / 1000 + 0.2 * run % 1.0)  # every standby has watched for a lease
+                found = one_run(stage, key)
+                shown = f"{key.way} {key.method}: {found['outageMs']:.0f} ms, {found['failed']} failed"
+                kept(key, found, results, shown)
 
 
 def _reached(client: Host, where: tuple[str, int]) -> bool:
@@ -292,7 +370,10 @@ def page(found: dict[str, str], rows: dict[Key, list[dict[str, Any]]], command: 
         f"{TIMEOUT_S:g} s. Outage: the longest time without an answer to any of them; whoever connects while the",
         "address moves is heard when its kernel tries again, after a second. The address is looked for in the kernels",
         "of all hosts, and asked for on the wire, as often as the columns say; two holders at one time, or a request",
-        "that fails by an order to hand over, are violations. p99 is the nearest rank.",
+        "that fails by an order to hand over, are violations. So they are by the name in DNS, whose server is asked as",
+        "often: a client remembers what it said for the time to live, and goes on to the old leader meanwhile. A name",
+        "that goes back, that is late, or that sends anybody elsewhere after that time is a violation, too. p99 is the",
+        "nearest rank.",
         "",
         facts(found),
         "",
@@ -307,7 +388,18 @@ def page(found: dict[str, str], rows: dict[Key, list[dict[str, Any]]], command: 
         cells += [f"{sum(row[what] for row in runs):,}" for what in ("looks", "probes")]
         cells.append(str(sum(len(row["violations"]) for row in runs)))
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    named = [line for key, runs in rows.items() if key.way == "dns" for line in _named(key, runs)]
+    return "\n".join([*lines, "", *named] if named else lines)
+
+
+def _named(key: Key, runs: list[dict[str, Any]]) -> list[str]:
+    """When the name followed, and when the client did, as an item of a list."""
+    named, held = [row["namedMs"] for row in runs if row["namedMs"] is not None], [row["heldMs"] for row in runs]
+    shown = [
+        f"p50 {nearest_rank(some, 0.5):.0f} ms, max {max(some):.0f} ms" if some else "never" for some in (named, held)
+    ]
+    return [f"- {METHODS[key.method]}: the name points to the next leader {shown[0]} after it, and the client's last "
+            f"request to another address begins {shown[1]} after it"]  # fmt: skip
 
 
 def _asked(words: list[str] | None) -> argparse.Namespace:
@@ -327,47 +419,19 @@ def _asked(words: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def run_all(keys: list[Key], runs: int, results: Path, labs: int) -> None:
-    """Bring every row up to its number of runs, ``labs`` at a time; each is begun at most three times."""
-    waiting, under_way = [(key, 1) for key in keys], list[tuple[Key, int, "subprocess.Popen[bytes]"]]()
-    try:
-        while waiting or under_way:
-            while waiting and len(under_way) < labs:
-                key, attempt = waiting.pop(0)
-                missing = runs - len(of_key(key, results))
-                if missing <= 0:
-                    continue
-                words = ["--here", "--ways", key.way, "--methods", key.method, "--times", key.times]
-                words += ["--runs", str(missing), "--results", str(results)]
-                command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", __spec__.name, *words]
-                under_way.append((key, attempt, subprocess.Popen(command, stdin=subprocess.DEVNULL)))
-                time.sleep(1.0)  # so that two do not boot their nodes in the same second
-            for one in [one for one in under_way if one[2].poll() is not None]:
-                under_way.remove(one)
-                if one[2].returncode and one[1] < 3:
-                    waiting.append((one[0], one[1] + 1))
-            time.sleep(0.2)
-    finally:
-        for _, _, process in under_way:
-            process.kill()
-            process.wait()
-        sweep()
-
-
 def main(words: list[str] | None = None) -> int:
     """The command line."""
     given = _asked(words)
     if not CAN:
         print(WHY_NOT, file=sys.stderr)
         return 2
-    given.results.parent.mkdir(parents=True, exist_ok=True)
     keys = [Key(way, method, given.times) for way in given.ways for method in given.methods]
     if given.here:
         run_here(keys[0], given.runs, given.results)
         return 0
     found = machine()
-    run_all(keys, given.runs, given.results, given.labs)
-    rows = {key: of_key(key, given.results)[: given.runs] for key in keys}
+    Plan("tests.faults.lab.through", words_of, given.runs, given.results, TIMED).carry_out(keys, given.labs)
+    rows = {key: done(key, given.results)[: given.runs] for key in keys}
     some = {key: runs for key, runs in rows.items() if runs}
     if given.write and some:
         found |= {"labs at once": str(given.labs), "load after": load()}

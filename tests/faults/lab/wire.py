@@ -37,7 +37,7 @@ def has(host: Host, address: str) -> bool:
         return any(str(one.ip) == address for one in host_addresses())
 
 
-class _Looking:
+class Looking:
     """Something that is done again and again on a thread, from :meth:`start` to :meth:`stop`."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class _Looking:
         raise NotImplementedError
 
 
-class Kernels(_Looking):
+class Kernels(Looking):
     """Who has the address, by the kernels of all hosts."""
 
     def __init__(self, hosts: Sequence[Host], address: str) -> None:
@@ -93,7 +93,7 @@ class Kernels(_Looking):
         )
 
 
-class Asking(_Looking):
+class Asking(Looking):
     """Who answers for the address on the wire, asked from a host that has no part in it."""
 
     def __init__(self, host: Host, address: str) -> None:
@@ -133,7 +133,9 @@ class Asking(_Looking):
                     self.claims.append(Claim(at_ns, claimed.hex(":")))
 
     def violations(self) -> list[str]:
-        """Whoever had it, lost it to another, and answers again within the one run."""
+        """Whoever had it, lost it to another, and answers again within the one run; or nobody has ever answered."""
+        if not self.claims:
+            return [f"nobody answered for {self._address} on the wire: nothing was witnessed"]
         order: list[str] = []
         for claim in self.claims:
             if not order or order[-1] != claim.hardware:
