@@ -2,15 +2,20 @@
 
 import json
 import os
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from rppam.cluster.vip.errors import AddressTaken, DeviceUnknown
 from rppam.cluster.vip.host_address import LinuxAddress
+from rppam.cluster.vip.listeners import Listeners
 from rppam.cluster.vip.model import virtual_address
 from rppam.cluster.vip.netlink import MARK, host_addresses
 from tests.faults.lab.cluster import FaultLab, FaultNode
@@ -24,6 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.skipif(not CAN and not os.env
 
 SHARED = "10.78.0.200"
 SHARED_6 = "fd00:78::200"
+SSH_PORT = 2222
 SAYS_WHO = """
 import socket, sys
 with socket.create_server(("::", 7), family=socket.AF_INET6, dualstack_ipv6=True) as server:
@@ -177,6 +183,46 @@ def test_an_interface_that_is_not_there_is_named(net: Net) -> None:
         take(net.hosts["one"], 60, "10.99.0.1/24")
 
 
+@pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
+def test_who_comes_by_a_socket_of_both_kinds_while_it_moves_reaches_the_next_host(net: Net, text: str) -> None:
+    one, two, client = (net.hosts[name] for name in ("one", "two", "client"))
+    address = text.partition("/")[0]
+    family = 6 if ":" in address else 4
+    with ExitStack() as stack:
+        first = stack.enter_context(both_kinds(one))
+        second = stack.enter_context(both_kinds(two))
+        take(one, 60, text)
+        with client.connect(address, SSH_PORT, family=family) as early:
+            early_end, _ = first.accept()
+            with early_end, one.inside():
+                gate = Listeners([first], ip_address(address))
+                assert gate.is_used()
+                gate.hold_off()
+                late: list[socket.socket] = []
+                coming = threading.Thread(
+                    target=lambda: late.append(client.connect(address, SSH_PORT, 5.0, family=family)), daemon=True
+                )
+                coming.start()
+                early_end.sendall(b"the answer")
+                assert early.recv(100) == b"the answer", "who is connected goes on"
+                first.settimeout(0.4)
+                with pytest.raises(TimeoutError):
+                    first.accept()
+        drop(one, text)
+        take(two, 60, text)
+        second.settimeout(5)
+        link, _ = second.accept()
+        link.close()
+        coming.join()
+        late[0].close()
+
+
+def both_kinds(host: Host) -> socket.socket:
+    """One socket that listens there for IPv4 and IPv6."""
+    with host.inside():
+        return socket.create_server(("::", SSH_PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+
+
 # ---- with a cluster --------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +234,8 @@ def only(lab: FaultLab, node: FaultNode, address: str = SHARED) -> bool:
 @pytest.mark.pair
 def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path: Path) -> None:
     with FaultLab(tmp_path / "lab", times="default", policy="majority", virtual_ip=f"{SHARED}/24") as lab:
+        for node in lab.nodes:
+            node.config["access"] = {"enabled": True, "host": "0.0.0.0", "port": SSH_PORT}
         lab.start()
         client = lab.net.add("client")
         with Kernels([node.host for node in lab.nodes], SHARED) as kernels:
@@ -196,12 +244,21 @@ def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path:
             # The kernel has it a moment before the workers' picture of the node shows it.
             eventually(lambda: _shown(lab, first) == (SHARED, True), within_s=5, what="health shows it")
 
+            eventually(lambda: greeted(client), within_s=20, what="the gateway greets")
+            over, greetings = threading.Event(), list[bool]()
+            coming = threading.Thread(target=keep_coming, args=(client, over, greetings), daemon=True)
             with Client(client, SHARED, API_PORT, lab.token) as asking, Asking(client, SHARED) as wire:
+                coming.start()
                 time.sleep(0.5)
                 second = _switched_over(lab, first)
                 eventually(lambda: only(lab, second), within_s=2, what="it went along")
                 since_ns = time.monotonic_ns()
                 eventually(lambda: asking.is_answered(since_ns), within_s=10, what="answers of the next leader")
+                come = len(greetings)
+                eventually(lambda: len(greetings) > come + 1, within_s=20, what="greetings of the next leader")
+            over.set()
+            coming.join()
+            assert all(greetings), "nobody who comes over SSH is lost on the way"
             assert asking.failed() == [], "what ran may end, and who comes waits"
             assert wire.violations() == []
             assert wire.claims
@@ -281,6 +338,21 @@ def _reaches(client: Host, host: Host) -> bool:
     except OSError:
         pass
     return False
+
+
+def greeted(client: Host) -> bool:
+    """Whether the SSH gateway at the address greets who comes now."""
+    try:
+        with client.connect(SHARED, SSH_PORT, 10.0) as link:
+            return link.recv(100).startswith(b"SSH-2.0-RP-PAM")
+    except OSError:
+        return False
+
+
+def keep_coming(client: Host, over: threading.Event, greetings: list[bool]) -> None:
+    """One newcomer after another."""
+    while not over.is_set():
+        greetings.append(greeted(client))
 
 
 def _shown(lab: FaultLab, node: FaultNode) -> tuple[object, object]:

@@ -15,16 +15,25 @@ from tests.support.lab import eventually
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
 
 
-@pytest.fixture(params=["127.0.0.50", "::1"])
-def address(request: pytest.FixtureRequest) -> str:
+V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+@pytest.fixture(params=["127.0.0.50", "::1", "127.0.0.50 dual", "::1 dual"])
+def how(request: pytest.FixtureRequest) -> str:
+    """The address; ``dual``: on a socket that takes both kinds."""
     return str(request.param)
 
 
 @pytest.fixture
-def server(address: str) -> Iterator[socket.socket]:
+def address(how: str) -> str:
+    return how.partition(" ")[0]
+
+
+@pytest.fixture
+def server(how: str) -> Iterator[socket.socket]:
     """Listens on every address, with one that accepts and echoes, and another thing that listens beside it."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server(("", 0), family=family) as listening:
+    is_dual = how.endswith("dual")
+    with socket.create_server(("", 0), family=V6 if ":" in how or is_dual else V4, dualstack_ipv6=is_dual) as listening:
         listening.settimeout(0.05)
         over = threading.Event()
 
@@ -92,6 +101,18 @@ def test_another_address_of_the_host_is_none_of_its_business() -> None:
         connected(server, "127.0.0.51").close()
         with pytest.raises(TimeoutError):
             connected(server, "127.0.0.50", 0.3)
+
+
+def test_a_socket_that_takes_both_kinds_holds_off_one_address_of_one_kind() -> None:
+    with socket.create_server(("::", 0), family=V6, dualstack_ipv6=True) as server:
+        for held, others in (("127.0.0.50", ("127.0.0.51", "::1")), ("::1", ("127.0.0.50",))):
+            listeners = Listeners([server], ip_address(held))
+            listeners.hold_off()
+            for other in others:
+                connected(server, other).close()
+            with pytest.raises(TimeoutError):
+                connected(server, held, 0.3)
+            listeners.let_in()
 
 
 def test_what_a_former_life_left_is_taken_away(server: socket.socket, address: str) -> None:

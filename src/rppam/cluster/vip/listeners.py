@@ -5,9 +5,11 @@ first segment of each new connection to it is dropped in silence for a moment, a
 answer. A newcomer's kernel sends that segment again after a second (RFC 6298), and reaches the next leader. Connections
 to this host's own addresses are no concern of this.
 
-It is a filter of the listening sockets, which all processes of the node share, so nobody has to be told. It is taken
-away when the address comes or has gone, and at the start of this process, as a former life may have left one. What it
-does not promise: that a request of any length is answered. The address waits for nobody longer than
+It is a filter of the listening sockets, of the REST API and of the SSH gateway alike, which all processes of the node
+share, so nobody has to be told. It is taken away when the address comes or has gone, and at the start of this process,
+as a former life may have left one. The node's own sockets each take one kind of address, ``::`` those of IPv6 alone. A
+socket that takes both (IPV6_V6ONLY is off) is filtered for either, so the filter looks at the kind of a packet first.
+What it does not promise: that a request of any length is answered. The address waits for nobody longer than
 :class:`~rppam.cluster.vip.follower.AddressTask` lets it.
 """
 
@@ -15,7 +17,7 @@ import ctypes
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -45,8 +47,7 @@ class Listeners:
 
     def __init__(self, sockets: Sequence[socket.socket], address: IPv4Address | IPv6Address) -> None:
         """``sockets`` stay open as long as this is there. A filter that a former life left is taken away."""
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        self._sockets = tuple(plug for plug in sockets if plug.family == family)
+        self._sockets = tuple(plug for plug in sockets if _takes(plug, address))
         self._address = address
         self._ports = frozenset(f"{plug.getsockname()[1]:04X}" for plug in self._sockets)
         self.let_in()
@@ -74,10 +75,11 @@ class Listeners:
 
     def is_used(self) -> bool:
         """Whether there is a connection through the address now, one that nobody speaks on included."""
-        version = "" if self._address.version == 4 else "6"
-        local = _as_in_proc(self._address)
-        with suppress(OSError), Path(f"/proc/self/net/tcp{version}").open(encoding="ascii") as table:
-            for line in table:
+        return any(self._is_in(table, shown) for table, shown in _as_in_proc(self._address))
+
+    def _is_in(self, table: str, local: str) -> bool:
+        with suppress(OSError), Path(f"/proc/self/net/{table}").open(encoding="ascii") as lines:
+            for line in lines:
                 words = line.split(maxsplit=4)
                 address, _, port = words[1].partition(":")
                 if address == local and port in self._ports and words[3] in _CONNECTED:
@@ -85,13 +87,24 @@ class Listeners:
         return False
 
 
+def _takes(plug: socket.socket, address: IPv4Address | IPv6Address) -> bool:
+    """Whether connections to the address may come in there."""
+    if plug.family == socket.AF_INET6:
+        return address.version == 6 or not plug.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return plug.family == socket.AF_INET and address.version == 4
+
+
 def newcomers_to(address: IPv4Address | IPv6Address) -> list[bytes]:
     """A program of the classic packet filter: drop a SYN without ACK that is for ``address``, let all else pass."""
     at, packed = (16, address.packed) if address.version == 4 else (24, address.packed)
     words = [int.from_bytes(packed[n : n + 4], "big") for n in range(0, len(packed), 4)]
-    lines: list[bytes] = []
-    behind = 2 * len(words) + 3
+    behind = 2 * len(words) + 6
     """Where ``pass`` stands."""
+    lines = [
+        _line(_LOAD_BYTE, _NETWORK_HEADER),
+        _line(_MASK, 0xF0),
+        _line(_IS, address.version << 4, otherwise=behind - 3),
+    ]
     for number, word in enumerate(words):
         lines.append(_line(_LOAD_WORD, _NETWORK_HEADER + at + 4 * number))
         lines.append(_line(_IS, word, otherwise=behind - len(lines) - 1))
@@ -105,7 +118,11 @@ def _line(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
     return struct.pack("HBBI", code, then, otherwise, value)
 
 
-def _as_in_proc(address: IPv4Address | IPv6Address) -> str:
-    """Words of four bytes, each in the host's order."""
-    packed = address.packed
-    return "".join(f"{int.from_bytes(packed[n : n + 4], sys.byteorder):08X}" for n in range(0, len(packed), 4))
+def _as_in_proc(address: IPv4Address | IPv6Address) -> Iterator[tuple[str, str]]:
+    """Tables of connections, and what the address is in each: words of four bytes, each in the host's order."""
+    found = [("tcp6", address.packed)]
+    if address.version == 4:  # among those of IPv6 where a socket takes both
+        found = [("tcp", address.packed), ("tcp6", b"\0" * 10 + b"\xff\xff" + address.packed)]
+    for table, packed in found:
+        words = [int.from_bytes(packed[n : n + 4], sys.byteorder) for n in range(0, len(packed), 4)]
+        yield table, "".join(f"{word:08X}" for word in words)
