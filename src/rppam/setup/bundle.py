@@ -140,10 +140,12 @@ def _check_time(header: Mapping[str, object], now: WallMs, place: str) -> None:
     here = f"this host's clock says {iso_utc(now)}"
     if now < made_at - _CLOCK_MS:
         raise BundleExpired(
-            f"{place}: it was made at {iso_utc(WallMs(made_at))}, and {here}: one of the two clocks is off"
+            f"{place}: it was made at {iso_utc(WallMs(made_at))}, and {here}: one of the two clocks is off. "
+            f"{BundleExpired.row.remedy}"
         )
     if now > expires_at:
-        raise BundleExpired(f"{place}: it could be opened until {iso_utc(WallMs(expires_at))}, and {here}")
+        told = f"{place}: it could be opened until {iso_utc(WallMs(expires_at))}, and {here}"
+        raise BundleExpired(f"{told}. {BundleExpired.row.remedy}")
 
 
 def _opened(content: bytes, place: str) -> Bundle:

@@ -123,6 +123,8 @@ class NodeWriter:
         places = self._places(bundle.files)
         wishes = wishes._replace(placed=unpacked(bundle.files, self._layout.config.parent).under(wishes.placed))
         plan = joined_config(bundle.config, wishes, self._layout)
+        for name, path in places.items():  # all of them first: a node trusts any key that lies among its own
+            self._is_there(path, bundle.files[name].reveal())
         self._folders()
         for name, path in places.items():
             self._put(path, bundle.files[name].reveal())
@@ -203,22 +205,33 @@ class NodeWriter:
     def _put(self, path: Path, text: str | bytes) -> None:
         """Write ``text``, unless just that stands there; over something else only when told to, with a backup where
         one is kept."""
+        if self._is_there(path, text):
+            return
         try:
-            if path.exists():
-                if path.read_bytes() == (text.encode() if isinstance(text, str) else text):
-                    return
-                if not self._force:
-                    kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
-                    raise InitError(f"{path} stands there already and differs; --force replaces it{kept}")
-                if self._keeps(path):
-                    stamp = re.sub(r"[-:]", "", iso_utc_ms(self._clock.wall_ms()))
-                    backup = path.with_name(f"{path.name}.bak-{stamp}")
-                    os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
-                    self._backups.append(backup)
+            if path.exists() and self._keeps(path):
+                stamp = re.sub(r"[-:]", "", iso_utc_ms(self._clock.wall_ms()))
+                backup = path.with_name(f"{path.name}.bak-{stamp}")
+                os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
+                self._backups.append(backup)
             write_private(path, text)
         except OSError as error:
             raise InitError(f"{path} cannot be written: {error.strerror}. Run this as root, or use --dir") from None
         self._written.append(path)
+
+    def _is_there(self, path: Path, text: str | bytes) -> bool:
+        """Whether just that stands there. Raises :class:`InitError` where something else does, unless told to replace
+        it."""
+        try:
+            if not path.exists():
+                return False
+            if path.read_bytes() == (text.encode() if isinstance(text, str) else text):
+                return True
+        except OSError as error:
+            raise InitError(f"{path} cannot be read: {error.strerror}. Run this as root, or use --dir") from None
+        if not self._force:
+            kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
+            raise InitError(f"{path} stands there already and differs; --force replaces it{kept}")
+        return False
 
     def _encrypted(self, secret: Secret) -> str:
         return encrypt(secret, read_key(self._layout.config_key))
