@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -181,6 +182,33 @@ def test_an_interface_that_is_not_there_is_named(net: Net) -> None:
         take(net.hosts["one"], 60, device="eth7")
     with pytest.raises(DeviceUnknown, match=r"expected an interface with an address in 10\.99\.0\.0/24, found none"):
         take(net.hosts["one"], 60, "10.99.0.1/24")
+
+
+UNPRIVILEGED = """
+import sys
+from rppam.cluster.vip.errors import AddressError
+from rppam.cluster.vip.host_address import LinuxAddress
+from rppam.cluster.vip.model import virtual_address
+address = LinuxAddress(virtual_address(sys.argv[1], ""))
+for wish in (lambda: address.take(60), address.claimed_by, address.announce):
+    try:
+        wish()
+    except AddressError as error:
+        print(error.row.code, error)
+"""
+
+
+@pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
+def test_an_account_without_the_right_is_told_where_it_comes_from(net: Net, tmp_path: Path, text: str) -> None:
+    one, log = net.hosts["one"], tmp_path / "said"
+    without = ["setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw"]
+    assert one.start([*without, sys.executable, "-c", UNPRIVILEGED, text], log).wait(300) == 0, log.read_text()
+    told = (
+        f"RPPAM-5301 {text}: The account that runs RP-PAM may not change the addresses of this host. Copy "
+        "packaging/rppam-virtual-ip.conf to /etc/systemd/system/rppam.service.d/, then systemctl daemon-reload."
+    )
+    assert log.read_text().splitlines() == [told] * 3
+    assert not has(one, text.partition("/")[0])
 
 
 @pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
