@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.faults.lab.cluster import server_kind
-from tests.faults.lab.name import NAME, Heard, Said
+from tests.faults.lab.name import Heard, Said
 from tests.faults.lab.net import CAN, WHY_NOT
 from tests.faults.lab.through import Answered, Key, by_name, done, main, page
 from tests.faults.lab.wire import ARP, IPV6, checksum, claimed_in, link_local, solicitation, who_has
-from tests.support.named import missing
+from tests.support.named import NAME, missing
 
 KEY = Key("address", "switchover", "default")
 MAC = bytes.fromhex("02005e100001")
