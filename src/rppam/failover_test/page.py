@@ -27,6 +27,7 @@ td,code{overflow-wrap:anywhere}.verdict{font-weight:700;white-space:nowrap}.held
 .sum{border:1px solid var(--line);background:var(--box);border-radius:6px;padding:.75rem 1rem;margin:1rem 0}
 svg{width:100%;height:auto;border:1px solid var(--line);border-radius:6px;background:var(--box)}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
+.scroll{overflow-x:auto}.scroll svg{min-width:36rem}
 """
 
 
