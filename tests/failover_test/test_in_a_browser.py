@@ -13,7 +13,7 @@ from tests.console.conftest import CHROMIUM, FLAGS, SHOTS
 from tests.failover_test.test_verdicts import BROKEN, GOOD, WHY, report
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page, Request, ViewportSize
 
 pytestmark = [pytest.mark.integration, pytest.mark.pair]
 
@@ -36,20 +36,27 @@ class Opened:
     """The report as a file that somebody opens; what it should not have done is kept."""
 
     def __init__(self, browser: "Browser", file: Path, *, scheme: str = "light", width: int = 1_280) -> None:
-        colour = "dark" if scheme == "dark" else "light"
-        context = browser.new_context(color_scheme=colour, viewport={"width": width, "height": 900})
+        size: ViewportSize = {"width": width, "height": 900}
+        context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", viewport=size)
         context.set_default_timeout(60_000)
         self.flaws: list[str] = []
+        self._file = file.as_uri()
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: self.flaws.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.flaws.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: (self.flaws.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.page.on(
-            "request", lambda request: self.flaws.append(request.url) if request.url != file.as_uri() else None
-        )
+        self.page.on("dialog", self._asked_by)
+        self.page.on("request", self._requested)
         self.page.goto(file.as_uri())
         if SHOTS:
             self.page.screenshot(path=f"{SHOTS}/{file.stem}-{scheme}-{width}.png", full_page=True)
+
+    def _asked_by(self, dialog: "Dialog") -> None:
+        self.flaws.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _requested(self, request: "Request") -> None:
+        if request.url != self._file:
+            self.flaws.append(request.url)
 
     def background(self) -> str:
         return str(self.page.evaluate("getComputedStyle(document.body).backgroundColor"))
