@@ -5,7 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="gateway",
     package=__name__,
-    public=("errors", "model", "ports", "ssh.algorithms", "ssh.target"),
+    public=("errors", "model", "policy", "ports", "routes", "ssh.algorithms", "ssh.target", "ways"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

@@ -109,7 +109,7 @@ class VaultRoutes:
 
     async def open_to_end(self, route: Route, session: str) -> Credential:
         """As :meth:`open`, in the node's own name: nobody's rights are asked for. Raises as :meth:`open`."""
-        return await self._by_node(route, f"the end of SSH session {session}")
+        return await self.open_for(route, f"the end of SSH session {session}")
 
     async def between(self, target: str, account: str) -> Route:
         """See :class:`~rppam.gateway.ports.Routes`. Raises :class:`JumpUnusable`."""
@@ -126,9 +126,10 @@ class VaultRoutes:
 
     async def open_between(self, route: Route, session: str) -> Credential:
         """As :meth:`open_to_end`, to go through there."""
-        return await self._by_node(route, f"the way of SSH session {session}")
+        return await self.open_for(route, f"the way of SSH session {session}")
 
-    async def _by_node(self, route: Route, purpose: str) -> Credential:
+    async def open_for(self, route: Route, purpose: str) -> Credential:
+        """What the vault has of an account, for what the node does by itself. Raises :class:`CredentialMissing`."""
         try:
             found = await used_by_node(self._vault, route.account_id, purpose)
         except EntryUnknown:

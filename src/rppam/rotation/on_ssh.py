@@ -1,11 +1,12 @@
 """Accounts of Unix systems, by SSH: ``chpasswd`` by root or through ``sudo -n``, ``passwd`` for one's own.
 
 The new secret goes through stdin or a terminal, never through arguments. Each change and each log-in is a connection of
-its own; a host key that is not the pinned one is refused as everywhere.
+its own, through what lies on the way to the target; a host key that is not the pinned one is refused as everywhere.
 """
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import asyncssh
@@ -14,8 +15,9 @@ from rppam.gateway.errors import CredentialRefused, GatewayError
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, Route
 from rppam.gateway.ssh.algorithms import quiet
-from rppam.gateway.ssh.target import Reached, reach
-from rppam.rotation.requests import Answer, Request
+from rppam.gateway.ssh.target import ALL_S, Reached, Through, reach
+from rppam.gateway.ways import in_words
+from rppam.rotation.requests import Answer, Hop, Request
 
 BY_ROOT: Final = (
     "LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; export PATH; "
@@ -29,23 +31,50 @@ _CHARS_MAX: Final = 20_000
 async def answer(request: Request) -> Answer:
     """Try a log-in, or change a password."""
     quiet()
-    login = request.login
-    route = Route(
-        "", request.target, request.host, request.port, "", login.username, login.username, trust=request.trust
-    )
-    pins = [PinnedKey(*pin) for pin in request.pins]
+    hop_keys: list[Sequence[str]] = []
+    connections: list[asyncssh.SSHClientConnection] = []
     try:
-        credential = Credential(login.password, login.private_key, login.passphrase)
-        reached = await reach(route, credential, pins, request.sources)
+        came = await _answer(request, hop_keys, connections)
+    finally:
+        for one in reversed(connections):
+            one.close()
+    return came._replace(hop_keys=tuple(hop_keys))
+
+
+async def _answer(
+    request: Request, hop_keys: list[Sequence[str]], connections: list[asyncssh.SSHClientConnection]
+) -> Answer:
+    # While the account itself has not been asked, a change has changed nothing, and a try tells nothing.
+    unasked = "refused" if request.new is not None else "unknown"
+    through: Through | None = None
+    try:
+        async with asyncio.timeout(ALL_S if request.hops else None):
+            for hop in request.hops:
+                try:
+                    found = await _reached(hop, request.sources, through)
+                except GatewayError as error:  # nor has it where a host on the way refuses what we have for that
+                    return Answer(unasked, f"on the way to {request.target}: {error}")
+                connections.append(found.connection)
+                hop_keys.append(_shown(found))
+                through = Through(found.connection, hop.target)
+            reached = await _reached(request, request.sources, through)
     except CredentialRefused as error:
         # For a change this says that nothing was changed.
         return Answer("refused", str(error))
     except GatewayError as error:
-        return Answer("refused" if request.new is not None else "unknown", str(error))
-    try:
-        return await _change(request, reached) if request.new is not None else Answer("works", "", _shown(reached))
-    finally:
-        reached.connection.close()
+        return Answer(unasked, str(error))
+    except TimeoutError:
+        names = in_words([hop.target for hop in request.hops])
+        return Answer(unasked, f"{request.place} was not reached within {ALL_S:g} s through {names}")
+    connections.append(reached.connection)
+    return await _change(request, reached) if request.new is not None else Answer("works", "", _shown(reached))
+
+
+async def _reached(to: Request | Hop, sources: Sequence[str], through: Through | None) -> Reached:
+    login = to.login
+    route = Route("", to.target, to.host, to.port, "", login.username, login.username, trust=to.trust, legacy=to.legacy)
+    credential = Credential(login.password, login.private_key, login.passphrase)
+    return await reach(route, credential, [PinnedKey(*pin) for pin in to.pins], sources, through)
 
 
 def _shown(reached: Reached) -> tuple[str, ...]:

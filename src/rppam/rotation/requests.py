@@ -25,6 +25,19 @@ class Pin(NamedTuple):
     fingerprint: str
 
 
+class Hop(NamedTuple):
+    """A target that another one is reached through."""
+
+    target_id: str
+    target: str
+    host: str
+    port: int
+    trust: str
+    pins: Sequence[Pin]
+    login: Login
+    legacy: bool = False
+
+
 class Request(NamedTuple):
     """One thing to do. Without ``new`` a log-in is tried, with it the secret of ``account`` is changed."""
 
@@ -41,6 +54,10 @@ class Request(NamedTuple):
     database: str = "postgres"
     sources: Sequence[str] = ()
     """Of this host, to go out from over SSH."""
+    legacy: bool = False
+    """The target's SSH server is taken with old algorithms, too."""
+    hops: Sequence[Hop] = ()
+    """What it is reached through over SSH, the first to be reached first."""
 
     @property
     def place(self) -> str:
@@ -49,26 +66,37 @@ class Request(NamedTuple):
 
     def secrets(self) -> Iterator[Secret]:
         """All in it."""
-        yield from (one for one in (*(getattr(self.login, name) for name in _SECRETS), self.new) if one)
+        logins = (self.login, *(hop.login for hop in self.hops))
+        found = (*(getattr(login, name) for login in logins for name in _SECRETS), self.new)
+        yield from (one for one in found if one)
 
     def text(self) -> Mapping[str, Any]:
         """For the pipe, with its secrets."""
-        login = {
-            name: value.reveal() if isinstance(value, Secret) else value for name, value in self.login._asdict().items()
-        }
         new = None if self.new is None else self.new.reveal()
-        return {**self._asdict(), "pins": [list(pin) for pin in self.pins], "login": login, "new": new}
+        hops = [{**hop._asdict(), **_place_text(hop)} for hop in self.hops]
+        return {**self._asdict(), **_place_text(self), "new": new, "hops": hops}
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Request":
         """What :meth:`text` wrote."""
-        login: dict[str, Any] = {
-            name: Secret(value) if name in _SECRETS and value is not None else value
-            for name, value in found["login"].items()
-        }
         new = None if found["new"] is None else Secret(found["new"])
-        pins = tuple(Pin(*pin) for pin in found["pins"])
-        return cls(**{**found, "pins": pins, "login": Login(**login), "new": new})
+        hops = tuple(Hop(**{**hop, **_place_of(hop)}) for hop in found["hops"])
+        return cls(**{**found, **_place_of(found), "new": new, "hops": hops})
+
+
+def _place_text(one: Request | Hop) -> Mapping[str, Any]:
+    login = {
+        name: value.reveal() if isinstance(value, Secret) else value for name, value in one.login._asdict().items()
+    }
+    return {"pins": [list(pin) for pin in one.pins], "login": login}
+
+
+def _place_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    login: dict[str, Any] = {
+        name: Secret(value) if name in _SECRETS and value is not None else value
+        for name, value in found["login"].items()
+    }
+    return {"pins": tuple(Pin(*pin) for pin in found["pins"]), "login": Login(**login)}
 
 
 class Answer(NamedTuple):
@@ -80,3 +108,5 @@ class Answer(NamedTuple):
     """What the target said, for people; no secret."""
     new_key: Sequence[str] = ()
     """The host key that was shown where none was pinned: algorithm, key, fingerprint."""
+    hop_keys: Sequence[Sequence[str]] = ()
+    """The same of each that was gone through, as far as it came; empty where one was pinned."""

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -38,7 +38,8 @@ from rppam.rotation.machine import (
 from rppam.rotation.model import FIELD
 from rppam.rotation.requests import Answer, Login, Pin, Request
 from rppam.rotation.store import Claimed
-from rppam.targets.model import ReadKey, ResourceKind
+from rppam.rotation.through import Asks, Ways, pin
+from rppam.targets.model import ResourceKind
 from rppam.targets.store import SqlResources, account_in
 from rppam.vault.generator import Rules as Made, generated
 from rppam.vault.sealing import Keyring
@@ -49,14 +50,6 @@ log: Final = logging.getLogger("rppam.rotation")
 AT_ONCE: Final = 4
 CHECKED_OUT: Final = "it was checked out meanwhile"
 _PEM: Final = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
-
-
-class Asks(Protocol):
-    """What touches targets."""
-
-    async def ask(self, request: Request) -> Answer:
-        """Do one thing."""
-        ...
 
 
 class Runner:
@@ -73,7 +66,7 @@ class Runner:
         """``sources``: of this host, to go out from over SSH."""
         self._database, self._keyring, self._node, self._hands = database, keyring, node, hands
         self._sources = sources
-        self._resources = SqlResources(database)
+        self._resources, self._ways = SqlResources(database), Ways(database, keyring)
 
     async def work(self, _epoch: int = 0) -> None:
         """Begin what is due, and carry out what is open, some at once."""
@@ -105,6 +98,7 @@ class Runner:
     async def _one(self, claimed: Claimed, hands: Asks) -> None:
         """One run of one rotation. Raises :class:`RotationLost`."""
         run, said = claimed.run, ""
+        hands = await self._ways.through(claimed, hands)
         try:
             while True:
                 match next_step(run):
@@ -200,9 +194,7 @@ class Runner:
         )
         answer = await hands.ask(request)
         if answer.new_key:
-            algorithm, public, fingerprint = answer.new_key
-            key = ReadKey(algorithm, public.split()[1], fingerprint)
-            await self._resources.pin(claimed.target_id, key, first=True)
+            await pin(self._resources, claimed.target_id, answer.new_key)
         return answer
 
     async def _pins(self, claimed: Claimed) -> tuple[Pin, ...]:

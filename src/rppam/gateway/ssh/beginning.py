@@ -9,9 +9,9 @@ from rppam.gateway.model import FILE_KINDS, Kind, NewAccess
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Resumed, began, terminal_of
-from rppam.gateway.ssh.jumps import in_words
 from rppam.gateway.ssh.second_person import needs_second, to_be_watched, watched_again
 from rppam.gateway.ssh.target import Reached
+from rppam.gateway.ways import in_words
 from rppam.kernel.actor import Actor
 
 if TYPE_CHECKING:

@@ -1,58 +1,22 @@
-"""Targets behind others: which ones lie on the way, and the connections through them.
+"""Targets behind others: the connections through what lies on the way (:mod:`rppam.gateway.ways`).
 
-The setting ``access/ssh`` says with ``via`` that the targets with a tag are reached through another one, which may
-itself lie behind a third. Each is logged in to with what the vault has, in the node's own name, and by its pinned host
-key; the user gets no channel there. A loop, or more than :data:`JUMPS_MAX`, is refused before anything is connected to.
+Each is logged in to with what the vault has, in the node's own name, and by its pinned host key; the user gets no
+channel there.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import HostKeyChanged, JumpUnusable, TargetError, TargetSilent
-from rppam.gateway.ports import Credential, Route, Routes
+from rppam.gateway.errors import HostKeyChanged, TargetError, TargetSilent
+from rppam.gateway.ports import Credential, Route
 from rppam.gateway.ssh.target import ALL_S, Reached, Through, reach
+from rppam.gateway.ways import in_words, way_to
 from rppam.kernel.actor import Actor, acting
 from rppam.ledger.model import Entity
 
 if TYPE_CHECKING:
     from rppam.gateway.ssh.gate import Gate
-
-JUMPS_MAX: Final = 4
-
-
-async def way_to(route: Route, via: Sequence[str], routes: Routes) -> list[Route]:
-    """What lies on the way to a target, the first to be reached first; empty: it is reached by itself.
-
-    Raises :class:`~rppam.gateway.errors.JumpUnusable`.
-    """
-    found: list[Route] = []
-    at = route
-    while (named := _through(at, via)) is not None:
-        account, _, target = named.rpartition("+")
-        at = await routes.between(target, account)
-        names = [route.target, *(one.target for one in found), at.target]
-        if at.target_id in {route.target_id, *(one.target_id for one in found)}:
-            raise JumpUnusable(f"the way to {route.target} is a loop: {' through '.join(names)}")
-        if len(found) == JUMPS_MAX:
-            raise JumpUnusable(f"the way to {route.target} is longer than {JUMPS_MAX}: {' through '.join(names)}")
-        found.append(at)
-    return found[::-1]
-
-
-def _through(route: Route, via: Sequence[str]) -> str | None:
-    """What stands in the first line of ``via`` whose tag the target has."""
-    for line in via:
-        tag, _, named = line.partition("=")
-        if tag in route.tags:
-            return named
-    return None
-
-
-def in_words(names: Sequence[str]) -> str:
-    """A way, for people: the nearest to the target last."""
-    return " and ".join(names)
 
 
 async def reached(gate: "Gate", route: Route, identity: Identity | None, actor: Actor, ident: str) -> Reached:
