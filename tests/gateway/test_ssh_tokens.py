@@ -80,7 +80,7 @@ async def test_it_lets_in_once_to_the_target_that_it_was_made_for(listed: Place)
     ursula = await http.post(TOKENS, json={"target": "web1"}, headers=await signed_in(listed, "ursula"))
     assert (ursula.status_code, ursula.json()["detail"]) == (404, unknown.json()["detail"]), "no access tells no target"
     of_host = await http.post(TOKENS, json={"target": "web1"}, headers=listed.served.bearer())
-    assert of_host.json()["code"] == "RPPAM-8627"
+    assert of_host.json()["code"] == "RPPAM-3112"
 
 
 async def test_of_another_target_account_or_user_it_is_nothing(place: Place) -> None:

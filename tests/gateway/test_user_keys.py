@@ -89,7 +89,7 @@ async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place,
 
 
 async def test_a_token_of_a_host_has_no_keys_and_bad_ones_are_refused(place: Place) -> None:
-    assert (await place.served.http.get(KEYS, headers=place.served.bearer())).status_code == 404
+    assert (await place.served.http.get(KEYS, headers=place.served.bearer())).status_code == 403
     bad = await place.served.http.post(KEYS, json={"key": "ssh-dss " + "A" * 40}, headers=await signed_in(place))
     assert bad.status_code == 400
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from pydantic import Field
 
+from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import AccountRole
 from rppam.access.rbac.policy import Caller
 from rppam.foundation import Foundation
@@ -14,7 +15,7 @@ from rppam.gateway.certificates import AuthorityKey, State
 from rppam.gateway.errors import CertificateInvalid
 from rppam.gateway.policy import CERTIFICATES
 from rppam.gateway.store import SqlAccess
-from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.answers import BODY, NO_ACCOUNT, NO_DATABASE
 from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -106,13 +107,10 @@ async def retire_authority(number: Number, services: Here) -> AuthorityShape:
 
 
 @authority.post(MINE, summary="Get a certificate for an own key", status_code=201, response_model=CertificateShape)
-@declare(
-    SIGNED_IN, {**BODY, 404: "The token belongs to no account", 409: "There is no SSH authority yet", 503: NO_DATABASE}
-)
+@declare(SIGNED_IN, {**BODY, 403: NO_ACCOUNT, 409: "There is no SSH authority yet", 503: NO_DATABASE})
 async def issue_certificate(body: CertificateRequest, caller: Caller, services: Here) -> CertificateShape:
     """By which the caller logs in at the gateway. It is recorded; a second factor is asked for as with a key."""
-    if caller.user_id is None:
-        raise CertificateInvalid("a token that was made on a host belongs to no account")
+    user_id = own_id(caller)
     try:
         read = read_host_key(body.key)
     except ResourceInvalid as error:
@@ -121,7 +119,7 @@ async def issue_certificate(body: CertificateRequest, caller: Caller, services: 
     minutes = min(body.minutes or most, most)
     made = await services.get(Authority).for_user(f"{read.type} {read.key}", caller.subject, minutes)
     facts = {"serial": made.serial, "key": read.fingerprint, "minutes": minutes}
-    target = Entity("user", caller.user_id, caller.subject)
+    target = Entity("user", user_id, caller.subject)
     await services.get(SqlAccess).note("certificate.user", target, current_actor(), facts)
     return CertificateShape(
         certificate=made.line,

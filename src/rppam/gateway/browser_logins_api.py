@@ -4,13 +4,14 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 
+from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.rbac.policy import Caller
-from rppam.access.sessions.model import Identity, SessionKind
+from rppam.access.sessions.model import Identity
 from rppam.gateway.browser_logins_store import BrowserLogin, SqlBrowserLogins
-from rppam.gateway.errors import ApprovalFactorNeeded, LoginUnknown
-from rppam.http.answers import NO_DATABASE
+from rppam.gateway.errors import ApprovalFactorNeeded
+from rppam.http.answers import NO_ACCOUNT, NO_DATABASE
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -21,6 +22,7 @@ LOGINS: Final = "/api/v1/users/me/ssh-logins"
 ssh_logins = APIRouter(tags=["access"])
 LoginId = Annotated[str, Path(alias="sshLoginId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 _UNKNOWN: Final = "No log-in of the caller's waits by this id"
+_NO_FACTOR: Final = "The caller's own log-in showed no second factor, or the token belongs to no account"
 
 
 class SshLoginShape(Shape):
@@ -45,7 +47,7 @@ class SshLoginList(Shape):
 
 
 @ssh_logins.get(LOGINS, summary="The own log-ins that wait for an approval", response_model=SshLoginList)
-@declare(SIGNED_IN, {404: "The token belongs to no account", 503: NO_DATABASE})
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
 async def list_logins(caller: Caller, services: Here) -> SshLoginList:
     """Those of `ssh` at any gateway that gave the first factor and wait for the second one to be shown here."""
     found = await services.get(SqlBrowserLogins).of(await _account(caller, services))
@@ -53,7 +55,7 @@ async def list_logins(caller: Caller, services: Here) -> SshLoginList:
 
 
 @ssh_logins.post(LOGINS + "/{sshLoginId}/approve", summary="Approve a log-in at the gateway", status_code=204)
-@declare(SIGNED_IN, {403: "The caller's own log-in showed no second factor", 404: _UNKNOWN, 503: NO_DATABASE})
+@declare(SIGNED_IN, {403: _NO_FACTOR, 404: _UNKNOWN, 503: NO_DATABASE})
 async def approve_login(ssh_login_id: LoginId, caller: Caller, services: Here) -> None:
     """It stands for the second factor of that log-in, so the caller's own has to have shown one."""
     account = await _account(caller, services)
@@ -63,16 +65,14 @@ async def approve_login(ssh_login_id: LoginId, caller: Caller, services: Here) -
 
 
 @ssh_logins.post(LOGINS + "/{sshLoginId}/refuse", summary="Refuse a log-in at the gateway", status_code=204)
-@declare(SIGNED_IN, {404: _UNKNOWN, 503: NO_DATABASE})
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 404: _UNKNOWN, 503: NO_DATABASE})
 async def refuse_login(ssh_login_id: LoginId, caller: Caller, services: Here) -> None:
     """Its connection is closed. Somebody else may know the password: change it."""
     await services.get(SqlBrowserLogins).decide(await _account(caller, services), ssh_login_id, approve=False)
 
 
 async def _account(caller: Identity, services: Services) -> Account:
-    if caller.user_id is None or caller.kind is not SessionKind.LOGIN:
-        raise LoginUnknown("a token that was made on a host belongs to no account: sign in with one")
-    return (await services.get(SqlAccounts).get(caller.user_id)).account
+    return (await services.get(SqlAccounts).get(own_id(caller))).account
 
 
 def _shape(one: BrowserLogin) -> SshLoginShape:

@@ -8,7 +8,7 @@ from pydantic import Field
 from rppam.access.rbac.policy import Caller
 from rppam.gateway.ssh_tokens_service import MINUTES, SshTokens
 from rppam.gateway.ssh_tokens_store import MINUTES_MAX, SshToken
-from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.answers import BODY, NO_ACCOUNT, NO_DATABASE
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -54,7 +54,7 @@ class SshTokenList(Shape):
 
 
 @ssh_tokens.get(TOKENS, summary="The own tokens for the gateway", response_model=SshTokenList)
-@declare(SIGNED_IN, {404: "The token belongs to no account", 503: NO_DATABASE})
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
 async def list_tokens(caller: Caller, services: Here) -> SshTokenList:
     """Those that were not used yet and have not expired; what to type is not shown again."""
     return SshTokenList(items=[_shape(one) for one in await services.get(SshTokens).of(caller)])
@@ -63,7 +63,13 @@ async def list_tokens(caller: Caller, services: Here) -> SshTokenList:
 @ssh_tokens.post(TOKENS, summary="Make a token for one log-in", status_code=201, response_model=MadeSshToken)
 @declare(
     SIGNED_IN,
-    {**BODY, 404: "No such target, or no access to it", 429: "There are too many unused ones", 503: NO_DATABASE},
+    {
+        **BODY,
+        403: NO_ACCOUNT,
+        404: "No such target, or no access to it",
+        429: "There are too many unused ones",
+        503: NO_DATABASE,
+    },
 )
 async def make_token(body: NewSshToken, caller: Caller, services: Here, response: Response) -> MadeSshToken:
     """For a program or a window without the password: it counts once, for this target, on any node, for some minutes.
@@ -76,7 +82,11 @@ async def make_token(body: NewSshToken, caller: Caller, services: Here, response
 
 
 @ssh_tokens.delete(TOKENS + "/{sshTokenId}", summary="Take a token away", status_code=204)
-@declare(SIGNED_IN, {404: "No such token that could still be used", 503: NO_DATABASE}, unconditional="it never changes")
+@declare(
+    SIGNED_IN,
+    {403: NO_ACCOUNT, 404: "No such token that could still be used", 503: NO_DATABASE},
+    unconditional="it never changes",
+)
 async def revoke_token(ssh_token_id: TokenId, caller: Caller, services: Here) -> None:
     """It counts no more; a session that was begun with one goes on."""
     await services.get(SshTokens).revoke(caller, ssh_token_id)

@@ -6,10 +6,10 @@ and again by the gateway when it is used. What it does not do is log anybody in.
 
 from typing import Final
 
+from rppam.access.accounts.errors import NoAccount
 from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import TokenUnknown
 from rppam.gateway.ports import Routes
 from rppam.gateway.ssh_tokens_store import MINUTES_MAX, SqlSshTokens, SshToken
 from rppam.kernel.secret import Secret
@@ -25,21 +25,21 @@ class SshTokens:
         self._store, self._accounts, self._routes = store, accounts, routes
 
     async def make(self, caller: Identity, target: str, account: str, minutes: int) -> tuple[SshToken, Secret]:
-        """A new one, and what to type. Raises RouteUnknown, AccountUnclear, TooManyTokens, TokenUnknown."""
+        """A new one, and what to type. Raises RouteUnknown, AccountUnclear, TooManyTokens, NoAccount."""
         user = await self._account(caller)
         route = await self._routes.find(caller, target, account)
         bound = account and route.account
         return await self._store.make(user, route.target, bound, min(minutes, MINUTES_MAX), mfa=caller.mfa)
 
     async def of(self, caller: Identity) -> list[SshToken]:
-        """Those that the caller can still use. Raises TokenUnknown."""
+        """Those that the caller can still use. Raises NoAccount."""
         return await self._store.of(await self._account(caller))
 
     async def revoke(self, caller: Identity, ident: str) -> None:
-        """It counts no more. Raises TokenUnknown."""
+        """It counts no more. Raises NoAccount, TokenUnknown."""
         await self._store.revoke(await self._account(caller), ident)
 
     async def _account(self, caller: Identity) -> Account:
         if caller.user_id is None:
-            raise TokenUnknown("a token that was made on a host belongs to no account: sign in with one")
+            raise NoAccount
         return (await self._accounts.get(caller.user_id)).account

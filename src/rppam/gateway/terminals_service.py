@@ -6,6 +6,7 @@ nobody comes for is closed there within minutes.
 
 from typing import Final
 
+from rppam.access.accounts.errors import NoAccount
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import Identity
 from rppam.access.sessions.service import session_id
@@ -34,7 +35,7 @@ class TerminalOpening:
         if not self._base.hot.current(ACCESS).shell:
             raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
         if identity.user_id is None:
-            raise ChannelRefused("a terminal is for an account, and this token was made on a host")
+            raise NoAccount
         if await self._held.count(identity.user_id) >= KEPT_MAX:
             raise TooManyKept(f"{KEPT_MAX} terminals and kept sessions of yours are open")
         route = await self._routes.find(identity, target, account)

@@ -5,10 +5,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from pydantic import Field
 
+from rppam.access.accounts.api import own_id
 from rppam.access.rbac.policy import Caller
-from rppam.gateway.errors import UserKeyInvalid, UserKeyUnknown
+from rppam.gateway.errors import UserKeyInvalid
 from rppam.gateway.user_keys_store import COMMENT_CHARS, SqlUserKeys, UserKey
-from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.answers import BODY, NO_ACCOUNT, NO_DATABASE
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -59,18 +60,18 @@ class UserKeyList(Shape):
 
 
 @user_keys.get(KEYS, summary="The own SSH keys", response_model=UserKeyList)
-@declare(SIGNED_IN, {404: "The token belongs to no account", 503: NO_DATABASE})
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
 async def list_keys(caller: Caller, services: Here) -> UserKeyList:
     """With which one logs in to the gateway."""
-    found = await services.get(SqlUserKeys).of(_own(caller))
+    found = await services.get(SqlUserKeys).of(own_id(caller))
     return UserKeyList(items=[_shape(one) for one in found])
 
 
 @user_keys.post(KEYS, summary="Add an own SSH key", status_code=201, response_model=UserKeyShape)
-@declare(SIGNED_IN, {**BODY, 404: "The token belongs to no account", 503: NO_DATABASE})
+@declare(SIGNED_IN, {**BODY, 403: NO_ACCOUNT, 503: NO_DATABASE})
 async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeyShape:
     """It counts at once, on all nodes. Where a second factor is asked for, it follows the key."""
-    ident = _own(caller)
+    ident = own_id(caller)
     try:
         read = read_host_key(body.key)
     except ResourceInvalid as error:
@@ -84,16 +85,10 @@ async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeySh
 
 
 @user_keys.delete(KEYS + "/{sshKeyId}", summary="Take an own SSH key away", status_code=204)
-@declare(SIGNED_IN, {404: "No such key", 503: NO_DATABASE}, unconditional="a key never changes")
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 404: "No such key", 503: NO_DATABASE}, unconditional="a key never changes")
 async def remove_key(ssh_key_id: KeyId, caller: Caller, services: Here) -> None:
     """No log-in is possible with it any more; sessions that run go on."""
-    await services.get(SqlUserKeys).remove(_own(caller), ssh_key_id, caller.subject)
-
-
-def _own(caller: Caller) -> str:
-    if caller.user_id is None:
-        raise UserKeyUnknown("a token that was made on a host belongs to no account")
-    return caller.user_id
+    await services.get(SqlUserKeys).remove(own_id(caller), ssh_key_id, caller.subject)
 
 
 def _shape(one: UserKey) -> UserKeyShape:
