@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from rppam.access.accounts.model import AccountRole
+from rppam.access.sessions.model import Identity, SessionKind
 from rppam.gateway.ports import NoRecordings, Ways
 from rppam.gateway.wiring import ways_of
+from rppam.vault.service import Vault
 from tests.gateway.places import HOST, Place, Sshd
 from tests.gateway.test_register import live, recorded
 from tests.support.served import PASSWORD, Served
@@ -143,3 +146,41 @@ async def test_several_accounts_have_to_be_told_apart(place: Place) -> None:
     unclear = await place.ssh("true")
     assert (unclear.code, "RPPAM-8602" in unclear.err, "other" in unclear.err) == (254, True, True)
     assert (await place.ssh("true", user=f"admin+{target.user}+web1")).code == 0
+
+
+async def test_an_account_is_deleted_after_its_entries_and_takes_no_other_way_along(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that points at nothing cannot be; whoever asks in the middle of it still learns of all others."""
+    catalogue, target = Catalogue(place.served), place.target
+    accounts = {}
+    for name in ("web1", "web2"):
+        new = {"name": name, "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
+        resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+        made = await catalogue.ask("POST", "/api/v1/accounts", {"resourceId": resource, "name": target.user})
+        entry = {"folder": "unix", "name": name, "type": "ssh-key", "fields": {"privateKey": target.private_key}}
+        await catalogue.ask("POST", "/api/v1/vault/entries", {**entry, "accountId": made["id"], "exclusive": False})
+        accounts[name] = made["id"]
+    admin, http = place.served.bearer(), place.served.http
+    path = f"/api/v1/accounts/{accounts['web1']}"
+    kept = await http.delete(path, headers=admin)
+    assert (kept.status_code, kept.json()["code"]) == (409, "RPPAM-8306")
+    entries = (await catalogue.ask("GET", f"/api/v1/vault/entries?accountId={accounts['web1']}"))["items"]
+    page = Vault.page
+
+    async def then_deleted(*asked: Any) -> Any:
+        found = await page(*asked)
+        for one in entries:
+            await catalogue.ask("DELETE", f"/api/v1/vault/entries/{one['id']}")
+        entries.clear()
+        await http.delete(path, headers=admin)
+        return found
+
+    roles = frozenset({AccountRole.ADMIN})
+    identity = Identity("admin", "id-admin", roles, "", SessionKind.LOGIN, True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Vault, "page", then_deleted)
+        assert [one.target for one in await place.gateway.gate.routes.all(identity)] == ["web2"]
+    gone = await place.ssh("echo in")
+    assert (gone.code, "RPPAM-8601" in gone.err) == (254, True), gone
+    assert (await place.ssh("echo in", user="admin+web2")).out == b"in\n"

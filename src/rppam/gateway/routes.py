@@ -56,10 +56,13 @@ class VaultRoutes:
         known: dict[str, Resource] = {}
         routes = []
         for ident in dict.fromkeys(one.entry.account_id for one in usable if one.entry.account_id):
-            account = await self._accounts.get(ident)
             kinds = _kinds([one for one in usable if one.entry.account_id == ident])
-            if account.resource_id not in known:
-                known[account.resource_id] = await self._resources.get(account.resource_id)
+            try:
+                account = await self._accounts.get(ident)
+                if account.resource_id not in known:
+                    known[account.resource_id] = await self._resources.get(account.resource_id)
+            except (ResourceUnknown, TargetAccountUnknown):
+                continue  # it was deleted just now, with its entries
             if known[account.resource_id].kind in _KINDS:
                 routes.append(_route(known[account.resource_id], account, kinds))
         return sorted(routes, key=lambda one: (one.target.lower(), one.account))
