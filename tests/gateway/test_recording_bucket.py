@@ -15,7 +15,7 @@ from rppam.gateway.taping import Taping
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
-from rppam.recordings.bucket import Bucket, BucketPlace
+from rppam.recordings.bucket import Bucket, BucketPlace, Place as Lies
 from rppam.recordings.errors import RecordingStoreFailed
 from rppam.recordings.model import Chunk
 from rppam.recordings.policy import STORE, StorePolicy
@@ -35,6 +35,7 @@ from tests.support.served import Served
 
 CHUNKS = [Chunk(1, "00" * 32, b"first"), Chunk(2, "11" * 32, b"second")]
 CLOCK = SystemClock()
+KEYS = S3Keys("id", Secret("secret"))
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,60 @@ async def test_one_that_hangs_is_given_up_and_taken_again_when_it_answers(
     monkeypatch.undo()
     placed = await one.put("some", 1, CHUNKS)
     assert await one.get("some", placed) == CHUNKS
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_one_that_answers_a_byte_at_a_time_is_given_up_and_keeps_no_thread(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """No wait for one of its bytes is ever too long; all of them together would last for hours."""
+    monkeypatch.setattr("rppam.recordings.bucket.ANSWER_S", 0.5)
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 100000\r\n"
+            writer.write(head + (b"\r\n" if part == "body" else b"X-Slow: "))
+            for _ in range(600):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+
+    async def fine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+
+    servers = [await asyncio.start_server(one, "127.0.0.1", 0, family=socket.AF_INET) for one in (drip, fine)]
+    slow, other = (
+        Bucket(BucketPlace(False, f"127.0.0.1:{one.sockets[0].getsockname()[1]}", "/rec/", REGION), KEYS, CLOCK.wall_ms)
+        for one in servers
+    )
+    placed = [CHUNKS[0]._replace(sealed=Lies(1, 1, 0, 5).packed())]
+    asked = [slow.get(f"some{number}", placed) for number in range(40)]
+    for failed in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(failed, RecordingStoreFailed), failed
+        assert "did not answer within" in str(failed)
+    await other.prepare("some")
+    for one in servers:
+        one.close()
+
+
+@pytest.mark.integration
+async def test_an_answer_that_breaks_off_is_none() -> None:
+    async def short(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nfir")
+            await writer.drain()
+
+    server = await asyncio.start_server(short, "127.0.0.1", 0, family=socket.AF_INET)
+    place = BucketPlace(False, f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "/rec/", REGION)
+    with pytest.raises(RecordingStoreFailed):
+        await Bucket(place, KEYS, CLOCK.wall_ms).get("some", [CHUNKS[0]._replace(sealed=Lies(1, 1, 0, 5).packed())])
+    server.close()
 
 
 @pytest.mark.integration

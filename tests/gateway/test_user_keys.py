@@ -88,8 +88,30 @@ async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place,
     assert server._account is None
 
 
-async def test_a_token_of_a_host_has_no_keys_and_bad_ones_are_refused(place: Place) -> None:
-    assert (await place.served.http.get(KEYS, headers=place.served.bearer())).status_code == 403
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", KEYS, None),
+        ("POST", KEYS, {"key": "ssh-ed25519 " + "A" * 68}),
+        ("DELETE", f"{KEYS}/x", None),
+        ("GET", "/api/v1/users/me/ssh-tokens", None),
+        ("POST", "/api/v1/users/me/ssh-tokens", {"target": "web1"}),
+        ("DELETE", "/api/v1/users/me/ssh-tokens/x", None),
+        ("GET", "/api/v1/users/me/ssh-logins", None),
+        ("POST", "/api/v1/users/me/ssh-logins/x/approve", None),
+        ("POST", "/api/v1/users/me/ssh-logins/x/refuse", None),
+        ("POST", "/api/v1/users/me/ssh-certificates", {"key": "ssh-ed25519 " + "A" * 68}),
+    ],
+)
+async def test_what_belongs_to_an_account_a_host_has_none_of(
+    place: Place, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    """Each says so in the same words, whatever it is about."""
+    answer = await place.served.http.request(method, path, json=body, headers=place.served.bearer())
+    assert (answer.status_code, answer.json()["code"]) == (403, "RPPAM-3112"), answer.text
+
+
+async def test_bad_keys_are_refused(place: Place) -> None:
     bad = await place.served.http.post(KEYS, json={"key": "ssh-dss " + "A" * 40}, headers=await signed_in(place))
     assert bad.status_code == 400
 

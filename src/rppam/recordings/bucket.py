@@ -3,15 +3,16 @@
 An object is there before SQL learns of it, and is never changed: its name has the generation of the gateway and its
 first chunk, so a gateway that was away writes nothing that somebody else reads. Asking again writes the same object
 again. Those of a recording that is over are joined (:mod:`~rppam.recordings.joining`): what is joined has generation 0.
-A bucket that refuses, or does not answer in time, is as good as none: the recording is lost, and what becomes of its
-session is said by the policy. What it does not promise: that objects which a crash left, and SQL never learned of,
-are removed before their recording is.
+A bucket that refuses, or has not answered whole in time, is as good as none: its connection is cut, the recording is
+lost, and what becomes of its session is said by the policy. What it does not promise: that objects which a crash left,
+and SQL never learned of, are removed before their recording is.
 """
 
 import asyncio
 import contextlib
 import http.client
 import re
+import socket
 import ssl
 import struct
 import threading
@@ -48,7 +49,7 @@ _SAID_BYTES: Final = 64 * 1024
 _LIST_BYTES: Final = 4 * 1024 * 1024
 _threads: Final = ThreadPoolExecutor(_THREADS, "buckets")
 _open: Final = threading.local()
-"""Connections of each thread, by where they lead: one that stands is used again."""
+"""Connections of each thread, by where they lead: one that stands is used again. And the limit of what it does now."""
 
 
 class BucketPlace(NamedTuple):
@@ -111,6 +112,27 @@ class _Span(NamedTuple):
 class _Answer(NamedTuple):
     status: int
     body: bytes
+
+
+class _Limit:
+    """Ends what a thread waits for: a server that goes on to send a little now and then never runs into a timeout."""
+
+    def __init__(self) -> None:
+        self.connection: http.client.HTTPConnection | None = None
+        self._is_over = False
+
+    def check(self) -> None:
+        """Raises ``TimeoutError`` where nobody waits for the answer any more."""
+        if self._is_over:
+            raise TimeoutError
+
+    def end(self) -> None:
+        """Cut the connection, from another thread."""
+        self._is_over = True
+        plug = None if self.connection is None else self.connection.sock
+        if plug is not None:
+            with contextlib.suppress(OSError):  # not by the method of a TLS socket, which another thread reads from
+                socket.socket.shutdown(plug, socket.SHUT_RDWR)
 
 
 class Bucket:
@@ -188,9 +210,15 @@ class Bucket:
         return [found[place] for place in sorted(found)]
 
     async def _soon(self, work: Callable[[], T]) -> T:
+        limit = _Limit()
+
+        def limited() -> T:
+            _open.limit = limit
+            return work()
+
         try:
             async with asyncio.timeout(ANSWER_S * 2):
-                return await asyncio.get_running_loop().run_in_executor(_threads, work)
+                return await asyncio.get_running_loop().run_in_executor(_threads, limited)
         except TimeoutError:
             raise self._failed(f"it did not answer within {ANSWER_S:g} s") from None
         except (OSError, http.client.HTTPException) as error:
@@ -198,6 +226,8 @@ class Bucket:
             raise self._failed(why) from None
         except (ValueError, OverflowError):  # its words may repeat a header, and so whose the key is
             raise self._failed("its host, port or access.s3KeyId cannot be asked with") from None
+        finally:
+            limit.end()
 
     # ---- on a thread -------------------------------------------------------------------------------------------------
 
@@ -245,15 +275,22 @@ class Bucket:
         headers = signed_headers(self._keys, self.place.region, method, host, path, query, body, self._now_ms(), more)
         headers["Content-Length"] = str(len(body))
         where = quoted(path) + (f"?{query_of(query)}" if query else "")
+        limit: _Limit = _open.limit
         for is_last in (False, True):
             connection, is_new = self._connection()
+            limit.connection = connection
             try:
+                limit.check()
                 connection.request(method, where, body, headers)
+                limit.check()
                 answer = connection.getresponse()
-                limit = OBJECT_BYTES_MAX if answer.status in _HAS_BODY else _SAID_BYTES
-                data = answer.read(limit + 1)
-                if len(data) > limit:
-                    raise self._failed(f"it answers with more than {limit} bytes")
+                most = OBJECT_BYTES_MAX if answer.status in _HAS_BODY else _SAID_BYTES
+                data = answer.read(most + 1)
+                if len(data) > most:
+                    raise self._failed(f"it answers with more than {most} bytes")
+                if answer.length:
+                    raise http.client.IncompleteRead(data, answer.length)
+                limit.connection = None
             except (OSError, http.client.HTTPException):
                 self._hang_up()
                 if is_new or is_last:  # one that stood may have been closed meanwhile, which is no failure
