@@ -159,7 +159,7 @@ class Run:
         if len(tapes) != 1 or tapes[0]["state"] != "done":
             return [*problems, f"recordings: {[(one['id'], one['state']) for one in tapes]}"]
         tape = tapes[0]["id"]
-        raw = _bytes_of(await self._bytes(f"/api/v1/recordings/{tape}/export?format=ttyrec"))
+        raw = bytes_of(await self._bytes(f"/api/v1/recordings/{tape}/export?format=ttyrec"))
         problems += _counted("recorded", "line", raw, self.lines)
         if raw != shown:
             problems.append(f"{len(raw)} bytes recorded and {len(shown)} shown differ")
@@ -204,7 +204,7 @@ def _is_gone(place: Path, patience_s: float = 5) -> bool:
     return not place.exists()
 
 
-def _bytes_of(ttyrec: bytes) -> bytes:
+def bytes_of(ttyrec: bytes) -> bytes:
     found, place = bytearray(), 0
     while place < len(ttyrec):
         size = struct.unpack("<III", ttyrec[place : place + 12])[2]

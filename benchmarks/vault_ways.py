@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def installed(*, sqlite: bool) -> Iterator[Place]:
+def installed(*, sqlite: bool, level: str = "Debug") -> Iterator[Place]:
     """A cluster with all that the ways of a secret need."""
     programs = postgres.binaries()
     if programs is None:
@@ -68,7 +68,7 @@ def installed(*, sqlite: bool) -> Iterator[Place]:
             node.config["database"]["url"] = url
             node.config["vault"] = {"keySource": "file", "keyPath": str(key), "revealFactor": "none"}
             node.config["access"] = {"enabled": True, "host": "127.0.0.1", "port": free_port(), "gateways": 1}
-            node.config["logging"] = {"level": "Debug"}
+            node.config["logging"] = {"level": level}
             node.start(TMPDIR=str(folder / "tmp"))
         lab.wait_until_healthy(60)
         yield Place(lab, redis, sql, url, target, folder, key)
