@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from sqlalchemy import update
 
@@ -170,3 +171,44 @@ async def test_it_can_be_switched_off(place: Place, other: Served) -> None:
     assert refused.code == 255
     assert "phrase" not in refused.err
     assert await waiting(other, await log_in_admin(other, mfa=True), 0) == []
+
+
+class _Asked(asyncssh.SSHClient):
+    """Gives the password, and says nothing more once it is asked for the second factor."""
+
+    def __init__(self) -> None:
+        self.second = asyncio.Event()
+
+    async def kbdint_auth_requested(self) -> str:
+        return ""
+
+    async def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: list[tuple[str, bool]]
+    ) -> list[str]:
+        if prompts and prompts[0][0] != "Password: ":
+            self.second.set()
+            await asyncio.sleep(60)
+        return [PASSWORD for _ in prompts]
+
+
+async def test_what_nobody_waits_for_any_more_is_offered_to_nobody(place: Place, other: Served) -> None:
+    """Else who knows the password could fill the list, and keep it full, with connections that are gone."""
+    await enrolled(place.served)
+    browser = await log_in_admin(other, mfa=True)
+    for _ in range(2):
+        asked = _Asked()
+        connecting = asyncio.create_task(_connect(place, asked))
+        await asyncio.wait_for(asked.second.wait(), 10)
+        (one,) = await waiting(other, browser)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        assert await waiting(other, browser, 0) == []
+        assert await decide(other, browser, one, "approve") == 404
+
+
+async def _connect(place: Place, asked: _Asked) -> None:
+    async with asyncssh.connect(
+        HOST, place.port, username="admin+web1", client_factory=lambda: asked, known_hosts=None, client_keys=None,
+        agent_path=None, config=None, kex_algs=["curve25519-sha256"], preferred_auth="keyboard-interactive",
+    ):  # fmt: skip
+        raise AssertionError("nobody has approved it")

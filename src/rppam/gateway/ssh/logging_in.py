@@ -80,7 +80,8 @@ class LoggingIn(forwards.Forwarding):
         if self._names > NAMES_MAX:
             self.hang_up("RP-PAM: too many user names were tried on one connection")
             return True
-        self._account = self._pending = self._candidate = self._browser = None
+        await self.no_longer_waits()
+        self._account = self._pending = self._candidate = None
         self._how, self._has_mfa = _PASSWORD_FACTS, False
         if self.gate.draining:
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
@@ -92,6 +93,14 @@ class LoggingIn(forwards.Forwarding):
         except (DatabaseError, NameUnfit) as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
         return True  # never False, which would mean that nothing has to be proved
+
+    async def no_longer_waits(self) -> None:
+        """Offer nobody the approval of a log-in whose user has gone, or goes on as another one: else a few of those
+        would keep the next one from being offered."""
+        browser, self._browser = self._browser, None
+        if browser is not None:
+            with contextlib.suppress(DatabaseError):
+                await asyncio.shield(browser.withdraw())
 
     def needs_second(self) -> bool:
         """Whether another factor has to follow, see :mod:`~rppam.gateway.ssh.chained_login`."""

@@ -7,7 +7,7 @@ after its log-in, which is the affair of :mod:`~rppam.gateway.ssh.logging_in`.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rppam.access.sessions.model import Identity, SessionKind
@@ -51,12 +51,17 @@ class GatewayServer(LoggingIn):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
+        if self._browser is not None:
+            self._spawn(self.no_longer_waits())
         if self._access is not None:
             self._close(self._access, "the user left" if exc is None else "the user's connection was lost")
 
     def _close(self, access: LiveAccess, why: str) -> None:
         self._access = None
-        task = asyncio.get_running_loop().create_task(self._closed(access, why))
+        self._spawn(self._closed(access, why))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -163,9 +168,7 @@ class GatewayServer(LoggingIn):
         if self._gone:
             self._close(access, "the user left")
             raise RouteUnknown("the user left")
-        watch = asyncio.get_running_loop().create_task(self._watch(access))
-        self._closing.add(watch)
-        watch.add_done_callback(self._closing.discard)
+        self._spawn(self._watch(access))
         return access
 
     async def hold(self, access: LiveAccess, front: Front, environment: Environment) -> HeldShell | None:
