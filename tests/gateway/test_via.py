@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rppam.gateway.ports import Route
+from rppam.gateway.ssh import forwards
 from tests.gateway.places import HOST, Ended, Place, Sshd, sshd
 from tests.gateway.test_deadline import heard
 from tests.gateway.test_forwards import echo
@@ -181,3 +185,29 @@ async def test_the_policy_of_channels_is_the_same(way: Way) -> None:
 async def test_what_is_no_way(place: Place, line: str) -> None:
     answer = await place.served.http.put(SETTING, json={"via": [line]}, headers=place.served.bearer())
     assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "itself"),
+    [
+        ("10.0.0.5", 22, True),
+        ("web1.dmz", 22, True),
+        ("alias.dmz", 2200, True),
+        ("10.0.0.6", 22, False),
+        ("10.0.0.5", 80, False),
+    ],
+)
+async def test_its_own_ssh_port_is_known_by_its_address_as_well(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: int, itself: bool
+) -> None:
+    """The connection through a jump host tells no address, so it is the one that the target's name has here."""
+    known = {"web1.dmz": "10.0.0.5", "alias.dmz": "10.0.0.5"}
+
+    async def addresses(name: str) -> list[Any]:
+        return [ip_address(known.get(name, name))]
+
+    monkeypatch.setattr(forwards, "_addresses", addresses)
+    route = Route("id", "web1", "web1.dmz", 2200, "a", "root", "root")
+    connection = SimpleNamespace(get_extra_info=lambda _: ("", 0))
+    access: Any = SimpleNamespace(connection=connection, new=SimpleNamespace(target="web1"))
+    assert await forwards._is_itself(host, port, access, route) is itself

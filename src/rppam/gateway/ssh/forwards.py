@@ -2,7 +2,8 @@
 
 A forward goes through the target's own SSH server, so it reaches what the target reaches. One back to the target's own
 SSH port is refused: it would be a way around the recording. An address counts however it is written, and a name for
-what it means here; what it does not promise is to know every name and address that the target has for itself.
+what it means here, also that of a target behind others; what it does not promise is to know every name and address
+that the target has for itself.
 """
 
 import asyncio
@@ -125,6 +126,8 @@ async def _is_itself(host: str, port: int, access: LiveAccess, route: Route | No
     name = host.lower().strip("[]").rstrip(".")
     if name in {access.new.target.lower(), *there} or _LOOPBACK_NAME.fullmatch(name):
         return True
+    if not peer[0] and route is not None:  # through a jump host nobody sees which address it has
+        there |= {str(address) for address in await _addresses(route.host)}
     return any(_is_local(address) or str(address) in there for address in await _addresses(name))
 
 
