@@ -16,6 +16,7 @@ from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.ways import way_to
 from rppam.rotation.requests import Answer, Hop, Login, Pin, Request
 from rppam.rotation.store import Claimed
+from rppam.settings.hot import value_in_sql
 from rppam.settings.store import SqlSettingsStore
 from rppam.targets.model import ReadKey, ResourceKind
 from rppam.targets.store import SqlResources, SqlTargetAccounts
@@ -51,7 +52,7 @@ class Ways:
             tags=resource.tags, legacy=resource.legacy_algorithms,
         )  # fmt: skip
         try:
-            policy = await self._settings.value_of(ACCESS)
+            policy = await value_in_sql(self._settings, ACCESS)
             hops = [await self._hop(claimed, hop) for hop in await way_to(route, policy.via, self._routes)]
         except GatewayError as error:
             return _NoWay(str(error))
