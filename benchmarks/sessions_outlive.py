@@ -1,10 +1,10 @@
 """A shell through the deaths of what carries it: every line shown once, typed once, recorded once.
 
-``python -m benchmarks.sessions_outlive [--lines N] [--deaths N] [--nodes N] [--pause S]`` starts a demo of several
-nodes with its SSH target, opens a terminal at one of them, and runs a program there that prints numbered lines while
-others are typed. Meanwhile gateways are killed at chance moments, one is stopped for a while and goes on, and one node
-dies whole. It exits with 1 where a line is missing or twice, in what was shown or in the recording, where a typed line
-was not taken once, where the ledger or the recording do not verify, or where something is left behind on the target.
+``python -m benchmarks.sessions_outlive [--lines N] [--deaths N] [--nodes N] [--pause S] [--write]`` starts a demo of
+several nodes with its SSH target, opens a terminal at one of them, and runs a program there that prints numbered lines
+while others are typed. Meanwhile gateways are killed at chance moments, one is stopped for a while and goes on, and one
+node dies whole. It exits with 1 where a line is missing or twice, in what was shown or in the recording, where a typed
+line was not taken once, where the ledger or the recording do not verify, or where something is left on the target.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import os
 import random
 import re
 import signal
-import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.ranks import nearest_rank
 from rppam.gateway.terminal_client import Ended, TerminalClient
 from rppam.process.linux import GATEWAY_NAME, children_of
 from tests.demo.running import demo
@@ -197,6 +199,19 @@ def _counted(where: str, what: str, text: bytes, count: int) -> list[str]:
     return [f"{where}: {len(found)} of {count} {what}; missing {missing[:5]}, more than once {twice[:5]}"]
 
 
+def _ledger(node: Path, patience_s: float = 60) -> list[str]:
+    """What ``rppam audit verify`` says once all is in the tree; empty when it is whole."""
+    words = [sys.executable, "-m", "rppam", "audit", "verify", "--config", str(node / "rppam.config")]
+    until = time.monotonic() + patience_s
+    while True:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        if done.returncode == 0:
+            return []
+        if time.monotonic() > until:
+            return [f"the ledger does not verify: {done.stdout.strip()} {done.stderr.strip()}"]
+        time.sleep(1)
+
+
 def _is_gone(place: Path, patience_s: float = 5) -> bool:
     until = time.monotonic() + patience_s
     while place.exists() and time.monotonic() < until:
@@ -250,9 +265,25 @@ async def outlive(
     run.client.type(b"over\n")
     ended = await asyncio.wait_for(task, 60)
     problems = await run.verify(ended)
+    problems += await asyncio.to_thread(_ledger, Path(ready["directory"]) / ready["nodes"][0]["nodeName"])
     await run.http.aclose()
     took_s = time.monotonic() - began
     return Outcome(problems, run.deaths, run.client.resumed, run.client.gaps_s, lines, run.typed, took_s)
+
+
+def page(outcome: Outcome, node_deaths: int, nodes: int, pause_s: float) -> str:
+    """What was seen, as a table."""
+    gaps = outcome.gaps_s or [0.0]
+    p50, p99 = nearest_rank(gaps, 0.5), nearest_rank(gaps, 0.99)
+    said = "; ".join(outcome.problems) or "none"
+    return f"""{outcome.lines} numbered lines and {outcome.typed} typed ones through a terminal at {nodes} nodes,
+{outcome.took_s:.0f} s long, while gateways are killed by chance, one is stopped for {pause_s:g} s, and {node_deaths}
+of the deaths take a whole node. Each line has to be shown once, taken once and recorded once; recording and ledger have
+to verify.
+
+| deaths | gone on | after, s: p50 | p99 | max | problems |
+|---|---|---|---|---|---|
+| {outcome.deaths} | {outcome.resumed} | {p50:.2f} | {p99:.2f} | {max(gaps):.2f} | {said} |"""
 
 
 async def _resumed(run: Run, before: int, task: "asyncio.Task[Ended]") -> None:
@@ -271,10 +302,12 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--pause", type=float, default=60)
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--write", action="store_true", help="put the result into docs/reference/measurements.md")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     Client.verbose = options.verbose
+    before = machine()
     with tempfile.TemporaryDirectory() as name, demo(Path(name), nodes=options.nodes) as running:
         outcome = asyncio.run(
             outlive(
@@ -287,11 +320,16 @@ def main() -> int:
                 chance=random.Random(options.seed),
             )
         )
-    gaps = sorted(outcome.gaps_s) or [0.0]
-    print(f"{outcome.lines} lines, {outcome.typed} typed, {outcome.deaths} deaths, {outcome.resumed} times gone on")
-    print(f"{outcome.took_s:.0f} s; gone on after p50 {statistics.median(gaps):.2f} s, longest {gaps[-1]:.2f} s")
+    text = page(outcome, options.node_deaths, options.nodes, options.pause)
+    print(text)
     for problem in outcome.problems:
         print(f"PROBLEM {problem}")
+    if options.write:
+        command = f"`make sessions-outlive ARGS='{' '.join(sys.argv[1:])}'`"
+        head = (
+            f"## A shell through the deaths of what carries it\n\n{command}\n\n{facts(before)}\n- load after: {load()}"
+        )
+        write_section("sessions outlive", f"{head}\n\n{text}\n")
     return 1 if outcome.problems else 0
 
 

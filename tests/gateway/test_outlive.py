@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sessions_outlive import outlive
+from benchmarks.sessions_outlive import outlive, page
 from tests.demo.running import demo
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
@@ -19,3 +19,4 @@ async def test_a_shell_outlives_a_killed_gateway_a_stopped_one_and_a_dead_node(t
         )
     assert outcome.problems == [], outcome
     assert (outcome.deaths, outcome.resumed >= 3) == (3, True), outcome
+    assert page(outcome, 1, 2, 3).endswith("| none |")
