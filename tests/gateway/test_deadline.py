@@ -17,6 +17,8 @@ from tests.support.served import PASSWORD
 from tests.vault.people import Person, host, let, person
 
 place = real_place
+REQUESTED: list[str] = []
+"""The request of the fixture."""
 WARNS = "this session ends in {}, with the grant that lets you be here"
 
 
@@ -30,7 +32,8 @@ async def ursula(place: Place, monkeypatch: pytest.MonkeyPatch) -> Person:
     account = await catalogue.account(resource, target.user, {"privateKey": target.private_key})
     await host(place.served).made(POLICIES, name="p", level="default", approvalMode="auto_approve")
     one = await person(place.served, "ursula")
-    await one.made(REQUESTS, accountId=account, minutes=30, reason="because", rights=["use"])
+    asked = await one.made(REQUESTS, accountId=account, minutes=30, reason="because", rights=["use"])
+    REQUESTED[:] = [asked["id"]]
     return one
 
 
@@ -59,6 +62,8 @@ async def test_the_grant_ends_and_so_does_the_session(place: Place, ursula: Pers
     assert lines[0] == WARNS.format("5 min")
     assert lines[1] in {WARNS.format(f"{seconds} s") for seconds in range(40, 49)}, lines
     assert lines[2:] == ["this session is ended: the access to this account has ended"]
+    (start,) = await recorded(place, "access.start")
+    assert start["details"]["requests"] == REQUESTED, "by which request, an auditor need not search"
     (end,) = await recorded(place, "access.end")
     assert end["details"]["why"] == "the access to this account has ended"
     assert (await place.ssh("true", user="ursula+web1")).code == 254

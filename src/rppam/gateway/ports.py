@@ -41,6 +41,8 @@ class Credential(NamedTuple):
     passphrase: Secret | None = None
     certify: "Callable[[str], Awaitable[Certified]] | None" = None
     """Signs a certificate for who comes from an address; it is tried first. ``None``: the target trusts none."""
+    requests: tuple[str, ...] = ()
+    """The requests for access by whose grants it was got."""
 
 
 class Routes(Protocol):

@@ -98,7 +98,8 @@ class VaultRoutes:
             found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}")
         except (EntryUnknown, RightLacking):
             raise RouteUnknown(_NONE) from None
-        return _credential(route, [shown.fields for shown in found])
+        requests = tuple(dict.fromkeys(shown.request for shown in found if shown.request))
+        return _credential(route, [shown.fields for shown in found])._replace(requests=requests)
 
     async def known(self, target_id: str, account_id: str) -> Route:
         """The way to an account that is known by its ids, whatever it is called now. Raises :class:`RouteUnknown`."""

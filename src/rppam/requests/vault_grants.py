@@ -55,7 +55,7 @@ class VaultGrants:
             named = {"account_id" if row.object_kind == ObjectKind.ACCOUNT else "entry_id": row.object_id}
             until = now + request.terms.minutes_ms if request.until is None else request.until
             rights = frozenset(_RIGHTS[right] for right in rights_of(row.rights))
-            found.append(Grant(row.grant_id, rights, WallMs(until), **named))
+            found.append(Grant(row.grant_id, rights, WallMs(until), request_id=row.id, **named))
         return found
 
     def lock(self, connection: Connection, grant_id: str) -> None:

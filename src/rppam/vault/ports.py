@@ -20,6 +20,8 @@ class Grant(NamedTuple):
     entry_id: str | None = None
     account_id: str | None = None
     resource_id: str | None = None
+    request_id: str = ""
+    """The request that it came from."""
 
 
 class Grants(Protocol):

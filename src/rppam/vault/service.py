@@ -86,6 +86,8 @@ class Shown(NamedTuple):
     """The own check-out that it belongs to."""
     seconds_left: int | None = None
     """Of a code: so long it holds."""
+    request: str = ""
+    """The request for access by whose grant it was got; empty where a right on the folder did."""
 
 
 class Change(NamedTuple):
@@ -404,7 +406,7 @@ class Vault:
             "grant": "" if grant is None else grant.id,
         }
         record(connection, action, entity_of(entry), reason=why, details=facts)
-        return Shown(entry, number, fields, checkout, left)
+        return Shown(entry, number, fields, checkout, left, "" if grant is None else grant.request_id)
 
     async def tried(self, action: str, target: Entity, work: Callable[[Connection], T], *of: type[RppamError]) -> T:
         """As ``write``; that somebody was refused is recorded as well, where they may know of it. ``of``: by which

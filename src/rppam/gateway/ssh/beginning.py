@@ -82,7 +82,8 @@ def begun_with(route: Route, reached: Reached, program: str, *, has_mfa: bool) -
         "secondFactor": has_mfa,
         "program": program[:100],
     }
-    return {**facts, "via": list(reached.via)} if reached.via else facts
+    more = {"via": list(reached.via), "requests": list(reached.requests)}
+    return {**facts, **{name: value for name, value in more.items() if value}}
 
 
 def check_right(route: Route, *kinds: Kind) -> None:

@@ -40,6 +40,8 @@ class Reached(NamedTuple):
     fingerprint: str
     via: tuple[str, ...] = ()
     """The targets that it was reached through, the first one first."""
+    requests: tuple[str, ...] = ()
+    """The requests for access by whose grants its secret was got."""
 
 
 class Through(NamedTuple):
@@ -107,7 +109,8 @@ async def reach(
     assert client.shown is not None  # else no host key would have been accepted
     if through is not None:
         connection.set_tunnel(through.connection)
-    return Reached(connection, None if pins else client.shown, client.shown.fingerprint)
+    new = None if pins else client.shown
+    return Reached(connection, new, client.shown.fingerprint, requests=credential.requests)
 
 
 async def show_key(route: Route) -> PinnedKey:
