@@ -46,6 +46,7 @@ async def test_processes_that_share_a_socket_take_connections_in_turn(served: Se
         await one.start([plug])
     # Nobody takes any before all are there; the queue is as long as it was, though each takes one at a time.
     callers = [socket.create_connection(("127.0.0.1", port), timeout=2) for _ in range(100)]
+    taken: list[int] = []
     for _ in range(100):
         await asyncio.sleep(0.01)
         taken = [len(one._server.server_state.connections) for one in both]

@@ -6,6 +6,7 @@ stretched by that, which only who has shown a first factor gets.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -68,3 +69,11 @@ class InBrowser:
     async def withdraw(self) -> None:
         """Have it wait no more. Raises ``DatabaseError``."""
         await self._login.browser.withdraw(self._asked.id)
+
+
+async def let_go(browser: InBrowser | None) -> None:
+    """Offer nobody the approval of a log-in that is decided, or whose user has gone or goes on as another one: else a
+    few of those would keep the next one from being offered."""
+    if browser is not None:
+        with contextlib.suppress(DatabaseError):
+            await asyncio.shield(browser.withdraw())

@@ -4,7 +4,6 @@ Guesses and key probes are counted; after :data:`TRIES_MAX` the connection is cl
 approval in the browser (:mod:`~rppam.gateway.ssh.in_browser`). What it does not decide: where somebody may go then.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,7 +23,7 @@ from rppam.gateway.ssh.certified import certified, keyed
 from rppam.gateway.ssh.chained_login import IN_HARDWARE, PIN_GIVEN
 from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.gate import Gate
-from rppam.gateway.ssh.in_browser import InBrowser
+from rppam.gateway.ssh.in_browser import InBrowser, let_go
 from rppam.gateway.ssh_tokens_store import PREFIX
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
@@ -80,7 +79,8 @@ class LoggingIn(forwards.Forwarding):
         if self._names > NAMES_MAX:
             self.hang_up("RP-PAM: too many user names were tried on one connection")
             return True
-        await self.no_longer_waits()
+        browser, self._browser = self._browser, None
+        await let_go(browser)
         self._account = self._pending = self._candidate = None
         self._how, self._has_mfa = _PASSWORD_FACTS, False
         if self.gate.draining:
@@ -93,14 +93,6 @@ class LoggingIn(forwards.Forwarding):
         except (DatabaseError, NameUnfit) as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
         return True  # never False, which would mean that nothing has to be proved
-
-    async def no_longer_waits(self) -> None:
-        """Offer nobody the approval of a log-in whose user has gone, or goes on as another one: else a few of those
-        would keep the next one from being offered."""
-        browser, self._browser = self._browser, None
-        if browser is not None:
-            with contextlib.suppress(DatabaseError):
-                await asyncio.shield(browser.withdraw())
 
     def needs_second(self) -> bool:
         """Whether another factor has to follow, see :mod:`~rppam.gateway.ssh.chained_login`."""
@@ -256,9 +248,8 @@ class LoggingIn(forwards.Forwarding):
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
         finally:
-            if browser is not None and self._browser is None:
-                with contextlib.suppress(DatabaseError):
-                    await asyncio.shield(browser.withdraw())
+            if self._browser is None:
+                await let_go(browser)
         self._has_mfa = True
         return await self._enters(account)
 

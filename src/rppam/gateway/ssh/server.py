@@ -22,6 +22,7 @@ from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
 from rppam.gateway.ssh.channel import Front
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
+from rppam.gateway.ssh.in_browser import let_go
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.logging_in import LoggingIn
 from rppam.kernel.actor import Actor, ActorKind
@@ -52,7 +53,7 @@ class GatewayServer(LoggingIn):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
         if self._browser is not None:
-            self._spawn(self.no_longer_waits())
+            self._spawn(let_go(self._browser))
         if self._access is not None:
             self._close(self._access, "the user left" if exc is None else "the user's connection was lost")
 
