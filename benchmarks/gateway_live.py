@@ -37,7 +37,7 @@ AT_ONCE = 8
 class Spread(NamedTuple):
     """Milliseconds."""
 
-    count: int
+    size: int
     p50: float
     p99: float
     max: float
@@ -48,7 +48,7 @@ class Spread(NamedTuple):
         return cls(len(seconds), nearest_rank(ms, 0.5), nearest_rank(ms, 0.99), max(ms))
 
     def row(self) -> str:
-        return f"{self.count} | {self.p50:.0f} | {self.p99:.0f} | {self.max:.0f}"
+        return f"{self.size} | {self.p50:.0f} | {self.p99:.0f} | {self.max:.0f}"
 
 
 class Gateways:
@@ -165,7 +165,7 @@ async def commands(gateways: Gateways, *, rate: float, seconds: float, fresh: bo
             done = await asyncio.wait_for(line.run("true"), GIVE_UP_S)
             took.append(time.perf_counter() - due)
             if done.exit_status != 0:
-                failed.append(f"{done.exit_status} {done.stderr}")
+                failed.append(f"{done.exit_status} {done.stderr!r}")
             if fresh:
                 line.close()
         except (OSError, asyncssh.Error, TimeoutError) as error:
@@ -353,7 +353,7 @@ async def _shown_until_killed(gateways: Gateways, number: int, mark: str, after_
         await asyncio.sleep(after_s)
         os.kill(gateways.pid(number), signal.SIGKILL)
         await asyncio.wait_for(reading, GIVE_UP_S)
-        return bytes(seen), str(tape["id"])
+    return bytes(seen), str(tape["id"])
 
 
 async def _kept(gateways: Gateways, ident: str, node: int) -> bytes:

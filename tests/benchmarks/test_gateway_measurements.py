@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_each_part_finds_what_it_measures(gateways: Gateways) -> None:
     async def all_parts() -> None:
         for fresh in (False, True):
             told = await commands(gateways, rate=1, seconds=4, fresh=fresh)
-            assert (told["took"].count, told["failed"]) == (4, []), told
+            assert (told["took"].size, told["failed"]) == (4, []), told
             assert 0 < told["took"].p50 <= told["took"].p99 <= told["took"].max < 30_000
             assert told["beats"] >= 12
             assert told["late"] >= 0, "each node was seen"
@@ -45,7 +46,7 @@ def test_each_part_finds_what_it_measures(gateways: Gateways) -> None:
         assert 0 < small["moreMb"] < gateway.IDLE_MB
         assert gateway.idle_page(small).endswith("met.")
         seen = {"with Redis": await watches(gateways, 1)}
-        assert all(one.count == 3 and 0 < one.p50 < 30_000 for one in seen["with Redis"].values()), seen
+        assert all(one.size == 3 and 0 < one.p50 < 30_000 for one in seen["with Redis"].values()), seen
         assert gateway.watches_page(seen).count("| with Redis |") == 3
         whole = await strict(gateways, 3, random.Random(7))
         assert gateway.is_whole(whole), whole
@@ -56,6 +57,7 @@ def test_each_part_finds_what_it_measures(gateways: Gateways) -> None:
 
 
 def test_what_is_asked_for_can_be_missed() -> None:
+    bad: dict[str, Any]
     fine = {"took": Spread(9, 1, 2, 3), "failed": [], "late": 0, "leaderStayed": True}
     assert gateway.is_quick(fine)
     for bad in (
