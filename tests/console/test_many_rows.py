@@ -1,8 +1,10 @@
-"""The audit page and the list of targets over 100,000 rows each: opened, paged and filtered by the server."""
+"""The audit page, the list of targets and what is granted over 100,000 rows each: opened, paged and filtered by the
+server."""
 
 import contextlib
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +26,7 @@ RARE: Final = 60
 def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with cluster(redis, tmp_path_factory.mktemp("many"), nodes=1) as lab:
         with_targets(lab.database)
+        with_grants(lab.database)
         eventually(lambda: signed(lab), within_s=30, what="an event that is signed", say=lab.logs)
         with_events(lab.database)
         yield lab
@@ -43,6 +46,27 @@ def with_targets(url: str) -> None:
             (ROWS,),
         )
         database.execute("INSERT INTO resource_tags (resource_id, tag) SELECT id, 'linux' FROM resources")
+
+
+def with_grants(url: str) -> None:
+    """Granted one millisecond after the other, and not used yet."""
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as database, database:
+        (holder,) = database.execute("SELECT id FROM users WHERE name = 'bob'").fetchone()
+        use_by = int(time.time() * 1000) + 86_400_000
+        counted = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+        database.execute(
+            f"{counted} INSERT INTO access_requests (id, requester, object_kind, object_id, object_name, rights,"
+            " reason, factor, policy, terms, rules, state, created_at, decide_by, use_by, warned, extends, emergency,"
+            " reviewed, why, version) SELECT 'many-' || i, ?2, 'account', 'many', printf('root@Host%06d', i), 'use',"
+            " 'INC', '', '', '{}', '{}', 'approved', i, i, ?3, 0, '', 0, 0, '', 1 FROM n",
+            (ROWS, holder, use_by),
+        )
+        database.execute(
+            f"{counted} INSERT INTO access_grants (id, request_id, user_id, object_kind, object_id, rights,"
+            " created_at, use_by, ended_why, version) SELECT 'many-' || i, 'many-' || i, ?2, 'account', 'many', 'use',"
+            " i, ?3, '', 1 FROM n",
+            (ROWS, holder, use_by),
+        )
 
 
 def with_events(url: str) -> None:
@@ -129,3 +153,21 @@ def test_the_list_of_targets_is_paged_and_searched_by_the_server(open_page: Open
     page.get_by_role("link", name="Host000039").click()
     page.get_by_role("heading", level=1, name="Host000039").wait_for()
     watched.shot("light-target-of-many")
+
+
+def test_what_is_granted_is_paged_by_the_server(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("requests")
+    granted = page.get_by_role("region", name="Granted now")
+    seen: list[str] = []
+    for turn in range(3):
+        granted.get_by_role("cell", name=re.compile(f"^root@Host{ROWS - 25 * turn:06d}")).wait_for()
+        assert granted.locator("tbody tr").count() == 25
+        seen += granted.locator("tbody tr td:nth-child(2)").all_inner_texts()
+        page.get_by_role("button", name="Next Granted now").click()
+    assert [one.split()[0] for one in seen] == [f"root@Host{ROWS - place:06d}" for place in range(75)]
+    page.get_by_role("button", name="Back Granted now").click()
+    granted.get_by_role("cell", name=re.compile(f"^root@Host{ROWS - 50:06d}")).wait_for()
+    watched.shot("light-granted-to-many")

@@ -62,12 +62,34 @@ async def test_a_request_from_the_command_line_to_its_end(company: Served, tmp_p
     assert "30 minutes from its first use" in (await ursula.run("show", ident)).stdout
     assert f"30 min, first use before {made_use_by}" in (await ursula.run("ls", "--mine")).stdout
     assert (await ursula.json("ls", "--mine", "--state", "approved"))["next"] is None
+    held = await ursula.run("grants", "--mine")
+    assert f"approved  ursula  checkout  deploy@web1  first use before {made_use_by}" in held.stdout, held.stderr
     gone = await anna.json("revoke", ident, "--reason", "enough")
     assert (gone["state"], gone["endedWhy"]) == ("revoked", "enough")
+    assert (await ursula.run("grants")).stdout == "none\n"
+    assert "revoked   ursula  checkout  deploy@web1  enough" in (await ursula.run("grants", "--past")).stdout
     again = await anna.run("deny", ident, "--json")
     assert again.returncode == 1
     assert json.loads(again.stdout)["code"] == "RPPAM-8503"
     assert (await anna.run("ls", "--to-decide")).stdout == "none\n"
+
+
+async def test_lists_go_on_where_the_page_before_ended(company: Served, tmp_path: Path) -> None:
+    anna = await shell(company, "anna", tmp_path)
+    made = []
+    for name in ("ursula", "uwe"):
+        asked = await (await shell(company, name, tmp_path)).json("new", "deploy@web1", "--reason", "INC-2")
+        await anna.json("approve", str(asked["id"]))
+        made.append(str(asked["id"]))
+    root = await shell(company, "root", tmp_path)
+    first = await root.json("grants", "--limit", "1")
+    assert f"more: --after {first['next']}\n" in (await root.run("grants", "--limit", "1")).stdout
+    last = await root.json("grants", "--limit", "1", "--after", str(first["next"]))
+    assert last["next"] is None
+    assert [one["requestId"] for page in (first, last) for one in page["items"]] == made[::-1]  # type: ignore[attr-defined]
+    newest = await root.json("ls", "--limit", "1")
+    assert made[0] in (await root.run("ls", "--after", str(newest["next"]))).stdout
+    assert (await root.run("grants", "--after", "a&live=false")).returncode == 2
 
 
 async def test_words_that_name_nothing_are_refused_without_asking(company: Served, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from rppam.access.accounts.model import UserChange
 from rppam.access.accounts.store import SqlAccounts
@@ -21,6 +21,8 @@ from rppam.requests.store import SqlRequests
 from rppam.requests.tables import access_grants
 from rppam.requests.vault_grants import VaultGrants
 from rppam.requests.wiring import find_object
+from rppam.targets.model import Resource, ResourceKind, TargetAccount
+from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.model import Right as VaultRight
 from tests.requests.people import furnish, hire
 
@@ -118,3 +120,44 @@ async def test_a_leader_of_the_past_expires_nothing(database: Database) -> None:
     await store.tick(Authority(7, "boot-a"), "node1", made.request.id)
     with pytest.raises(FencedError):
         await store.tick(Authority(6, "old"), "node2", made.request.id)
+
+
+async def test_grants_are_paged_each_once_the_newest_first(database: Database) -> None:
+    store = await ready(database, mode=Mode.AUTO)
+    await SqlResources(database).create(Resource("res-2", "web2", ResourceKind.SSH, "10.0.0.2", 22))
+    for number in range(7):
+        account = TargetAccount(f"acc-2{number}", "res-2", "web2", f"user{number}")
+        await SqlTargetAccounts(database).create(account)
+        who = "id-uwe" if number % 2 else "id-ursula"
+        await store.create(who, WANTED._replace(object_id=account.id))
+
+    def one_instant(connection: Connection) -> None:
+        """The middle ones are granted in the same millisecond; the id decides between them."""
+        for number in range(7):
+            at = 1_000_000 + (3 if 2 <= number <= 4 else number)
+            named = access_grants.c.object_id == f"acc-2{number}"
+            connection.execute(update(access_grants).where(named).values(created_at=at))
+
+    await database.write(one_instant)
+
+    async def walk(user_id: str | None, *, live: bool, size: int) -> list[str]:
+        seen: list[str] = []
+        after = None
+        while True:
+            found, after = await store.grants(user_id, live=live, after=after, size=size)
+            assert len(found) == size or after is None
+            seen += [one.object_id for one in found]
+            if after is None:
+                return seen
+
+    everything = await walk(None, live=True, size=100)
+    assert sorted(everything) == [f"acc-2{number}" for number in range(7)]
+    assert [everything[place] for place in (0, 1, 5, 6)] == ["acc-26", "acc-25", "acc-21", "acc-20"]
+    for size in (1, 2, 3, 7):
+        assert await walk(None, live=True, size=size) == everything, size
+    assert await walk("id-uwe", live=True, size=2) == [one for one in everything if int(one[-1]) % 2]
+    [newest], _ = await store.grants("id-ursula", live=True, after=None, size=1)
+    await store.cancel(newest.request_id, "id-ursula")
+    assert "acc-26" not in await walk(None, live=True, size=2)
+    assert await walk(None, live=False, size=2) == everything
+    assert await store.grants(None, live=True, after="of-no-grant", size=2) == ([], None)

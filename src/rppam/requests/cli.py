@@ -55,6 +55,13 @@ def _asking(work: Callable[..., Any]) -> Callable[..., int]:
     return run
 
 
+def _paged(function: Any) -> Any:
+    limit = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="So many.")
+    return limit(
+        click.option("--after", metavar="ID", help="Only older ones than this; a list that goes on names it.")(function)
+    )
+
+
 def _code_option(function: Any) -> Any:
     return click.option(
         "--code", "asks_code", is_flag=True, help="Ask for a code of the authenticator; it is no argument."
@@ -107,14 +114,23 @@ def new(
 @click.option("--mine", is_flag=True, help="Only what the token's account has asked for.")
 @click.option("--to-decide", is_flag=True, help="Only what waits for a decision of the token's account.")
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Several times for several.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="The newest so many.")
+@_paged
 @_asking
-def list_(rest: "Rest", *, mine: bool, to_decide: bool, states: tuple[str, ...], limit: int) -> Any:
+def list_(rest: "Rest", *, mine: bool, to_decide: bool, states: tuple[str, ...], limit: int, after: str | None) -> Any:
     """List requests, the newest first."""
     if to_decide:
-        return rest.get(f"/api/v1/approvals?pageSize={limit}")
-    query = "&".join([f"pageSize={limit}", f"mine={str(mine).lower()}", *(f"state={one}" for one in states)])
-    return rest.get(f"{REQUESTS}?{query}")
+        return rest.page("/api/v1/approvals", limit, after)
+    return rest.page(REQUESTS, limit, after, f"mine={str(mine).lower()}", *(f"state={one}" for one in states))
+
+
+@command.command("grants", context_settings=SETTINGS, epilog="Example: rppam request grants --mine")
+@click.option("--mine", is_flag=True, help="Only access of the token's account.")
+@click.option("--past", is_flag=True, help="Access that is over as well.")
+@_paged
+@_asking
+def grants(rest: "Rest", *, mine: bool, past: bool, limit: int, after: str | None) -> Any:
+    """List who has access to what until when, the newest first."""
+    return rest.page(GRANTS, limit, after, f"mine={str(mine).lower()}", f"live={str(not past).lower()}")
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: rppam request show ID --json")

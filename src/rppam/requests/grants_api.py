@@ -9,7 +9,7 @@ from rppam.http.answers import BODY, NO_DATABASE
 from rppam.http.errors import ForbiddenError
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.services import Here
-from rppam.requests.api import Everything, PageSize
+from rppam.requests.api import After, Everything, PageSize
 from rppam.requests.errors import GrantUnknown
 from rppam.requests.model import PAGE_SIZE, Record
 from rppam.requests.schemas import GrantId, GrantList, GrantShape, RevokeRequest, grant_shape
@@ -28,12 +28,13 @@ async def page(
     live: Annotated[bool, Query()] = True,
     mine: Annotated[bool, Query()] = False,
     page_size: PageSize = PAGE_SIZE,
+    after: After = None,
 ) -> GrantList:
     """The newest first: all for administrators and auditors, else the own ones; `live=false` shows past ones too."""
     sees_all = allows(caller, Action.READ, Everything()) and not mine
     user_id = None if sees_all else caller.user_id or "-"
-    found = await services.get(SqlRequests).grants(user_id, live=live, count=page_size)
-    return GrantList(items=[grant_shape(one) for one in found])
+    found, following = await services.get(SqlRequests).grants(user_id, live=live, after=after, size=page_size)
+    return GrantList(items=[grant_shape(one) for one in found], next=following)
 
 
 @grants.get(f"{GRANTS}/{{grantId}}", summary="One grant", response_model=GrantShape)

@@ -38,6 +38,13 @@ class Rest:
         """As :meth:`get`."""
         return self._ask("POST", path, body)
 
+    def page(self, path: str, size: int, after: str | None, *words: str) -> Any:
+        """A page of a list. Raises :class:`RestError`."""
+        if after is not None:
+            self.path(path, after)  # what is no id becomes no part of the query either
+            words += (f"after={after}",)
+        return self.get("?".join([path, "&".join([f"pageSize={size}", *words])]))
+
     def path(self, *parts: str) -> str:
         """The path of one thing; what is no id becomes no part of a path. Raises :class:`RestError`."""
         ident = parts[1]
@@ -88,9 +95,10 @@ class Rest:
 def shown(found: Any) -> str:
     """What people see: a line for each, or one with everything that decides."""
     if "items" in found:
-        return "\n".join(_line(one) for one in found["items"]) or "none"
+        lines = [_line(one) if "approvers" in one else _grant(one) for one in found["items"]]
+        return "\n".join([*lines, f"more: --after {found['next']}"] if found["next"] else lines) or "none"
     if "approvers" not in found:
-        return one_line(f"{found['id']}  {found['state']}  {found['user']}  {found['objectName']}  {found['endedWhy']}")
+        return _grant(found)
     lines = [_line(found), one_line(f"  reason: {found['reason']}")]
     if found["state"] == "pending":
         lines.append(f"  approvals: {found['approvals']} of {found['approvalsNeeded']}, until {found['decideBy']}")
@@ -105,6 +113,13 @@ def shown(found: Any) -> str:
     if found["why"]:
         lines.append(one_line(f"  {found['state']}: {found['why']}"))
     return "\n".join(lines)
+
+
+def _grant(one: Any) -> str:
+    until = f"until {one['expiresAt']}" if one["expiresAt"] else f"first use before {one['useBy']}"
+    told = one["endedWhy"] if one["endedAt"] else until
+    rights = ",".join(one["rights"])
+    return one_line(f"{one['id']}  {one['state']:<8}  {one['user']}  {rights}  {one['objectName']}  {told}")
 
 
 def _line(one: Any) -> str:

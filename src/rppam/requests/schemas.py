@@ -158,9 +158,11 @@ class GrantShape(Shape):
 
 
 class GrantList(Shape):
-    """Grants, the newest first."""
+    """A page of grants, the newest first."""
 
     items: list[GrantShape]
+    next: str | None
+    """What to send as `after` for the next page; null on the last one."""
 
 
 def request_shape(record: Record) -> RequestShape:

@@ -113,16 +113,24 @@ class SqlRequests(SqlStore):
         return found, found[-1].request.id if len(rows) > query.size else None
 
     @reads
-    def grants(self, connection: Connection, user_id: str | None, *, live: bool, count: int) -> list[Grant]:
-        """Grants, the newest first: of one account or of all."""
-        wanted = _grants().order_by(_G.created_at.desc(), _G.id.desc()).limit(count)
+    def grants(
+        self, connection: Connection, user_id: str | None, *, live: bool, after: str | None, size: int
+    ) -> tuple[list[Grant], str | None]:
+        """Grants, the newest first, of one account or of all, and the id after which the next page begins."""
+        order = (_G.created_at.desc(), _G.id.desc())
+        # Of the small rows first: of many grants, few are joined with their requests.
+        wanted = select(_G.id).order_by(*order).limit(size + 1)
         if user_id is not None:
             wanted = wanted.where(_G.user_id == user_id)
         if live:
             now = now_ms(connection)
             wanted = wanted.where(_G.ended_at.is_(None), or_(_G.until.is_(None), _G.until > now))
             wanted = wanted.where(or_(_G.until.is_not(None), _G.use_by.is_(None), _G.use_by > now))
-        return grants_of(connection, connection.execute(wanted).all())
+        if after is not None:
+            wanted = wanted.where(_older(_G, after))
+        idents = list(connection.scalars(wanted))
+        shown = connection.execute(_grants().where(_G.id.in_(idents[:size])).order_by(*order)).all()
+        return grants_of(connection, shown), idents[size - 1] if len(idents) > size else None
 
     @reads
     def grant(self, connection: Connection, ident: str) -> Grant:
@@ -419,9 +427,14 @@ def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool
     if query.to_review:
         wanted += [_R.emergency, _R.reviewed.is_(False)]
     if query.after is not None:
-        at = select(_R.created_at).where(_R.id == query.after).scalar_subquery()
-        wanted.append(or_(_R.created_at < at, (_R.created_at == at) & (_R.id < query.after)))
+        wanted.append(_older(_R, query.after))
     return wanted
+
+
+def _older(columns: Any, ident: str) -> ColumnElement[bool]:
+    """What comes after the row of this id; nothing where there is none."""
+    at = select(columns.created_at).where(columns.id == ident).scalar_subquery()
+    return or_(columns.created_at < at, (columns.created_at == at) & (columns.id < ident))
 
 
 def _grants() -> Any:
