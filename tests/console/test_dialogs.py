@@ -135,6 +135,7 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", **rights)
         ask("POST", "/api/v1/siem/targets", name="collector", kind="syslog", url="tls://siem.example.com:6514")
         ask("POST", "/api/v1/notifications/channels", **HOOK)
+        ask("POST", "/api/v1/audit/holds", name="mallory", reason="case 42")
         bob, ann = signed_in(lab, "bob"), signed_in(lab, "ann")
         (id_of_ann,) = (one["id"] for one in ask("GET", "/api/v1/users?search=ann")["items"])
         ask("POST", "/api/v1/user-groups", name="operators", members=[id_of_ann])

@@ -106,6 +106,12 @@ def acts(ids: dict[str, str]) -> list[Act]:
         Act("secret.delete", "vault", "Delete old", "Delete"),
         Act("folder.change", "vault", "Change empty", "Save", {"Path": "hollow"}),
         Act("folder.delete", "vault", "Delete hollow", "Delete"),
+        Act("vault.kek-create", "vault", "Rotate now", "Rotate now"),
+        Act("ledger.hold", "holds", "New legal hold", "Hold it", {"Name or address": "zed"}),
+        Act("ledger.release", "holds", "Lift the hold zed", "Lift the hold"),
+        Act("ledger.erase", "holds", "Erase a name", "Erase it for good", {
+            "Name or address": "zed", "The same, once more": "zed",
+        }),
         Act("channel.create", "notifications", "New channel", "Save", {
             "Name": "post", "Address": "smtp://192.0.2.4:587", "Sent from": "pam@example.com",
         }),

@@ -37,6 +37,7 @@ PAGES = {
     "cluster": "Cluster",
     "doctor": "Doctor",
     "audit": "Audit",
+    "holds": "Holds and erasure",
     "notifications": "Notifications",
     "siem": "SIEM targets",
     "users": "Users and roles",

@@ -51,6 +51,7 @@ def places(lab: Lab) -> list[str]:
     wish = {"accountId": account["id"], "rights": ["use", "reveal", "checkout"], "minutes": 60, "reason": "Platte voll"}
     bob("POST", "/api/v1/access-requests", **wish)
     ask("POST", "/api/v1/access/ca")
+    ask("POST", "/api/v1/audit/holds", name="mallory", reason="Verfahren")
     return [*PAGES, f"targets/{host['id']}", *(f"vault/{one['id']}" for one in made)]
 
 

@@ -9,6 +9,7 @@ import Authority from "./Authority.svelte";
 import Channels from "./Channels.svelte";
 import Cluster from "./Cluster.svelte";
 import Doctor from "./Doctor.svelte";
+import Holds from "./Holds.svelte";
 import Home from "./Home.svelte";
 import Licence from "./Licence.svelte";
 import Lockouts from "./Lockouts.svelte";
@@ -51,6 +52,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
       { path: "cluster", title: () => t("Cluster"), page: Cluster, may: () => may.see },
       { path: "doctor", title: () => t("Doctor"), page: Doctor, may: () => may.see },
       { path: "audit", title: () => t("Audit"), page: Audit, may: () => may.audit },
+      { path: "holds", title: () => t("Holds and erasure"), page: Holds, may: () => may.seeSecurity },
       { path: "notifications", title: () => t("Notifications"), page: Channels, may: () => may.seeSecurity },
       { path: "siem", title: () => t("SIEM targets"), page: Siem, may: () => may.seeSecurity },
     ],
@@ -66,7 +68,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
   {
     title: t("System"),
     pages: [
-      { path: "settings", title: () => t("Settings"), page: Settings, may: () => may.see },
+      { path: "settings", title: () => t("Settings"), page: Settings, may: () => may.seeSecurity },
       { path: "licence", title: () => t("Licence"), page: Licence, may: () => may.see },
       { path: "account", title: () => t("My account"), page: Account, may: anybody },
     ],
