@@ -77,6 +77,7 @@ def plain(host: str, user: str) -> list[Dialog]:
         Dialog("Targets: Delete {0}", f"Delete {user}", host, f"Delete {user}"),
         Dialog("Requests: Ask for access", "Ask for access", "requests", "Ask for access"),
         Dialog("Requests: Approve {0} for {1}", "Approve root for ann", "requests", "Approve ann root"),
+        Dialog("Requests: Give {0} back", f"Give {account} back", "requests", f"Give back {account}"),
         Dialog("Requests: Take {0} away", f"Take {account} (bob) away", "requests", f"Take away bob {account}"),
         Dialog(
             "Requests: Review the emergency of {0}", "Review the emergency of eve", "requests", f"Review eve {account}"

@@ -1,7 +1,9 @@
-"""Bad moments of a page: a browser whose clock is an hour off, a page of another release, an answer that never ends."""
+"""Bad moments of a page: a clock an hour off, a page of another release, an answer that never ends; and its times."""
 
 import re
 import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -65,3 +67,26 @@ def test_an_answer_that_never_ends_is_given_up_with_what_to_do(open_page: OpenPa
     alert.get_by_role("button", name="Try again").click()
     page.get_by_role("heading", name="recordings/retention").wait_for()
     assert PASSWORD not in page.content()
+
+
+@pytest.mark.parametrize(
+    ("zone", "locale", "shown"),
+    [("Asia/Tokyo", "en-GB", "%-d %b %Y, %H:%M:%S"), ("America/New_York", "de-DE", "%d.%m.%Y, %H:%M:%S")],
+)
+def test_a_moment_is_told_in_the_readers_zone_and_in_utc_on_hover(
+    open_page: OpenPage, lab: Lab, zone: str, locale: str, shown: str
+) -> None:
+    """With a zone that is never UTC."""
+    watched = open_page(timezone_id=zone, locale=locale)
+    page = watched.page
+    watched.open("")
+    page.locator("input").first.fill("sue")
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("main h1").wait_for()
+    watched.open("audit")
+    moment = page.get_by_role("main").locator("td time").first
+    moment.wait_for()
+    at = datetime.fromisoformat(moment.get_attribute("datetime") or "")
+    assert moment.inner_text() == at.astimezone(ZoneInfo(zone)).strftime(shown)
+    assert moment.get_attribute("title") == at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -18,7 +18,7 @@ def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         yield lab
 
 
-def test_an_emergency_is_prolonged_and_reviewed_by_somebody_else(open_page: OpenPage, lab: Lab) -> None:
+def test_an_emergency_is_prolonged_reviewed_by_somebody_else_and_given_back(open_page: OpenPage, lab: Lab) -> None:
     ask, bob = asking(lab), signed_in(lab, "bob")
     fields = {"password": "correct-horse"}
     entry = ask("POST", "/api/v1/vault/entries", folder="servers", name="db", type="password", fields=fields)
@@ -56,3 +56,9 @@ def test_an_emergency_is_prolonged_and_reviewed_by_somebody_else(open_page: Open
     assert ask("GET", f"/api/v1/access-requests/{made['id']}")["reviewed"] is True
     (event,) = ask("GET", "/api/v1/audit/events?action=request.review")["events"]
     assert (event["actor"]["name"], event["reason"]) == ("sue", "seen in the recording")
+    his.page.get_by_role("button", name="Give back db").press("Enter")
+    his.page.get_by_role("dialog", name="Give db back").get_by_role("button", name="Give back").press("Enter")
+    his.page.get_by_text("Nothing is granted").wait_for()
+    assert bob("GET", "/api/v1/grants?live=true")["items"] == []
+    (event,) = ask("GET", "/api/v1/audit/events?action=request.cancel")["events"]
+    assert (event["actor"]["name"], event["outcome"]) == ("bob", "success")

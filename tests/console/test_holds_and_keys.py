@@ -31,7 +31,7 @@ def test_a_name_is_erased_once_no_hold_stands_on_it_and_not_by_a_slip(open_page:
     watched, ask = open_page(), asking(lab)
     page = watched.page
     watched.sign_in("sec")
-    page.get_by_role("link", name="Holds and erasure").click()
+    page.get_by_role("navigation").get_by_role("link", name="Holds and erasure").click()
     page.get_by_text("Nothing is held").wait_for()
     page.get_by_role("button", name="New legal hold").press("Enter")
     page.get_by_label("Name or address").fill("mallory")
@@ -137,7 +137,7 @@ def test_a_setting_that_no_node_could_go_by_is_not_saved(open_page: OpenPage, la
     assert ask("GET", path)["folder"] == str(tmp_path / "not-there")
 
 
-def test_who_looks_after_security_is_offered_its_settings_alone(open_page: OpenPage) -> None:
+def test_who_looks_after_security_is_offered_what_is_allowed_alone(open_page: OpenPage) -> None:
     watched = open_page()
     page = watched.page
     watched.sign_in("sec")
@@ -145,3 +145,8 @@ def test_who_looks_after_security_is_offered_its_settings_alone(open_page: OpenP
     page.get_by_role("button", name="Change security/").first.wait_for()
     offered = page.get_by_role("main").get_by_role("button").all_inner_texts()
     assert {one.split()[-1].split("/")[0] for one in offered} == {"security"}, offered
+    watched.open("users")
+    page.locator("summary").filter(has_text="bob").click()
+    mine = page.get_by_role("row").filter(has=page.get_by_text("bob")).get_by_role("button")
+    assert mine.all_inner_texts() == ["Reset second factor", "Passkeys", "Mail and manager", "Unlock"]
+    assert page.get_by_role("button", name="New user").count() == 0

@@ -75,6 +75,7 @@ def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Ssh
         ask("POST", "/api/v1/access/ca/2/activate")
         sue("POST", "/api/v1/users/me/ssh-certificates", key=KEY)
         sue("POST", "/api/v1/users/me/ssh-keys", key=f"{KEY}-{LONG[:60]}")
+        ask("POST", "/api/v1/audit/holds", name=LONG, reason=LONG)
         wrong = {"username": LONG[:64], "password": "wrong wrong wrong"}
         for _ in range(10):
             lab.running()[0].ask("/api/v1/auth/login", method="POST", send=wrong)

@@ -1,6 +1,7 @@
 """Sessions with a real target, in a real browser: watched from any node, ended with a reason, asked for by keyboard."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -232,6 +233,14 @@ def test_a_terminal_goes_on_over_the_death_of_its_node_and_a_reload(
     page.get_by_text("is recorded").wait_for()
     page.keyboard.type("PS1='> '; echo be''gun\n")
     screen.get_by_text("begun").first.wait_for()
+    page.set_viewport_size({"width": 800, "height": 700})
+    page.wait_for_timeout(1_000)
+    page.keyboard.type("clear; echo narrow $(stty size)\n")
+    narrow = screen.get_by_text(re.compile(r"narrow \d+ \d+")).first
+    narrow.wait_for()
+    columns = int(narrow.inner_text().split()[-1])
+    assert 40 < columns < 100, "the target's terminal is as wide as the page leaves it"
+    page.set_viewport_size({"width": 1280, "height": 900})
     serving = next(node for node in lab.nodes if node.port == balancer.served)
     serving.kill()
     page.keyboard.type("echo once $((6*7))\n")
@@ -240,7 +249,7 @@ def test_a_terminal_goes_on_over_the_death_of_its_node_and_a_reload(
     assert screen.inner_text().count("once 42") == 1
     assert page.get_by_label("Password").count() == 0
     page.evaluate(PASTE, 10_000_000)
-    asked = page.get_by_role("dialog", name="Paste 1 lines, 10,000,000 characters?")
+    asked = page.get_by_role("dialog", name="Paste one line of 10,000,000 characters?")
     asked.get_by_role("button", name="Cancel").click()
     page.get_by_role("textbox", name=f"Terminal {name}").focus()
     page.keyboard.press("Control+F6")

@@ -32,6 +32,8 @@ async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands
     ready = Ready(nodes, "node1", 1, files, redis, "root", str(folder), 1)
     lines = ready.guide()
     assert token.reveal() not in "\n".join(lines)
+    addresses = [line.split() for line in lines if "://" in line]
+    assert addresses[0] == ["console", "http://127.0.0.1:7101/console/"], "the first thing to open"
     assert any("no second factor: this is a demo; a new cluster asks for one" in line for line in lines)
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop

@@ -990,4 +990,7 @@ export const german: Record<string, string> = {
   "On request the ledger forgets who it was: the name of a deleted account, or an address. The events stay, and so does every proof. By age it forgets by itself, as the setting {0} says.": "Auf Antrag vergisst das Ledger, wer es war: den Namen eines gelöschten Kontos oder eine Adresse. Die Ereignisse bleiben, und ebenso jeder Beweis. Durch Alter vergisst es von selbst, wie die Einstellung {0} sagt.",
   "Nothing was changed. Make it work on every node first, or name something else.": "Nichts wurde geändert. Sorgen Sie erst dafür, dass es auf jedem Knoten geht, oder nennen Sie etwas anderes.",
   "Saved. It could not be tried on {0}.": "Gespeichert. Auf {0} ließ es sich nicht erproben.",
+  "The oldest {0} events saved; there are more. 'rppam audit export' makes a bundle of all, with proofs.": "Die ältesten {0} Ereignisse gespeichert; es gibt mehr. 'rppam audit export' macht ein Bündel von allen, mit Beweisen.",
+  "Paste one line of {0} characters?": "Eine Zeile mit {0} Zeichen einfügen?",
+  "Give {0} back": "{0} zurückgeben",
 };
