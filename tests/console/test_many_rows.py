@@ -4,13 +4,13 @@ server."""
 import contextlib
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
 
 from tests.console.conftest import AXE, OpenPage, cluster
+from tests.console.places import asking, signed_in
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
 
@@ -26,7 +26,7 @@ RARE: Final = 60
 def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with cluster(redis, tmp_path_factory.mktemp("many"), nodes=1) as lab:
         with_targets(lab.database)
-        with_grants(lab.database)
+        with_grants(lab)
         eventually(lambda: signed(lab), within_s=30, what="an event that is signed", say=lab.logs)
         with_events(lab.database)
         yield lab
@@ -48,25 +48,27 @@ def with_targets(url: str) -> None:
         database.execute("INSERT INTO resource_tags (resource_id, tag) SELECT id, 'linux' FROM resources")
 
 
-def with_grants(url: str) -> None:
-    """Granted one millisecond after the other, and not used yet."""
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as database, database:
-        (holder,) = database.execute("SELECT id FROM users WHERE name = 'bob'").fetchone()
-        use_by = int(time.time() * 1000) + 86_400_000
-        counted = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-        database.execute(
-            f"{counted} INSERT INTO access_requests (id, requester, object_kind, object_id, object_name, rights,"
-            " reason, factor, policy, terms, rules, state, created_at, decide_by, use_by, warned, extends, emergency,"
-            " reviewed, why, version) SELECT 'many-' || i, ?2, 'account', 'many', printf('root@Host%06d', i), 'use',"
-            " 'INC', '', '', '{}', '{}', 'approved', i, i, ?3, 0, '', 0, 0, '', 1 FROM n",
-            (ROWS, holder, use_by),
-        )
-        database.execute(
-            f"{counted} INSERT INTO access_grants (id, request_id, user_id, object_kind, object_id, rights,"
-            " created_at, use_by, ended_why, version) SELECT 'many-' || i, 'many-' || i, ?2, 'account', 'many', 'use',"
-            " i, ?3, '', 1 FROM n",
-            (ROWS, holder, use_by),
-        )
+def with_grants(lab: Lab) -> None:
+    """Copies of a grant that is there, each a millisecond older than the one before."""
+    ask = asking(lab)
+    account = ask("POST", "/api/v1/accounts", resourceId="many-1", name="root")
+    wish = {"accountId": account["id"], "rights": ["use"], "minutes": 60, "reason": "INC", "emergency": True}
+    made = signed_in(lab, "bob")("POST", "/api/v1/access-requests", **wish)
+    path = lab.database.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as database, database:
+        for table, own in (
+            ("access_requests", {"id": "'many-' || i", "object_name": "printf('root@Host%06d', i)"}),
+            ("access_grants", {"id": "'many-' || i", "request_id": "'many-' || i"}),
+        ):
+            own["created_at"] = "created_at - i"
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            values = ", ".join(own.get(name, name) for name in columns)
+            which = "id" if table == "access_requests" else "request_id"
+            database.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+                f" INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM n, {table} WHERE {which} = ?",
+                (ROWS, made["id"]),
+            )
 
 
 def with_events(url: str) -> None:
@@ -163,11 +165,15 @@ def test_what_is_granted_is_paged_by_the_server(open_page: OpenPage, lab: Lab) -
     granted = page.get_by_role("region", name="Granted now")
     seen: list[str] = []
     for turn in range(3):
-        granted.get_by_role("cell", name=re.compile(f"^root@Host{ROWS - 25 * turn:06d}")).wait_for()
+        granted.get_by_role("cell", name=re.compile(f"^root@Host{25 * turn + 24:06d}")).wait_for()
         assert granted.locator("tbody tr").count() == 25
         seen += granted.locator("tbody tr td:nth-child(2)").all_inner_texts()
         page.get_by_role("button", name="Next Granted now").click()
-    assert [one.split()[0] for one in seen] == [f"root@Host{ROWS - place:06d}" for place in range(75)]
+    assert [one.split()[0] for one in seen[1:]] == [f"root@Host{place:06d}" for place in range(1, 75)]
     page.get_by_role("button", name="Back Granted now").click()
-    granted.get_by_role("cell", name=re.compile(f"^root@Host{ROWS - 50:06d}")).wait_for()
+    granted.get_by_role("cell", name=re.compile("^root@Host000050")).wait_for()
+    everything = page.get_by_role("region", name="All requests")
+    everything.get_by_role("cell", name=re.compile("^root@Host000024")).wait_for()
+    page.get_by_role("button", name="Next All requests").click()
+    everything.get_by_role("cell", name=re.compile("^root@Host000049")).wait_for()
     watched.shot("light-granted-to-many")
