@@ -153,13 +153,23 @@ class LabNode:
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
     def ask(
-        self, path: str, *, token: str | None = None, timeout_s: float = 5.0, method: str = "GET", send: Any = None
+        self,
+        path: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 5.0,
+        method: str = "GET",
+        send: Any = None,
+        key: str = "",
     ) -> Answer:
-        """One request over a fresh connection. OSError when there is no answer in time."""
+        """One request over a fresh connection; ``key`` makes it one that may be sent again. OSError when there is no
+        answer in time."""
         link = http.client.HTTPConnection(HOST, self.port, timeout=timeout_s)
         try:
             self._reach(link, timeout_s)
             headers = {"Authorization": f"Bearer {token}"} if token else {}
+            if key:
+                headers["Idempotency-Key"] = key
             body = None
             if send is not None:
                 body = json.dumps(send)
