@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.console.conftest import PASSWORD, Watched, cluster
 from tests.gateway.places import Sshd
@@ -15,6 +15,8 @@ from tests.support.redis_servers import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+UNDER_WAY: Final = "RPPAM-8802"
 
 
 @contextmanager
@@ -58,7 +60,9 @@ def _answered(
         node = lab.wait_for_leader() if leads else lab.running()[0]
         with suppress(OSError):
             answers.append(node.ask(path, method=method, send=body or None, token=token(), timeout_s=20, key=key))
-        return bool(answers) and answers[-1].status not in {421, 503}
+        if not answers or answers[-1].status in {421, 503}:
+            return False
+        return answers[-1].status != 409 or answers[-1].body["code"] != UNDER_WAY
 
     eventually(settled, within_s=60, what=f"an answer to {method} {path}", say=lab.logs)
     assert answers[-1].status < 300, answers[-1]
