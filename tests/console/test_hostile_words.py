@@ -40,18 +40,19 @@ def places(lab: Lab) -> dict[str, list[str]]:
         "POST", "/api/v1/resources", name="web1", kind="ssh", address="192.0.2.1", port=22,
         description=said("targets", "target"),
     )  # fmt: skip
-    account = ask("POST", "/api/v1/accounts", resourceId=host["id"], name="root", tags=[HOSTILE[:60]])
-    seen[f"targets/{host['id']}"] = [HOSTILE[:60]]
+    path = f"targets/{host['id']}"
+    account = ask(
+        "POST", "/api/v1/accounts", resourceId=host["id"], name="root", description=said(path, "account")
+    )  # fmt: skip
     user = ask(
         "POST", "/api/v1/users", username="mallory", displayName=said("users", "person"), roles=["pam_user"],
         password=PASSWORD,
     )  # fmt: skip
     entry = ask(
         "POST", "/api/v1/vault/entries", folder="servers", name=said("vault", "entry"), type="password",
-        description=said("vault", "described"), tags=[said("vault", "tag")[:64]], fields={"password": "x"},
+        description=said("vault", "described"),        fields={"password": "x"},
         exclusive=True,
     )  # fmt: skip
-    seen["vault"].pop()  # a tag is shorter
     seen[f"vault/{entry['id']}"] = [seen["vault"][0]]
     (folder,) = (one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
     ask("PUT", f"/api/v1/vault/folders/{folder['id']}", path="servers", description=said("vault", "folder"))
