@@ -1,5 +1,6 @@
 """Each act of the pages that no other test does, done once in a real browser: the ledger has it, by who did it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -153,7 +154,7 @@ def done(watched: Watched, lab: Lab, act: Act) -> None:
     page.locator("main [aria-busy=true]").first.wait_for(state="detached")
     page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
     button = page.locator("main").get_by_role("button", name=act.button, exact=True)
-    following = page.locator("main").get_by_role("button", name="Next", exact=True)
+    following = page.locator("main").get_by_role("button", name=re.compile("^Next")).first
     while not button.count() and following.count() and following.is_enabled():  # a list of several pages
         following.click()
         page.wait_for_timeout(500)

@@ -1,7 +1,7 @@
 """A script in every name, description and reason: each page shows it as text, and nothing of it runs."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -10,6 +10,9 @@ from tests.console.places import asking, signed_in
 from tests.console.test_pages import PAGES
 from tests.support.lab import Lab
 from tests.support.redis_servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
@@ -50,7 +53,7 @@ def places(lab: Lab) -> dict[str, list[str]]:
     )  # fmt: skip
     entry = ask(
         "POST", "/api/v1/vault/entries", folder="servers", name=said("vault", "entry"), type="password",
-        description=said("vault", "described"),        fields={"password": "x"},
+        description=said("vault", "described"), fields={"password": "x"},
         exclusive=True,
     )  # fmt: skip
     seen[f"vault/{entry['id']}"] = [seen["vault"][0]]
@@ -79,7 +82,12 @@ def test_a_script_in_a_word_is_text_on_every_page(
     watched = open_page(viewport={"width": width, "height": 900})
     page = watched.page
     asked: list[str] = []
-    page.on("dialog", lambda one: (asked.append(one.message), one.dismiss()))
+
+    def refuse(box: "Dialog") -> None:
+        asked.append(box.message)
+        box.dismiss()
+
+    page.on("dialog", refuse)
     watched.sign_in("sue")
     for path, words in places.items():
         watched.open("licence")
