@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
-HOSTILE: Final = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
-MADE: Final = "() => document.querySelectorAll('img[src=x], main script, main [onerror]').length"
+HOSTILE: Final = '"><img src=x onerror=alert(1)><svg onload=alert(2)>'
+MADE: Final = "() => document.querySelectorAll('img[src=x], main script, main [onerror], main [onload]').length"
 """What a page would have that took the word for markup."""
 
 
