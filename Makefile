@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside newest-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers console-times docs lock clean
+.PHONY: help env demo dev servers quick test long check all sim-gate-beside fuzz-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers console-times docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,8 +39,11 @@ dev: ## .venv with the tools of `make check`
 servers: ## the servers that the tests run against, by apt where root or sudo is there
 	@$(SETUP) servers
 
-test: dev servers ## the tests, but not those of `make sentinel` and the long ones of `make faults` (T=tests/cluster JOBS=1)
+test: dev servers ## the tests, but not those of `make long`, `make sentinel` and `make faults` (T=tests/cluster JOBS=1)
 	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) $(ARGS)
+
+long: dev servers ## the tests that cost much and tell little that the others do not, as `make test` runs those
+	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) --long $(ARGS)
 
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
@@ -59,15 +62,15 @@ coverage: dev ## the unit tests, and how much of the code they reach
 build: dev ## wheel and sdist in dist/, installed into an empty environment and run there
 	@$(BIN)/python scripts/build.py
 
-check: dev servers ## the gate: what has to pass before anything lands
-	@$(MAKE) --no-print-directory --jobs 6 sim-gate-beside newest-beside fuzz-beside lint-beside test
+check: dev servers ## the gate: what has to pass before anything lands; `make all` is more
+	@$(MAKE) --no-print-directory --jobs 6 sim-gate-beside fuzz-beside lint-beside test
+
+all: dev servers ## everything, for a release and once a day: the gate, the newest Python, `make long` and `make sentinel`
+	@failed=; for part in check newest long sentinel; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi
 
 sim-gate-beside: # with the processor time that tests leave, which wait most of the time; compiled, it takes half of it
 	@nice -n 19 $(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS) --compiled
-
-newest-beside: # the same, once its environment is there: on a busy machine that would never end at such a priority
-	@$(SETUP) newest
-	@nice -n 19 $(BIN)/python scripts/on_newest.py
 
 fuzz-beside:
 	@$(BIN)/python -m tests.http.fuzzing --of-the-document
@@ -83,7 +86,7 @@ lint-beside:
 	@nice -n 19 $(MAKE) --no-print-directory lint
 
 thorough: dev servers ## the tests that draw their examples by chance, with 20 times as many
-	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) --marked hypothesis --hypothesis-profile thorough $(ARGS)
+	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) --all --marked hypothesis --hypothesis-profile thorough $(ARGS)
 
 lint: dev ## style, types and layers, side by side
 	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs 2) --output-sync=target types types-windows style layers

@@ -24,7 +24,7 @@ def main() -> int:
     if not python.exists():
         print(f"{NAME}: skipped, as there is none; as root: apt-get install python{NEWEST[0]}.{NEWEST[1]}")
         return 1 if os.environ.get("CI") else 0
-    command = [str(python), "scripts/run_tests.py", "--unit", "--jobs", "0", "--hypothesis-profile", "quick"]
+    command = [str(python), "scripts/run_tests.py", "--unit", "--all", "--jobs", "0", "--hypothesis-profile", "quick"]
     command += ["--patient", "--cache", ".pytest_cache/newest"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

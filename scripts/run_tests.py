@@ -13,8 +13,11 @@ they stand in more than UNLISTED_MAX files, and so do first failures in more tha
 are counted, as the tests of one may share a cluster: one failure is another's cause. Each is named at the end, with how
 much of its processors the machine gave this run: a guest on a full host meets many bad moments.
 
+Those marked ``long`` are left out, and run by ``--long``, which runs no others, and ``--all``.
+
 Tests that took more than twice what ``tests/durations.json`` allows are named, and so are slow ones without a line
-there; neither fails a run. ``--record`` writes that file. Ends with the first exit code of pytest that is not 0.
+there; neither fails a run. ``--record`` writes that file. ``--costs FILE`` writes what each test took of the
+processors, the most expensive first. Ends with the first exit code of pytest that is not 0.
 """
 
 import argparse
@@ -52,8 +55,11 @@ FAILED, NO_TESTS = 1, 5
 MARKS = ("integration", "server", "slow", "pair", "alone", "sentinel")
 UNIT = " and ".join(f"not {mark}" for mark in MARKS)
 BESIDE = f"({UNIT}) or beside"
+NOT_LONG = " and not long"
 MARKED = re.compile(rf"\bmark\.(?:{'|'.join(MARKS)})\b")
 WHOLLY_MARKED = re.compile(rf"^pytestmark = (?:\[\s*)?pytest\.mark\.(?:{'|'.join(MARKS)})\b", re.MULTILINE)
+COSTS = "RPPAM_TESTS_COSTS"
+"""The variable that names the file for them: see tests/support/costs.py."""
 PATIENT_S = 3_000
 """How long a test may take at the lowest priority."""
 STAT = Path("/proc/stat")
@@ -62,7 +68,8 @@ BUDGETS = ROOT / "tests" / "durations.json"
 FLAKY_PAGE = ROOT / "docs" / "tests.md"
 
 
-def main() -> int:
+def parsed() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
@@ -72,36 +79,50 @@ def main() -> int:
     parser.add_argument("--here", action="store_true", help="in this process, for a debugger or coverage; with --unit")
     parser.add_argument("--marked", default="", help="only those that have this marker, too")
     parser.add_argument("--hypothesis-profile", default="gate", help="how many examples: quick, gate or thorough")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--long", dest="length", action="store_const", const=" and long", help="only those marked so")
+    length.add_argument("--all", dest="length", action="store_const", const="", help="those marked long as well")
+    parser.add_argument("--costs", metavar="FILE", help="write what each test took of the processors")
+    parser.set_defaults(length=NOT_LONG)
     parser.add_argument("--record", action="store_true", help="write the budgets of slow tests anew")
     parser.add_argument(
         "--cache", default=CACHE, help="where pytest keeps what failed; runs side by side have their own"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parsed()
     if options.here:
         return int(pytest.main([*options.paths, "-m", UNIT]))
     machine = Machine()
     run = Run(options.paths, "--hypothesis-profile", options.hypothesis_profile, cache=options.cache)
     beside = ("-n", options.jobs, "--dist", "worksteal", "-m")
-    also = f" and {options.marked}" if options.marked else ""
+    also = options.length + (f" and {options.marked}" if options.marked else "")
+    if options.costs:
+        Path(options.costs).unlink(missing_ok=True)
+        os.environ[COSTS] = str(Path(options.costs).resolve())
     if options.patient:
         os.environ["PYTEST_ADDOPTS"] = f"--timeout={PATIENT_S}"
     if options.unit:
         code = run.tried(*beside, UNIT + also, wanted=may_hold_unit_tests)
     elif options.beside:
-        code = run.tried("-n", "0", "-m", BESIDE, wanted=may_run_beside)
+        code = run.tried("-n", "0", "-m", f"({BESIDE}){also}", wanted=may_run_beside)
     elif options.marked:  # which takes its time with examples, and waits for nothing
         code = run.tried(*beside, f"not pair and not alone and not sentinel{also}")
         code = in_turn(run, also) or code
     else:
         with tests_beside(options) as their_end:
-            others = f"not ({BESIDE}) and not pair and not alone and not sentinel"
+            others = f"not ({BESIDE}) and not pair and not alone and not sentinel{also}"
             code = run.tried(*beside, others, wanted=is_marked)
-            code = in_turn(run) or code
+            code = in_turn(run, also) or code
             their_code, theirs = their_end()
             run.failures += theirs
             code = code or their_code
     if options.record and code == 0:
         record(run.seconds)
+    if options.costs:
+        in_order(Path(options.costs))
     for line in () if options.patient else worse(run.seconds, budgets()):
         print(line, flush=True)
     print(machine.told(), flush=True)
@@ -111,7 +132,7 @@ def main() -> int:
     return code or noise
 
 
-def in_turn(run: "Run", also: str = "") -> int:
+def in_turn(run: "Run", also: str) -> int:
     """What runs after the others; tests/conftest.py says which files of the first kind are shared out."""
     pairs = ("-n", PAIR_JOBS, "--dist", "loadfile", "-m", f"pair and not alone and not sentinel{also}")
     code = run.tried(*pairs, wanted=lambda text: "mark.pair" in text)
@@ -125,6 +146,7 @@ def tests_beside(options: argparse.Namespace) -> Iterator[Callable[[], tuple[int
     lowest = ["nice", "-n", "19"] if shutil.which("nice") else []
     words = [*lowest, sys.executable, str(Path(__file__)), *options.paths, "--beside", "--patient"]
     words += ["--hypothesis-profile", options.hypothesis_profile, "--cache", f"{options.cache}/beside"]
+    words += {NOT_LONG: [], "": ["--all"]}.get(options.length, ["--long"])
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
 
@@ -264,6 +286,14 @@ def record(seconds: dict[str, float]) -> None:
     kept = {name: known for name, known in budgets().items() if name not in seconds}
     slow = {name: round(took) for name, took in seconds.items() if took >= SLOW_S}
     BUDGETS.write_text(json.dumps(kept | slow, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def in_order(costs: Path) -> None:
+    """Have the most expensive tests first in the file; each line begins with seconds of processor time."""
+    lines = costs.read_text(encoding="utf-8").splitlines(keepends=True) if costs.exists() else []
+    costs.write_text("".join(sorted(lines, key=lambda line: -float(line.partition("\t")[0]))), encoding="utf-8")
+    spent = sum(float(line.partition("\t")[0]) for line in lines)
+    print(f"COSTS: {spent / 60:.1f} minutes of one processor, by test in {costs}", flush=True)
 
 
 def worse(seconds: dict[str, float], known: dict[str, float]) -> list[str]:

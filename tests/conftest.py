@@ -5,14 +5,17 @@ Ctrl-C, also where a shell began the tests in the background: it ignores that si
 """
 
 import importlib.util
+import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
 from tests.support.examples import register_profiles
+from tests.support.long_tests import mark_long
 
 pytest_plugins = [
     "tests.support.account_fixtures",
@@ -20,6 +23,7 @@ pytest_plugins = [
     "tests.support.lab_fixtures",
     "tests.support.redis_fixtures",
     "tests.support.served_fixtures",
+    *(["tests.support.costs"] if os.environ.get("RPPAM_TESTS_COSTS") else []),
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
 
@@ -52,6 +56,11 @@ def unit_of(nodeid: str) -> str:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
     """With ``--dist loadfile``; each other way of sharing out is as xdist has it."""
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    mark_long(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

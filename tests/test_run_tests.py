@@ -1,7 +1,10 @@
 """The runner of the tests: what counts as noise, and what is told of slow tests."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +21,15 @@ from scripts.run_tests import (
     durations,
     files_in,
     flaky,
+    in_order,
     is_marked,
     judged,
     may_hold_unit_tests,
     worse,
 )
 from tests.conftest import SHARED_OUT, unit_of
+from tests.support.costs import spent_s
+from tests.support.long_tests import TESTS, VARIANTS, is_long
 
 ROOT = Path(__file__).parents[1]
 LISTED = next(iter(flaky()))
@@ -234,3 +240,76 @@ def test_times_are_read_from_the_report_of_pytest(tmp_path: Path) -> None:
         '<testsuites><testsuite><testcase classname="tests.a" name="test_b[1]" time="1.5"/></testsuite></testsuites>'
     )
     assert durations(report) == {"tests.a::test_b[1]": 1.5}
+
+
+@pytest.mark.parametrize("name", [*TESTS, *VARIANTS])
+def test_what_is_long_is_there(name: str) -> None:
+    path, _, test = name.partition("::")
+    assert list(ROOT.joinpath("tests").glob(f"{path.removeprefix('tests/')}*")) if path != "tests/" else True
+    if test:
+        assert re.search(rf"^(?:async )?def {test}", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_a_test_or_some_of_its_variants_are_long() -> None:
+    assert is_long("tests/test_build.py::test_it")
+    assert not is_long("tests/test_docs.py::test_links_lead_somewhere")
+    assert is_long("tests/redis/test_link.py::test_it[asyncio-redis-8]")
+    assert is_long("tests/vault/test_x.py::test_it[valkey-8]")
+    assert not is_long("tests/redis/test_link.py::test_it[uvloop-redis-8]")
+    assert not is_long("tests/vault/test_x.py::test_it[valkey-80]")
+    page = "tests/test_docs.py::test_a_page_that_needs_a_cluster_does_what_it_says"
+    assert is_long(f"{page}[docs/operations/ha-manager.md]")
+    assert not is_long(f"{page}[docs/vault.md]")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [([], " and not long"), (["--long"], " and long"), (["--all"], "")],
+)
+def test_what_is_long_runs_when_it_is_asked_for(
+    words: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In each of the three runs, and in that beside them."""
+    script = tmp_path / "runner.py"
+    script.write_text("import sys\nprint(sys.argv[1:])\n")
+    monkeypatch.setattr(run_tests, "__file__", str(script))
+    monkeypatch.setattr("sys.argv", ["run_tests.py", "tests/a", *words])
+    asked: list[str] = []
+
+    def tried(_: Run, *words: str, wanted: object = None) -> int:
+        asked.append(words[-1])
+        return 0
+
+    monkeypatch.setattr(Run, "tried", tried)
+    assert run_tests.main() == 0
+    assert [one.endswith(f"not sentinel{chosen}") for one in asked] == [True] * 3
+    beside = capsys.readouterr().out
+    assert [word for word in ("--long", "--all") if f"'{word}'" in beside] == words
+
+
+@pytest.mark.integration
+def test_what_a_test_costs_is_counted_with_its_children(tmp_path: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.4: pass\n"
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n{burn}"
+    test = tmp_path / "test_it.py"
+    test.write_text(
+        f"import subprocess, sys\ndef test_it() -> None:\n    subprocess.run([sys.executable, '-c', {child!r}])\n"
+    )
+    costs = tmp_path / "costs"
+    environment = os.environ | {"RPPAM_TESTS_COSTS": str(costs), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.costs", "-p", "no:cacheprovider", str(test)]
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    [(processor_s, clock_s, name)] = [line.split("\t") for line in costs.read_text().splitlines()]
+    assert 0.75 < float(processor_s) < 10
+    assert float(clock_s) > 0
+    assert name == "test_it.py::test_it"
+    assert spent_s(os.getpid()) > 0
+
+
+def test_the_most_expensive_tests_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    costs = tmp_path / "costs"
+    costs.write_text("1.50\t2.00\ta::cheap\n90.00\t9.00\ta::dear\n28.50\t9.00\ta::fair\n")
+    in_order(costs)
+    assert [line.rpartition("::")[2] for line in costs.read_text().splitlines()] == ["dear", "fair", "cheap"]
+    assert "COSTS: 2.0 minutes" in capsys.readouterr().out

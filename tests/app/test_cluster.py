@@ -54,7 +54,7 @@ def same_leader(lab: Lab) -> Iterator[Callable[[], LabNode]]:
     """Watches every node while the test runs; afterwards it must have been one leader at one epoch all the time."""
     leader = lab.wait_for_leader()
     epoch = leader.ask("/system/health/leader").body["epoch"]
-    with Eyes({node.name: node.port for node in lab.nodes}, every_ms=20) as eyes:
+    with Eyes({node.name: node.port for node in lab.nodes}, every_ms=100) as eyes:
         yield lambda: leader
         lab.wait_until_healthy()
     assert eyes.leaderships() == {epoch: leader.name}, "leadership changed without need"
