@@ -15,13 +15,15 @@ THINGS = Table("things", MetaData(), Column("name", String(8), primary_key=True)
 
 def test_a_statement_with_the_clock_of_the_database_is_compiled_once() -> None:
     compiled: dict[Any, Any] = {}
-    with create_engine("sqlite://", execution_options={"compiled_cache": compiled}).connect() as connection:
+    engine = create_engine("sqlite://", execution_options={"compiled_cache": compiled})
+    with engine.connect() as connection:
         connection.execute(CreateTable(THINGS), execution_options={"compiled_cache": None})
         for number in range(3):
             row = insert_into(connection, THINGS).values(name=f"n{number}", at=NowMs() + number)
             connection.execute(row.on_conflict_do_nothing())
             late = connection.execute(select(THINGS.c.name).where(THINGS.c.at > NowMs() - 60_000)).scalars().all()
             assert len(late) == number + 1
+    engine.dispose()  # a database in memory keeps its connection, and the newest Python warns where it is collected
     assert len(compiled) == 2
 
 

@@ -15,6 +15,14 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield one
 
 
+@pytest.fixture(autouse=True)
+def no_sessions_of_earlier_tests(request: pytest.FixtureRequest) -> None:
+    """Each test counts what is kept since it began."""
+    if "target" in request.fixturenames:
+        one: Sshd = request.getfixturevalue("target")
+        one.earlier.update(one.kept())
+
+
 @pytest.fixture
 async def place(served: Served, tmp_path: Path, target: Sshd) -> AsyncIterator[Place]:
     one = Place(served, tmp_path, target)

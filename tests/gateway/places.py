@@ -34,11 +34,16 @@ class Sshd(NamedTuple):
     port: int
     user: str
     private_key: str
+    earlier: set[str]
+    """Sessions that tests before this one left on it: their holders wait for a quarter of an hour."""
 
     @property
     def held(self) -> list[str]:
-        """The sessions that holders keep on it."""
-        return sorted(one.name for one in (self.folder / ".rppam").glob("*"))
+        """The sessions that holders keep on it since this test began."""
+        return sorted(self.kept() - self.earlier)
+
+    def kept(self) -> set[str]:
+        return {one.name for one in (self.folder / ".rppam").glob("*")}
 
     @property
     def host_key(self) -> str:
@@ -68,7 +73,7 @@ def sshd(folder: Path, *more: str, under: Sequence[str] = ()) -> Iterator[Sshd]:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
                 break
-        yield Sshd(folder, port, getpass.getuser(), (folder / "user").read_text())
+        yield Sshd(folder, port, getpass.getuser(), (folder / "user").read_text(), set())
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)

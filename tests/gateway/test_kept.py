@@ -126,7 +126,7 @@ async def test_who_was_cut_off_goes_on_at_another_gateway_in_the_same_recording(
     assert raw.count(b"still-42\r\n") == 1
     assert (await verified(a, one["id"]))["ok"]
     assert [len(await recorded(a, f"access.{word}")) for word in ("start", "detach", "reattach", "end")] == [1, 1, 1, 1]
-    await until(lambda: not (a.target.folder / ".rppam").exists())
+    await until(lambda: a.target.held == [])
 
 
 async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
@@ -135,7 +135,7 @@ async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
         screen = await terminal(client)
         screen.type("echo on-$((40+2))\n")
         await screen.until("on-42")
-    await until(lambda: not (a.target.folder / ".rppam").exists())
+    await until(lambda: a.target.held == [])
     await until_recorded(a, "access.end")
     assert await recorded(a, "access.detach") == []
 
