@@ -7,7 +7,7 @@ export PYTHON
 # tests start compiles the product for itself.
 export PYTHONDONTWRITEBYTECODE :=
 T ?= tests
-JOBS ?= 4
+JOBS ?= 3
 UNIT_JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
@@ -53,7 +53,7 @@ from-nothing: dev servers ## types docs/operations/three-nodes.md, from-nothing.
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
 	@$(BIN)/python scripts/run_tests.py --unit --jobs $(UNIT_JOBS) --hypothesis-profile quick
-	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS)
+	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS) --kept
 
 coverage: dev ## the unit tests, and how much of the code they reach
 	$(BIN)/coverage run scripts/run_tests.py --here --unit

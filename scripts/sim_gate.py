@@ -4,7 +4,8 @@ All runs of all settings stand in one queue, the most expensive first, so that n
 run that violates a property is repeated by ``rppam simulate``, which shows how it came about; the exit code is 1 then.
 
 With ``--compiled`` what decides is compiled first, which halves the processor time of many seeds; where there is no
-compiler it is said, and the same seeds run interpreted. Not promised: that compiling pays where seeds are few.
+compiler it is said, and the same seeds run interpreted. ``--kept`` does so where that has been done before, without a
+word where it has not. Not promised: that compiling pays where seeds are few.
 """
 
 import argparse
@@ -60,9 +61,10 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=1.0, help="simulated hours of each")
     parser.add_argument("--jobs", type=int, default=0, help="processes at a time (0: one per core)")
     parser.add_argument("--compiled", action="store_true", help="first compile what decides, for many seeds")
+    parser.add_argument("--kept", action="store_true", help="the same, where it has been compiled before")
     options = parser.parse_args()
-    if options.compiled:
-        _compiled_instead([word for word in sys.argv[1:] if word != "--compiled"])
+    if options.compiled or options.kept:
+        _compiled_instead([word for word in sys.argv[1:] if word not in {"--compiled", "--kept"}], options.kept)
     queue = [
         (number, seed, options.hours)
         for number in sorted(range(len(SHARES)), key=lambda number: -_cost(_setting(number, options.hours)))
@@ -73,12 +75,13 @@ def main() -> int:
     return 0
 
 
-def _compiled_instead(words: list[str]) -> None:
+def _compiled_instead(words: list[str], only_kept: bool) -> None:
     """Become the same program, with what decides compiled; comes back, and says why, where it cannot be."""
     try:
-        place = compiled()
+        place = compiled(only_kept=only_kept)
     except SystemExit as reason:
-        print(f"the simulation runs interpreted: {reason}", file=sys.stderr, flush=True)
+        if not only_kept:
+            print(f"the simulation runs interpreted: {reason}", file=sys.stderr, flush=True)
         return
     environment = os.environ | {"PYTHONPATH": str(place)}
     os.execve(sys.executable, [sys.executable, str(Path(__file__).resolve()), *words], environment)

@@ -1,5 +1,6 @@
 """What was compiled of the simulation is taken again for as long as what it was made of has not changed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,18 @@ def test_what_was_kept_is_taken_and_nothing_compiled(
         (tmp_path / "build" / "rppam_sim" / "world.so").write_text("machine code")
 
     monkeypatch.setattr(compile_sim, "_compile", compiles)
+    place = tmp_path / "build"
     for _ in range(2):
-        place = compile_sim.compiled()
+        assert compile_sim.compiled() == place
         assert (place / "rppam_sim" / "world.so").read_text() == "machine code"
         assert (place / "rppam_sim" / "world.py").exists()
         next(place.glob("done*")).unlink()
     assert asked == [["rppam_sim/world.py"]]
+    assert compile_sim.compiled(only_kept=True) == place
     (sources / "rppam_sim/world.py").write_text("changed = True\n")
     compile_sim.compiled()
     assert len(asked) == 2
+    (sources / "rppam_sim/world.py").write_text("changed = True; again = True\n")
+    os.utime(sources / "rppam_sim/world.py", (2**32, 2**32))
+    with pytest.raises(SystemExit, match="nobody has compiled it"):
+        compile_sim.compiled(only_kept=True)

@@ -47,7 +47,7 @@ def test_compiled_it_becomes_another_process_and_where_it_cannot_be_it_is_said(
     monkeypatch.setattr(sim_gate, "run_seed", lambda _setting, _plant, seed: Run(seed, 1, 0, 0, 0, None))
     monkeypatch.setattr("sys.argv", ["sim_gate", "--seeds", "100", "--compiled"])
 
-    def fails() -> Path:
+    def fails(*, only_kept: bool) -> Path:
         raise SystemExit("there is no compiler")
 
     monkeypatch.setattr(sim_gate, "compiled", fails)
@@ -61,7 +61,7 @@ def test_compiled_it_becomes_another_process_and_where_it_cannot_be_it_is_said(
         assert environment["PYTHONPATH"] == str(tmp_path)
         raise InterruptedError
 
-    monkeypatch.setattr(sim_gate, "compiled", lambda: tmp_path)
+    monkeypatch.setattr(sim_gate, "compiled", lambda only_kept: tmp_path)
     monkeypatch.setattr("os.execve", becomes)
     with pytest.raises(InterruptedError):
         sim_gate.main()
