@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def gateways() -> Iterator[Gateways]:
     with installed(sqlite=True, level="Warning") as place:
         yield Gateways(place)

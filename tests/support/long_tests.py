@@ -118,6 +118,7 @@ TESTS: Final[tuple[str, ...]] = (
     "tests/audit/test_on_nodes.py::test_monitoring_reads_of_every_node",
     "tests/audit/test_on_nodes.py::test_monitoring_tells_for_how_long",
     "tests/audit/test_reading_commands.py::test_long_work_tells_how_far_it_is",
+    "tests/benchmarks/test_gateway_measurements.py",
     "tests/benchmarks/test_programs.py::test_saturated_workers",
     "tests/benchmarks/test_programs.py::test_members_in_a_few_processes",
     "tests/benchmarks/test_programs.py::test_changes_of_a_setting",
