@@ -37,7 +37,7 @@ async def test_a_place_for_a_standby_is_asked_for_and_the_steps_are_shown(served
     shown = await typed(served, "add-node", "--host", "10.0.0.2", "--port", "7100", "--role", "standby")
     assert shown.return_value == 0, shown.output
     assert "--node-name node-10-0-0-2 --host 10.0.0.2 --port 7100" in shown.output
-    assert "rppam init --bundle join.bundle" in shown.output
+    assert "rppam init --bundle join.bundle --bundle-for node-10-0-0-2 " in shown.output
 
 
 async def test_a_witness_needs_no_seat(served: Served) -> None:
@@ -45,6 +45,7 @@ async def test_a_witness_needs_no_seat(served: Served) -> None:
     assert told.return_value == 0, told.output
     found = json.loads(told.stdout)
     assert (found["nodeName"], found["role"], found["joined"]) == ("w1", "witness", False)
+    assert any("--witness --bundle join.bundle --bundle-for w1 " in one for one in found["next"])
     assert any("--witness --join" in one and "--port 5201" in one for one in found["next"])
 
 

@@ -32,11 +32,11 @@ class Sealed(NamedTuple):
         return done.returncode, done.stdout + done.stderr
 
 
-def cluster(folder: Path) -> Sealed:
+def cluster(folder: Path, *more: str) -> Sealed:
     """A first node's files, and a bundle of them."""
     file = folder / "join.bundle"
     made = rppam(
-        "init", "--dir", str(folder), "--node-name", "node1", "--redis", REDIS, "--bundle", str(file), "--json"
+        "init", "--dir", str(folder), "--node-name", "node1", "--redis", REDIS, "--bundle", str(file), "--json", *more
     )
     assert made.returncode == 0, made.stderr
     return Sealed(file, json.loads(made.stdout)["passphrase"])
@@ -85,3 +85,51 @@ def test_a_bundle_that_was_used_changes_nothing_when_it_is_used_again(tmp_path: 
     assert code == 2, said
     assert f"{host / 'rppam.config'}" in said
     assert files(host) == before
+
+
+@pytest.mark.parametrize("witness", [(), ("--witness",)], ids=["node", "witness"])
+def test_a_bundle_for_one_host_makes_no_member_of_another_name(tmp_path: Path, witness: tuple[str, ...]) -> None:
+    bundle = cluster(tmp_path / "a", "--bundle-for", "node2")
+    if witness:
+        words = ("init", "--witness", "--bundle", str(bundle.file), "--dir", str(tmp_path / "a"), "--force", "--json")
+        made = rppam(*words, "--bundle-for", "node2")
+        assert made.returncode == 0, made.stderr
+        assert json.loads(made.stdout)["onlyFor"] == "node2"
+        bundle = Sealed(bundle.file, json.loads(made.stdout)["passphrase"])
+    address = ("--host", "10.0.0.9") if witness else ()
+    assert bundle.joined(tmp_path / "b", "node2", *witness, *address)[0] == 0
+    code, said = bundle.joined(tmp_path / "c", "node3", *witness, *address)
+    assert code == 2, said
+    assert "RPPAM-7106" in said
+    assert "--node-name: 'node3' is not whom the bundle is for, which is 'node2'" in said
+    assert "for another host: rppam init --bundle FILE --bundle-for NAME." in said
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_bundle_for_one_host_needs_no_name_there_and_is_shown_with_it(tmp_path: Path) -> None:
+    folder, opens = tmp_path / "a", tmp_path / "join.passphrase"
+    cluster(folder)
+    file = tmp_path / "own.bundle"
+    words = ("init", "--dir", str(folder), "--bundle", str(file), "--passphrase-file", str(opens))
+    shown = rppam(*words, "--bundle-for", "node7")
+    assert "rppam init --join own.bundle --node-name node7" in shown.stdout, shown.stderr
+    made = rppam("init", "--join", str(file), "--passphrase-file", str(opens), "--dir", str(tmp_path / "b"))
+    assert made.returncode == 0, made.stderr
+    assert "node7 is set up" in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--join", "join.bundle", "--bundle-for", "node2"), "--bundle-for goes with --bundle"),
+        (("--bundle", "other.bundle", "--bundle-for", "Bad Name"), "--bundle-for: expected 1 to 63 of a-z"),
+    ],
+)
+def test_for_whom_a_bundle_is_has_to_be_a_name_and_to_go_with_one(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    place = [str(tmp_path / word) if word.endswith(".bundle") else word for word in words]
+    (tmp_path / "join.bundle").touch()
+    done = rppam("init", "--dir", str(tmp_path), *place)
+    assert done.returncode == 2
+    assert told in done.stderr

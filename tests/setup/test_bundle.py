@@ -57,6 +57,13 @@ def test_its_time_cannot_be_lengthened_without_the_passphrase(sealed: str) -> No
         unseal(longer, PASSPHRASE, WallMs(NOW + 10**11), place="b")
 
 
+def test_for_whom_it_is_is_sealed_with_it() -> None:
+    own = BUNDLE._replace(only_for="node2")
+    text = seal(own, PASSPHRASE, NOW)
+    assert "node2" not in text
+    assert unseal(text, PASSPHRASE, NOW, place="b") == own
+
+
 def test_nothing_of_the_content_shows(sealed: str) -> None:
     assert "node1" not in sealed
     assert "s3cr3t" not in sealed
@@ -118,8 +125,13 @@ def test_a_changed_file_is_refused(sealed: str, change: Callable[[str], str], fo
 
 @pytest.mark.parametrize(
     "content",
-    [Bundle([1], {}), Bundle("x", {}), Bundle({}, {"cluster.key": Secret(5)})],  # type: ignore[arg-type]
-    ids=["a list", "a text", "a number for a file"],
+    [
+        Bundle([1], {}),  # type: ignore[arg-type]
+        Bundle("x", {}),  # type: ignore[arg-type]
+        Bundle({}, {"cluster.key": Secret(5)}),  # type: ignore[arg-type]
+        Bundle({}, {}, only_for=5),  # type: ignore[arg-type]
+    ],
+    ids=["a list", "a text", "a number for a file", "a number for a name"],
 )
 def test_what_somebody_with_the_passphrase_made_up_is_refused(content: Bundle) -> None:
     with pytest.raises(BundleError, match=r"^b: what it holds is not what 'rppam init --bundle' writes"):

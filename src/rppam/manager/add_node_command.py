@@ -1,7 +1,7 @@
 """``rppam-ha-manager add-node``: ask for a place, say what to type where, and wait until the new member counts.
 
-Keys never leave a host by REST: they travel in the bundle that ``rppam init --bundle`` seals. What is decided here is
-only when the newcomer has arrived: it is healthy, it votes, and nothing is pending.
+Keys never leave a host by REST: they travel in the bundle that ``rppam init --bundle`` seals, for that host alone. What
+is decided here is only when the newcomer has arrived: it is healthy, it votes, and nothing is pending.
 """
 
 import asyncio
@@ -106,13 +106,13 @@ def _steps(name: str, host: str, port: int | None, role: str) -> list[str]:
     passphrase = "--passphrase-file join.passphrase"  # noqa: S105 - a file's name
     if role == WITNESS:
         return [
-            f"here:       rppam init --witness --bundle join.bundle {passphrase}",
+            f"here:       rppam init --witness --bundle join.bundle --bundle-for {name} {passphrase}",
             f"on {host}: sudo rppam init --witness --join join.bundle {passphrase} --node-name {name} --host {host}"
             f" --port {port or 5201}",
             f"on {host}: sudo systemctl enable --now rppam-witness",
         ]
     return [
-        f"here:       rppam init --bundle join.bundle {passphrase}",
+        f"here:       rppam init --bundle join.bundle --bundle-for {name} {passphrase}",
         f"on {host}: sudo rppam init --join join.bundle {passphrase} --node-name {name} --host {host}"
         f" --port {port or 7101}",
         f"on {host}: sudo systemctl enable --now rppam",

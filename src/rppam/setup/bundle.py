@@ -6,8 +6,9 @@ the passphrase, and the header with format and scrypt parameters is authenticate
 file are bounded before they are used, so a forged bundle cannot eat the memory. A wrong passphrase and a damaged file
 cannot be told apart, and the error says so.
 
-One may be for a single host. It then names that host, which alone may use it, and carries what is that host's own: the
-certificate of its API, and the files of its Redis.
+One may be for a single host. It then names that host, which alone may use it, and may carry what is that host's own:
+the certificate of its API, and the files of its Redis. Used again on that host it changes nothing there; on another
+host it is refused by the name, and a second host that takes the name as well by the members, who have one of it.
 
 It opens until a time that stands in it, by the clock of the host that opens it: who finds one later, with its
 passphrase beside it, finds nothing. What it does not promise: anything once the two travel together, or against who
@@ -28,7 +29,7 @@ from rppam.crypto.sealed import KEY_BYTES, NONCE_BYTES, SealRefused, seal as sea
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.setup.errors import BundleError, BundleExpired
+from rppam.setup.errors import BundleError, BundleExpired, BundleForAnother
 from rppam.setup.hosts import Host
 
 FORMAT: Final = "rppam-join-bundle-1"
@@ -67,7 +68,9 @@ class Bundle(NamedTuple):
     files: Mapping[str, Secret]
     """Shared files by their name relative to the node's key folder."""
     own: OwnPart | None = None
-    """Where it is for one host alone."""
+    """Where it is for one host alone, and carries files for it."""
+    only_for: str | None = None
+    """The name of the node or witness that alone may use it."""
 
     def __repr__(self) -> str:
         return f"Bundle(files={sorted(self.files)})"
@@ -87,6 +90,8 @@ def seal(bundle: Bundle, passphrase: Secret, made_at: WallMs, *, hours: int = HO
         "config": bundle.config,
         "files": {name: secret.reveal() for name, secret in bundle.files.items()},
     }
+    if bundle.only_for is not None:
+        content["onlyFor"] = bundle.only_for
     if bundle.own is not None:
         carried = {name: _text(data) for name, data in bundle.own.files.items()}
         content["own"] = {**bundle.own.host._asdict(), "files": carried}
@@ -156,9 +161,20 @@ def _opened(content: bytes, place: str) -> Bundle:
         if not isinstance(config, dict) or not all(isinstance(text, str) for text in files.values()):
             raise TypeError
         own = None if tree.get("own") is None else _own(tree["own"])
+        only_for = tree.get("onlyFor")
+        if not isinstance(only_for, str | None):
+            raise TypeError
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise BundleError(f"{place}: what it holds is not what 'rppam init --bundle' writes; make it anew") from None
-    return Bundle(config, {name: Secret(text) for name, text in files.items()}, own)
+    return Bundle(config, {name: Secret(text) for name, text in files.items()}, own, only_for)
+
+
+def refuse_another(bundle: Bundle, name: str | None) -> None:
+    """Raise :class:`BundleForAnother` where ``name`` is not the host's that it is for; without one nothing is said."""
+    own = bundle.only_for if bundle.own is None else bundle.own.host.name
+    if own is not None and name is not None and name != own:
+        told = f"--node-name: {name!r} is not whom the bundle is for, which is {own!r}"
+        raise BundleForAnother(f"{told}. {BundleForAnother.row.remedy}")
 
 
 def _own(part: Mapping[str, object]) -> OwnPart:

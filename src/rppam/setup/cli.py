@@ -10,6 +10,7 @@ With ``--hosts`` the first host makes what all of them need, and a bundle for ea
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,6 +43,7 @@ class _Asked(NamedTuple):
     join: Path | None
     bundle: Path | None
     bundle_hours: int
+    bundle_for: str | None
     passphrase_file: Path | None
     licence: Path | None
     force: bool
@@ -132,6 +134,7 @@ class _Asked(NamedTuple):
     show_default=True,
     help="For so long the bundle can be opened.",
 )
+@click.option("--bundle-for", metavar="NAME", help="Only the node or witness of this name may use the bundle.")
 @click.option(
     "--join", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Make the next node from a bundle."
 )
@@ -183,6 +186,7 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
 
     if asked.start and not asked.service:
         raise click.UsageError("--start goes with --service, which makes what is started")
+    _check_bundle_for(asked)
     if asked.hosts is None and asked.database_host is not None:
         raise click.UsageError("--database-host goes with --hosts, whose nodes it is for; else give --database URL")
     if asked.hosts is not None and asked.witness:
@@ -221,6 +225,15 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
         given = cluster.given
         asked = asked._replace(**{name: value for name, value in given.items() if name in _Asked._fields})
         _make_node(asked, {name: given.get(name, value) for name, value in options.items()}, layout, cluster)
+
+
+def _check_bundle_for(asked: _Asked) -> None:
+    from rppam.config.kinds import NAME_FORM
+
+    if asked.bundle_for is not None and asked.bundle is None:
+        raise click.UsageError("--bundle-for goes with --bundle: it names the host that alone may use it")
+    if asked.bundle_for is not None and not re.fullmatch(NAME_FORM, asked.bundle_for):
+        raise click.UsageError(f"--bundle-for: expected 1 to 63 of a-z, 0-9 and '-'; found {asked.bundle_for!r}")
 
 
 def _make_node(asked: _Asked, options: dict[str, Any], layout: "Layout", cluster: "Cluster | None") -> None:
@@ -368,11 +381,13 @@ def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes
 def _given_bundle(path: Path, asked: _Asked) -> "Bundle":
     """What the bundle of ``--join`` holds."""
     from rppam.kernel.system_clock import SystemClock
-    from rppam.setup.bundle import unseal
+    from rppam.setup.bundle import refuse_another, unseal
     from rppam.setup.given import text_of
 
     sealed = text_of(path, errors="replace") or ""
-    return unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(path))
+    bundle = unseal(sealed, _passphrase(asked), SystemClock().wall_ms(), place=str(path))
+    refuse_another(bundle, asked.node_name)
+    return bundle
 
 
 def _installed(
@@ -425,9 +440,11 @@ def _export(layout: "Layout", asked: _Asked) -> dict[str, Any]:
             raise InitError(f"{path} stands there already; choose another name, or replace it with --force")
     passphrase = random_password()
     kind: dict[str, Any] = {"hours": asked.bundle_hours} | ({"witness": "yes"} if asked.witness else {})
+    if asked.bundle_for is not None:
+        kind["onlyFor"] = asked.bundle_for
     try:
         bundle = bundle_of(layout.config)
-        carried = witness_bundle(bundle) if asked.witness else bundle
+        carried = (witness_bundle(bundle) if asked.witness else bundle)._replace(only_for=asked.bundle_for)
         write_private(asked.bundle, seal(carried, passphrase, SystemClock().wall_ms(), hours=asked.bundle_hours))
         if asked.passphrase_file is not None:
             write_private(asked.passphrase_file, passphrase.reveal() + "\n")

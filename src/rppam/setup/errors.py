@@ -27,6 +27,12 @@ class BundleExpired(RppamError, code="RPPAM-7105", fault=Fault.OPERATOR, retry=R
     fix = "Set the clock (chronyc tracking), or make a new bundle on a node with: rppam init --bundle FILE."
 
 
+class BundleForAnother(RppamError, code="RPPAM-7106", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):
+    """The join bundle is for a host of another name: each is made for one, and no second host may use it."""
+
+    fix = "Leave --node-name out or take that name; for another host: rppam init --bundle FILE --bundle-for NAME."
+
+
 class CertificateFilesError(RppamError, code="RPPAM-7104", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):
     """rppam tls could not make or renew a certificate; nothing that existed was changed."""
 

@@ -113,14 +113,10 @@ def joined_wishes(bundle: Bundle, wishes: Wishes, layout: Layout) -> Wishes:
     """
     own = bundle.own
     if own is None:
-        if not wishes.node_name:
+        name = wishes.node_name or bundle.only_for
+        if not name:
             raise click.UsageError("--node-name is missing: the name of this node, such as node1")
-        return wishes
-    if wishes.node_name not in ("", own.host.name):
-        raise InitError(
-            f"--node-name: {wishes.node_name!r} is not whom the bundle is for, which is {own.host.name!r}; leave "
-            "--node-name out, or take that host's bundle"
-        )
+        return wishes._replace(node_name=name)
     refuse_elsewhere(own.host, "the bundle")
     values: dict[str, Any] = {}
     files: dict[Path, bytes] = {}

@@ -98,7 +98,8 @@ def show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
     else:
         click.echo(f"Passphrase:  in {answer['passphraseFile']}")
     name = Path(answer["bundle"]).name
+    own = answer.get("onlyFor")
     if "witness" in answer:
-        click.echo(f"On the witness's host:  rppam init --witness --join {name} --node-name witness1")
+        click.echo(f"On the witness's host:  rppam init --witness --join {name} --node-name {own or 'witness1'}")
     else:
-        click.echo(f"On the next host:  rppam init --join {name} --node-name node2")
+        click.echo(f"On the next host:  rppam init --join {name} --node-name {own or 'node2'}")
