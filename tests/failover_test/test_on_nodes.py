@@ -44,7 +44,8 @@ def kept_all(lab: Lab, folder: Path, method: str, *more: str | Path) -> dict[str
 
 
 def test_each_way_to_lose_the_leader_keeps_all_five_promises(lab: Lab, tmp_path: Path) -> None:
-    for method in ("switchover", "kill", "isolate"):
+    for method in ("switchover", "stop", "kill", "isolate"):
+        lab.wait_until_healthy()
         page = tmp_path / f"{method}.html"
         more = [] if method == "switchover" else ["--seconds", "6"]
         report = kept_all(lab, tmp_path, method, "--report", page, *more)
