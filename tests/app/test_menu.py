@@ -53,11 +53,11 @@ def test_what_an_item_needs_has_to_be_given() -> None:
 class Terminal:
     """A real pseudo-terminal with the menu on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path | None = None) -> None:
         self.ours, theirs = pty.openpty()
         ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         environment = {"PATH": os.defpath, "HOME": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-        environment["RPPAM_CONFIG"] = str(folder / "none.config")
+        environment["RPPAM_CONFIG"] = str(config or folder / "none.config")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rppam.app.ha_manager"],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
@@ -65,9 +65,14 @@ class Terminal:
         os.close(theirs)
         self.shown = ""
 
-    def wait_for(self, text: str, within_s: float = 30.0) -> None:
+    def wait_for(self, text: str, within_s: float = 30.0, *, behind: str = "") -> str:
+        """All that was shown since the last wait, without colours, as soon as ``text`` is in it: behind the last
+        ``behind``, as what stood there before is drawn again and again."""
         until = time.monotonic() + within_s
-        while text not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown):
+        while True:
+            plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown)
+            if behind in plain and text in (plain.rpartition(behind)[2] if behind else plain):
+                break
             assert time.monotonic() < until, f"{text!r} was not shown:\n{self.shown[-3000:]!r}"
             if select.select([self.ours], [], [], 0.2)[0]:
                 try:
@@ -75,6 +80,7 @@ class Terminal:
                 except OSError:
                     assert self.process.poll() is None, self.shown
         self.shown = ""
+        return plain
 
     def type(self, text: str) -> None:
         os.write(self.ours, text.encode())
