@@ -58,7 +58,7 @@ def same_leader(lab: Lab) -> Iterator[Callable[[], LabNode]]:
         yield lambda: leader
         lab.wait_until_healthy()
     assert eyes.leaderships() == {epoch: leader.name}, "leadership changed without need"
-    eyes.check()
+    eyes.check(sharp_ms=300)
 
 
 def password(lab: Lab) -> str:

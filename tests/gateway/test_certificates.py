@@ -267,7 +267,7 @@ async def test_the_authority_over_rest(place: Place) -> None:
     assert answer.status_code == 201, answer.text
     one = shown(answer.json()["certificate"].encode())
     assert (one.serial, one.before_s - one.after_s) == (answer.json()["serial"], 10 * 60)
-    assert (await http.post(MINE, json=body, headers=admin)).json()["code"] == "RPPAM-8622"
+    assert (await http.post(MINE, json=body, headers=admin)).json()["code"] == "RPPAM-3112"
     assert (await http.post(MINE, json={"key": "ssh-dss " + "A" * 40}, headers=headers)).status_code == 400
     for method, path, status in (("POST", "9/activate", 404), ("POST", "1/activate", 409), ("DELETE", "1", 409)):
         assert (await http.request(method, f"{CA}/{path}", headers=admin)).status_code == status
