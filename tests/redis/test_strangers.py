@@ -170,7 +170,7 @@ async def test_a_black_hole_ends_within_connect_timeout(open_: Open) -> None:
 
 
 async def test_refused_and_unknown_names_are_told_apart(open_: Open) -> None:
-    with pytest.raises(StoreRefused, match="check that Redis runs there$"):
+    with pytest.raises(StoreRefused, match=r"check that Redis runs there$"):
         await open_(free_port())
     with pytest.raises(StoreNameUnknown, match=r"no-such-host\.invalid"):
         await open_(6379, host="no-such-host.invalid")
