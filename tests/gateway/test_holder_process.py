@@ -192,6 +192,15 @@ def test_a_shell_that_nobody_comes_back_to_ends_with_what_it_started(tmp_path: P
     until_gone(tmp_path)
 
 
+def test_a_shell_has_the_size_of_the_window_also_when_that_changes(attach: Attach) -> None:
+    first = attach(NEW)
+    first.type("echo as-$((40+2)) $(stty size)\n")
+    first.until(b"as-42 24 80\r\n")
+    first.send(protocol.sized(132, 50) + b"w" + struct.pack(">I", 2) + b"no")
+    first.type("echo now-$((40+2)) $(stty size)\n", first.taken)
+    first.until(b"now-42 50 132\r\n")
+
+
 def test_a_holder_that_was_killed_is_gone(tmp_path: Path, attach: Attach) -> None:
     first = attach(NEW)
     first.type("kill -9 $PPID\n")

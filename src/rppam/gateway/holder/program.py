@@ -264,8 +264,9 @@ class Holder:
             if kind == b"d":
                 self.typed += body
                 self.core.full = len(self.typed) >= TYPED
-            elif kind == b"w" and self.core.status is None:
-                fcntl.ioctl(self.fd, termios.TIOCSWINSZ, body[:8])
+            elif kind == b"w" and len(body) >= 8 and self.core.status is None:
+                size = struct.unpack(">4H", body[:8])
+                fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", *size))
                 self.signal(signal.SIGWINCH)
             elif kind == b"s" and self.core.status is None:
                 self.signal(body[0])
