@@ -100,6 +100,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "request cancel": _REST,
         "request deny": _REST,
         "request extend": _REST,
+        "request grants": _READS,
         "request ls": _READS,
         "request new": _REST,
         "request review": _REST,

@@ -68,10 +68,9 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
 
     Exit code 0: ordered; 1: there is none, it is over, or there are several; 2: could not be ordered.
     """
-    session, problem = _named(where, session)
-    if problem:
-        tell(problem)
-        return Exit.NO
+    session, wrong = _named(where, session)
+    if wrong is not None:
+        return wrong
     body = {"reason": reason}
     found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", body)
     if found.get("code") == FACTOR and sys.stdin.isatty():
@@ -97,10 +96,9 @@ def watch(*, session: str, where: Where) -> int:
     from rppam.http.client import NoAnswerError
     from rppam.http.download import pieces
 
-    session, problem = _named(where, session)
-    if problem:
-        tell(problem)
-        return Exit.NO
+    session, wrong = _named(where, session)
+    if wrong is not None:
+        return wrong
     found, problem = asked(where, HOST, "GET", f"{RECORDINGS}?session={session}")
     if problem:
         fail(problem, str(found.get("code", "")))
@@ -124,20 +122,23 @@ def watch(*, session: str, where: Where) -> int:
     return Exit.ERRORS
 
 
-def _named(where: Where, word: str) -> tuple[str, str]:
-    """The id of the session that ``word`` means, and what is wrong with it; an id is taken as it is."""
+def _named(where: Where, word: str) -> tuple[str, Exit | None]:
+    """The id of the session that ``word`` means; an id is taken as it is. The exit code where that was told to fail."""
     if _IDENT.fullmatch(word):
-        return word, ""
+        return word, None
     found, problem = asked(where, HOST, "GET", f"{SESSIONS}?pageSize=200&active=true")
     if problem:
-        return word, problem
+        fail(problem, str(found.get("code", "")))
+        return word, Exit.ERRORS
     meant = [one for one in found["items"] if word in {one["user"], f"{one['account']}@{one['target']}"}]
     if len(meant) == 1:
-        return str(meant[0]["id"]), ""
+        return str(meant[0]["id"]), None
     if meant:
         told = ", ".join(f"{one['id']} ({one['user']} on {one['account']}@{one['target']})" for one in meant)
-        return word, f"{word!r} is on several; name one by its id: {told}"
-    return word, f"no session that goes on is of {word!r}: 'rppam session ls' shows them"
+        tell(f"{word!r} is on several; name one by its id: {told}")
+    else:
+        tell(f"no session that goes on is of {word!r}: 'rppam session ls' shows them")
+    return word, Exit.NO
 
 
 def _events(found: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -12,17 +12,11 @@ dropped the address before any voter is free. Each write of the record is a comp
 last read, so a pause between reading and writing is harmless.
 
 **The order.** Ask the members without obligation; learn which epochs were used; fix one above them all; ask the members
-for it, and the store once its votes complete the majority; claim the epoch in the database, which may be silent; lead.
-Who needed no vote of the store takes it when it leads. So who is in the record had the votes, or led already: a failed
-attempt's name there would cost all others a lease of waiting.
-
-**One epoch, one leader.** Two majorities share a voter. A member grants only above every epoch it ever granted, which
-is on its disk before it answers; the store's vote is a compare-and-set above its record's. Where all of that was lost,
-two lives can share a number, and ``db/fence.py`` refuses the second.
+for it, the store once its votes complete the majority; claim it in the database, which may be silent; lead. Who needed
+no vote of the store takes it then. So who is in the record had the votes: a failed attempt's name there costs a lease.
 
 **To read on.** ``timing.py``; ``promises.py``: until when; ``vote.py``, ``lease.py``, ``membership.py``: the ideas;
-``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why;
-``docs/stories``: what a run looks like.
+``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why.
 
 **What this does not promise.** It cannot stop a paused process from believing what it likes when it wakes between two
 instructions: ``db/fence.py`` refuses what a guarded write carries, ``(epoch, boot id)``, once a newer epoch was there.

@@ -347,7 +347,12 @@ class LeadershipRules:
 
     def pick_epoch(self, lease: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock: as far as one
-        can be right. The candidate goes above its own vote and its list of members as well."""
+        can be right. The candidate goes above its own vote and its list of members as well.
+
+        That no two lead by one epoch is the voters' work: two majorities share one; a member grants only above every
+        epoch it granted, which is on its disk before it answers, and the store's vote is a compare-and-set above its
+        record's. Where all of that was lost, two lives can share a number, and ``db/fence.py`` refuses the second.
+        """
         return max(1 + max(lease.epochs.known, tried, database or 0), min(wall_ms, SHOWN_MAX))
 
     def epoch_to_lead(self, asked: int, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
