@@ -36,32 +36,6 @@ async def test_it_touches_no_signal_handler(served: Served) -> None:
     await another.stop()
 
 
-async def test_processes_that_share_a_socket_take_connections_in_turn(served: Served) -> None:
-    """As workers do: each has the socket in its own loop's list, here both have the same loop."""
-    ours = socket.create_server(("127.0.0.1", 0), backlog=512)
-    theirs = ours.dup()
-    port = ours.getsockname()[1]
-    both = [ApiServer(served.app, "127.0.0.1", 0) for _ in range(2)]
-    for one, plug in zip(both, (ours, theirs), strict=True):
-        await one.start([plug])
-    # Nobody takes any before all are there; the queue is as long as it was, though each takes one at a time.
-    callers = [socket.create_connection(("127.0.0.1", port), timeout=2) for _ in range(100)]
-    taken: list[int] = []
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        taken = [len(one._server.server_state.connections) for one in both]
-        if sum(taken) == 100:
-            break
-    assert sorted(taken) == [50, 50]
-    for caller in callers:
-        caller.close()
-    # One that ends leaves what waits to the other.
-    await both[0].stop(0)
-    async with httpx.AsyncClient(trust_env=False) as http:
-        assert (await http.get(f"http://127.0.0.1:{port}/live")).status_code < 500
-    await both[1].stop(0)
-
-
 async def test_a_name_with_two_addresses_is_served_on_both(served: Served) -> None:
     another = ApiServer(served.app, "localhost", 0)
     await another.start()

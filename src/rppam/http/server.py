@@ -1,10 +1,7 @@
 """The HTTP server inside a loop that somebody else runs: start, serve, drain, stop.
 
-Decides how long stopping may take, how long a TLS handshake, and how the workers of a node share who connects: the
-socket is one, whose queue no death of a worker touches, and whoever is awake takes one connection at a time from it.
-(A socket for each worker, by ``SO_REUSEPORT``, would be as even, and lose what waits in the queue of one that dies.)
-It installs no signal handlers, configures no logging and never ends the process; those belong to the node. Where the
-certificate comes from, others know. What it does not promise: equal shares of few connections.
+Decides how long stopping may take, and how long a TLS handshake. It installs no signal handlers, configures no logging
+and never ends the process; those belong to the node. Where the certificate comes from, others know.
 """
 
 import asyncio
@@ -27,9 +24,6 @@ from rppam.http.streams import Streams
 from rppam.kernel.proxy_protocol import Balancers
 
 BACKLOG: Final = 512
-"""Connections that the kernel keeps until somebody takes them."""
-AT_A_TIME: Final = 1
-"""Connections that a process takes before it looks who else has something to do: the loop calls it the backlog too."""
 PORT_MAX: Final = 65_535
 HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
@@ -91,7 +85,7 @@ class ApiServer:
             server_header=False,
             h11_max_incomplete_event_size=limits.header_bytes,
             timeout_keep_alive=max(1, limits.keep_alive_ms // 1000),
-            backlog=AT_A_TIME,
+            backlog=BACKLOG,
         )
         self._server = _Embedded(self._config, tls, look, Balancers(balancers) if balancers else None)
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +100,7 @@ class ApiServer:
 
         Raises :class:`ListenError` when the address cannot be had.
         """
-        sockets = [_Shared(plug) for plug in list(sockets) or listen(self._host, self._port)]
+        sockets = list(sockets) or listen(self._host, self._port)
         self._port = sockets[0].getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets), name="rest-api")
         ready = asyncio.create_task(self._server.ready.wait())
@@ -147,17 +141,6 @@ def _socket_protocol() -> type[asyncio.Protocol]:
     from rppam.http.socket_protocol import SocketWire  # noqa: PLC0415 - paid for only where there are WebSockets
 
     return SocketWire
-
-
-class _Shared(socket.socket):
-    """A listening socket whose queue stays as long as it is, whatever the loop makes of :data:`AT_A_TIME`."""
-
-    def __init__(self, plug: socket.socket) -> None:
-        super().__init__(plug.family, plug.type, plug.proto, plug.detach())
-
-    def listen(self, backlog: int = BACKLOG, /) -> None:
-        del backlog
-        super().listen(BACKLOG)
 
 
 class _Embedded(Server):
