@@ -350,8 +350,7 @@ def test_an_address_of_ipv6_follows_leadership_waits_for_whoever_has_it_and_goes
 
 def _switched_over(lab: FaultLab, first: FaultNode) -> FaultNode:
     """Who leads once ``first`` was ordered to hand over."""
-    answer = first.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
-    assert answer.status == 200, answer.body
+    lab.switch_over(first)
     return eventually(lambda: _other(lab, first), within_s=5, what="another leader")
 
 

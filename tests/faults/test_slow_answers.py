@@ -54,7 +54,7 @@ def test_an_order_waits_for_what_is_being_answered(tmp_path: Path) -> None:
         client = lab.net.add("client")
         with Kernels([node.host for node in lab.nodes], SHARED) as kernels:
             first = settled(lab)
-            assert asked(client, lab.token, SWITCHED_S, lambda: switched_over(lab, first)) == 400
+            assert asked(client, lab.token, SWITCHED_S, lambda: lab.switch_over(first)) == 400
             second = lab.wait_for_leader(other_than=first)
             assert settled(lab) == second
             assert asked(client, lab.token, STOPPED_S, second.term) == 400
@@ -67,8 +67,3 @@ def settled(lab: FaultLab) -> FaultNode:
     lab.wait_until_healthy()
     time.sleep(lab.lease_ms / 1000)
     return lab.wait_for_leader()
-
-
-def switched_over(lab: FaultLab, leader: FaultNode) -> None:
-    said = leader.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
-    assert said.status == 200, said.body

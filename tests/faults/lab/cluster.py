@@ -332,6 +332,11 @@ class FaultLab(Lab):
         node.cont()
         self._unmark("paused", lane=node.name)
 
+    def switch_over(self, leader: FaultNode) -> None:
+        """Order the leader to hand over to whoever is next."""
+        answer = leader.ask("/api/v1/admin/cluster/switchover", method="POST", token=self.token, send={})
+        assert answer.status == 200, f"the switchover was answered {answer.status}: {answer.body}"
+
     def kill_control(self, node: FaultNode) -> None:
         """SIGKILL to the one process that decides. ProcessLookupError when there is none now."""
         pid = node.control_pid()

@@ -42,11 +42,6 @@ class Series(NamedTuple):
     """The lease has to be waited out."""
 
 
-def _switch_over(lab: FaultLab, leader: FaultNode) -> None:
-    answer = leader.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
-    assert answer.status in (200, 202, 204), f"the switchover was answered {answer.status}: {answer.body}"
-
-
 def _kill_store(lab: FaultLab, _leader: FaultNode) -> None:
     lab.kill_store()
     time.sleep(1.25 * lab.lease_ms / 1000)  # whoever lived by the store alone would have lost its lease
@@ -60,7 +55,7 @@ def _kill_primary(lab: FaultLab, _leader: FaultNode) -> None:
 
 
 SERIES: Final = {
-    "switchover": Series("aof", True, _switch_over, "switchover", 100),
+    "switchover": Series("aof", True, FaultLab.switch_over, "switchover", 100),
     "control-killed": Series("aof", True, FaultLab.kill_control, "`kill -9` of the control process", 500),
     "host-killed": Series("aof", True, FaultLab.kill_host, "`kill -9` of everything on the host", 500, True),
     "power-off": Series("aof", True, FaultLab.power_off, "the host loses power", 500, True),

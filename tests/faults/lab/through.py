@@ -210,8 +210,7 @@ def place(lab: FaultLab, way: str, folder: Path) -> tuple[str, int]:
 def fail(lab: FaultLab, leader: FaultNode, method: str) -> None:
     """The deed."""
     if method == "switchover":
-        answer = leader.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
-        assert answer.status in (200, 202, 204), f"the switchover was answered {answer.status}: {answer.body}"
+        lab.switch_over(leader)
     elif method == "killed":
         lab.kill_host(leader)
     else:

@@ -100,9 +100,9 @@ class Agreement:
         """For this node's heartbeat."""
         if not self._values:
             return self._text
-        held = self._keys().held
+        held, keeps = self._keys().held, self._keeps()
         keys = (f"{MASTER_KEY}={','.join(map(_digest, held))}",) if held else ()
-        kept = (digests_to_text(self._keeps()),) if self._keeps() else ()
+        kept = (digests_to_text(keeps),) if keeps else ()
         return " ".join((self._text, *keys, *kept, *(f"{name}={value}" for name, value in self._says())))
 
     def findings(

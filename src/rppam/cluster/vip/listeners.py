@@ -49,7 +49,7 @@ class Listeners:
         """``sockets`` stay open as long as this is there. A filter that a former life left is taken away."""
         self._sockets = tuple(plug for plug in sockets if _takes(plug, address))
         self._address = address
-        self._ports = frozenset(f"{plug.getsockname()[1]:04X}" for plug in self._sockets)
+        self._ports = frozenset(int(plug.getsockname()[1]) for plug in self._sockets)
         self.let_in()
 
     def hold_off(self) -> None:
@@ -69,7 +69,7 @@ class Listeners:
     def is_awaited(self) -> bool:
         """Whether somebody waits for an answer through the address now, or may, where the kernel cannot be asked."""
         try:
-            return in_flight.is_awaited(self._address, {int(port, 16) for port in self._ports})
+            return in_flight.is_awaited(self._address, self._ports)
         except OSError:  # a kernel without tcp_diag
             return self.is_used()
 
@@ -82,7 +82,7 @@ class Listeners:
             for line in lines:
                 words = line.split(maxsplit=4)
                 address, _, port = words[1].partition(":")
-                if address == local and port in self._ports and words[3] in _CONNECTED:
+                if address == local and int(port, 16) in self._ports and words[3] in _CONNECTED:
                     return True
         return False
 
