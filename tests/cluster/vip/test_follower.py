@@ -317,6 +317,20 @@ async def test_newcomers_come_in_again_where_leadership_was_not_given_away(monke
     await one.stop()
 
 
+async def test_a_second_order_is_not_cut_short_by_the_end_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GIVEN_AWAY_WITHIN_S", 0.2)
+    doors = Doors(Host(), looks=1_000_000)
+    one = with_doors(doors)
+    one.start(7)
+    await until(lambda: one.is_held)
+    async with asyncio.timeout(5):
+        await one.quieten(0.01)
+        await one.quieten(0.5)
+    assert doors.done == ["let in", "held off", "held off"]
+    await until(lambda: doors.done == ["let in", "held off", "held off", "let in early"])
+    await one.stop()
+
+
 async def test_a_lease_that_is_over_leaves_no_time_for_anybody() -> None:
     doors = Doors(Host(), looks=1_000_000)
     one = with_doors(doors, left_ms=150)

@@ -75,6 +75,7 @@ class AddressTask:
         """Whether a take since the last drop succeeded, or nobody knows whether it did."""
         self._one_at_a_time = threading.Lock()
         self._holding: asyncio.Task[None] | None = None
+        self._let_in_timer: asyncio.TimerHandle | None = None
 
     def start(self, epoch: int) -> None:
         self._leads = True
@@ -109,8 +110,16 @@ class AddressTask:
         For whoever ends leadership next, by an order that can wait: what is still to be answered when leadership ends
         gets no longer than the lease leaves to everything of a leader.
         """
+        self._keep_out()
         if await self._quieten(None, within_s) is not None:
-            asyncio.get_running_loop().call_later(GIVEN_AWAY_WITHIN_S, self._let_in_again)
+            self._keep_out()  # also past the end of another order that came meanwhile
+            loop = asyncio.get_running_loop()
+            self._let_in_timer = loop.call_later(GIVEN_AWAY_WITHIN_S, self._let_in_again)
+
+    def _keep_out(self) -> None:
+        """Forget when newcomers were to be let in: the end of an earlier order is none of the present one."""
+        if self._let_in_timer is not None:
+            self._let_in_timer.cancel()
 
     def _let_in_again(self) -> None:
         if self._leads and self._listeners is not None:
