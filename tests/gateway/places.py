@@ -95,6 +95,8 @@ class SomeRoutes:
         self.ways: list[tuple[Route, Credential]] = []
         self.failure: Exception | None = None
         self.left: float | None = None
+        self.before: dict[str, Credential] = {}
+        """By target."""
 
     def add(self, target: str, port: int, username: str, credential: Credential, **more: Any) -> Route:
         values = {"host": HOST, "account": username, "trust": "tofu", **more}
@@ -126,6 +128,9 @@ class SomeRoutes:
 
     async def open_to_end(self, route: Route, session: str) -> Credential:
         return next(credential for one, credential in self.ways if one == route)
+
+    async def open_before(self, identity: Identity | None, route: Route, session: str) -> Credential | None:
+        return self.before.get(route.target)
 
     async def left_s(self, identity: Identity, route: Route) -> float | None:
         return self.left

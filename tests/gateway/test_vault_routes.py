@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from rppam.access.accounts.model import AccountRole
@@ -114,6 +115,30 @@ async def test_a_session_ends_with_the_check_out_of_its_secret_where_the_entry_s
         ended = await asyncio.wait_for(running, 10)
         assert (b"off" in ended.out) is not kills, ended
         assert ("the check-out of its secret has ended (checkin)" in ended.err) is kills
+
+
+async def test_a_target_that_takes_the_secret_of_before_is_reached_and_it_is_told(place: Place) -> None:
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    account = await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    entry = (await catalogue.ask("GET", f"/api/v1/vault/entries?accountId={account}"))["items"][0]
+    assert (await place.ssh("id -un")).code == 0
+    other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    await catalogue.ask("PUT", f"/api/v1/vault/entries/{entry['id']}", {"fields": {"privateKey": other}})
+    fine = await place.ssh("id -un", options=("-tt",))
+    assert (fine.code, target.user in fine.out.decode()) == (0, True), fine
+    assert "refuses what the vault has" in fine.err + fine.out.decode()
+    first, second = [one["details"].get("secretBefore", False) for one in await recorded(place, "access.start")]
+    assert (first, second) == (False, True)
+    # the first session used version 1; the second was refused with 2, and took 1
+    assert [one["details"]["version"] for one in await recorded(place, "secret.use")] == [1, 2, 1]
+    # whoever changed it twice without the target is told that the target takes neither
+    other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    await catalogue.ask("PUT", f"/api/v1/vault/entries/{entry['id']}", {"fields": {"privateKey": other}})
+    refused = await place.ssh("id -un")
+    assert (refused.code, "RPPAM-8614" in refused.err) == (255, True), refused
+    assert [one["details"]["version"] for one in await recorded(place, "secret.use")] == [1, 2, 1, 3, 2]
 
 
 async def folders(catalogue: Catalogue) -> list[dict[str, Any]]:

@@ -65,6 +65,14 @@ class Routes(Protocol):
         """The credential for ``session``, which uses it without showing it."""
         ...
 
+    async def open_before(self, identity: Identity | None, route: Route, session: str) -> Credential | None:
+        """What was in place of the credential before it was changed last, as one of :meth:`open`; ``None``: nothing.
+
+        For a target that does not take the present one, as after a restore. Without ``identity`` the node asks in
+        its own name.
+        """
+        ...
+
     async def known(self, target_id: str, account_id: str) -> Route:
         """The way to an account that is known by its ids, whoever may go it. Raises
         :class:`~rppam.gateway.errors.RouteUnknown`."""

@@ -101,6 +101,19 @@ class VaultRoutes:
         requests = tuple(dict.fromkeys(shown.request for shown in found if shown.request))
         return _credential(route, [shown.fields for shown in found])._replace(requests=requests)
 
+    async def open_before(self, identity: Identity | None, route: Route, session: str) -> Credential | None:
+        """See :class:`~rppam.gateway.ports.Routes`. Raises what the vault raises."""
+        purpose = f"SSH session {session}: the target refused the present secret"
+        try:
+            if identity is None:
+                found = await used_by_node(self._vault, route.account_id, purpose, before=True)
+                return _credential(route, found)
+            shown = await self._vault.candidates(identity, route.account_id, purpose, before=True)
+        except (EntryUnknown, RightLacking, CredentialMissing):
+            return None
+        requests = tuple(dict.fromkeys(one.request for one in shown if one.request))
+        return _credential(route, [one.fields for one in shown])._replace(requests=requests)
+
     async def known(self, target_id: str, account_id: str) -> Route:
         """The way to an account that is known by its ids, whatever it is called now. Raises :class:`RouteUnknown`."""
         try:

@@ -7,7 +7,7 @@ One is ``staged`` until the target is known to take it (``current``, and the one
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from rppam.db.engine import NowMs
 from rppam.kernel.secret import Secret
@@ -42,6 +42,13 @@ def make_current(connection: Connection, entry: Entry, number: int) -> None:
     change = {"version": number, "changed_at": NowMs(), "state": EntryState.AVAILABLE.value}
     connection.execute(update(vault_entries).where(_E.id == entry.id).values(**change, revision=_E.revision + 1))
     record(connection, "secret.set", entity_of(entry), details={"version": number, "fields": [], "how": "rotated"})
+
+
+def version_before(connection: Connection, entry_id: str) -> int | None:
+    """The number of the version that was the current one last; ``None`` where there was none."""
+    was = (_V.entry_id == entry_id) & (_V.state == VersionState.PREVIOUS.value)
+    number: int | None = connection.execute(select(func.max(_V.version)).where(was)).scalar_one()
+    return number
 
 
 def state_of_version(connection: Connection, entry_id: str, number: int) -> VersionState | None:

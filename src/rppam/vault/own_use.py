@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from rppam.kernel.secret import Secret
 from rppam.ledger.record import record
+from rppam.vault.candidate_store import version_before
 from rppam.vault.errors import EntryUnknown
 from rppam.vault.model import EntryType
 from rppam.vault.service import Vault
@@ -18,18 +19,21 @@ from rppam.vault.store import entity_of, entries_of_account, open_version
 _TYPES: Final = frozenset({EntryType.PASSWORD, EntryType.SSH_KEY})
 
 
-async def used_by_node(vault: Vault, account_id: str, purpose: str) -> list[Mapping[str, Secret]]:
+async def used_by_node(
+    vault: Vault, account_id: str, purpose: str, *, before: bool = False
+) -> list[Mapping[str, Secret]]:
     """The secrets that sign in to a privileged account, in the order in which to try them; recorded.
 
-    Raises :class:`EntryUnknown` where there is none.
+    ``before``: not the present ones, but those before. Raises :class:`EntryUnknown` where there is none.
     """
 
     def work(connection: Connection) -> list[Mapping[str, Secret]]:
         found: list[Mapping[str, Secret]] = []
         for entry in entries_of_account(connection, account_id):
-            if entry.type in _TYPES and entry.version:
-                fields = open_version(connection, vault.keyring, entry, entry.version)
-                facts = {"version": entry.version, "fields": sorted(fields), "checkout": "", "grant": ""}
+            number = version_before(connection, entry.id) if before else entry.version
+            if entry.type in _TYPES and number:
+                fields = open_version(connection, vault.keyring, entry, number)
+                facts = {"version": number, "fields": sorted(fields), "checkout": "", "grant": ""}
                 record(connection, "secret.use", entity_of(entry), reason=purpose, details=facts)
                 found.append(fields)
         if not found:

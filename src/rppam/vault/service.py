@@ -22,6 +22,7 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome, Word
 from rppam.ledger.record import record
+from rppam.vault.candidate_store import version_before
 from rppam.vault.checkout_store import (
     all_of,
     blocked,
@@ -182,8 +183,13 @@ class Vault:
         found = await self.candidates(caller, account_id, purpose)
         return found[0].entry, found[0].fields
 
-    async def candidates(self, caller: Identity, account_id: str, purpose: str) -> Sequence[Shown]:
-        """As :meth:`use`, every entry of the account that the caller may use, in the order in which to try them."""
+    async def candidates(
+        self, caller: Identity, account_id: str, purpose: str, *, before: bool = False
+    ) -> Sequence[Shown]:
+        """As :meth:`use`, every entry of the account that the caller may use, in the order in which to try them.
+
+        ``before``: not the present secrets, but those before.
+        """
 
         def work(connection: Connection) -> list[Shown]:
             access = self.access(connection, caller)
@@ -198,7 +204,10 @@ class Vault:
                 except RppamError as error:
                     problem = error if problem is refused else problem
                     continue
-                found.append(self._opened(connection, access, entry, checkout, "secret.use", purpose, Right.USE, None))
+                number = version_before(connection, entry.id) if before else entry.version
+                if number is not None:
+                    opened = self._opened(connection, access, entry, checkout, "secret.use", purpose, Right.USE, number)
+                    found.append(opened)
             if not found:
                 raise problem
             return found

@@ -38,6 +38,28 @@ UNFORESEEN: Final = (
 )
 
 
+class _Newcomers:
+    """Those who would connect to the address: held off by an order, and let in again where nothing came of it."""
+
+    def __init__(self, listeners: Listeners | None) -> None:
+        self.listeners = listeners
+        self._timer: asyncio.TimerHandle | None = None
+
+    def let_in(self) -> None:
+        self.forget_order()
+        if self.listeners is not None:
+            self.listeners.let_in()
+
+    def let_in_after(self, seconds: float) -> None:
+        self.forget_order()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.let_in)
+
+    def forget_order(self) -> None:
+        """Its end is none of an order that comes later, nor of an end of leadership."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class AddressTask:
     """Implements ``LeaderTask``."""
 
@@ -61,7 +83,7 @@ class AddressTask:
         ``quiet_s``: for so long at most what runs through the address may end before it is given away.
         """
         self._rounds_up = rounds_up
-        self._listeners, self._quiet_s = listeners, quiet_s
+        self._newcomers, self._quiet_s = _Newcomers(listeners), quiet_s
         self._until: Instant = Instant(0)
         """Until when the last renewal was permitted."""
         self._holder, self._shown, self._every_s = holder, shown, every_s
@@ -75,12 +97,10 @@ class AddressTask:
         """Whether a take since the last drop succeeded, or nobody knows whether it did."""
         self._one_at_a_time = threading.Lock()
         self._holding: asyncio.Task[None] | None = None
-        self._let_in_timer: asyncio.TimerHandle | None = None
 
     def start(self, epoch: int) -> None:
         self._leads = True
-        if self._listeners is not None:
-            self._listeners.let_in()
+        self._newcomers.let_in()
         self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
 
     async def stop(self) -> None:
@@ -89,6 +109,7 @@ class AddressTask:
         Where nobody could look, it may be: a take that was under way when leadership ended may still put it here.
         """
         self._leads = False
+        self._newcomers.forget_order()
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
@@ -110,24 +131,13 @@ class AddressTask:
         For whoever ends leadership next, by an order that can wait: what is still to be answered when leadership ends
         gets no longer than the lease leaves to everything of a leader.
         """
-        self._keep_out()
-        if await self._quieten(None, within_s) is not None:
-            self._keep_out()  # also past the end of another order that came meanwhile
-            loop = asyncio.get_running_loop()
-            self._let_in_timer = loop.call_later(GIVEN_AWAY_WITHIN_S, self._let_in_again)
-
-    def _keep_out(self) -> None:
-        """Forget when newcomers were to be let in: the end of an earlier order is none of the present one."""
-        if self._let_in_timer is not None:
-            self._let_in_timer.cancel()
-
-    def _let_in_again(self) -> None:
-        if self._leads and self._listeners is not None:
-            self._listeners.let_in()
+        self._newcomers.forget_order()
+        if await self._quieten(None, within_s) is not None and self._leads:
+            self._newcomers.let_in_after(GIVEN_AWAY_WITHIN_S)
 
     async def _quieten(self, until: Instant | None, within_s: float) -> Listeners | None:
         """Let end what runs, until then at most: a lease that was lost leaves no time. The one to let in again."""
-        listeners, now = self._listeners, self._clock.now()
+        listeners, now = self._newcomers.listeners, self._clock.now()
         if listeners is None or not self.is_held or (until is not None and now >= until):
             return None
         end = now + round(within_s * US_PER_S)

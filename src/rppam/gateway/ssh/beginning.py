@@ -67,9 +67,14 @@ def new_access(gate: Gate, ident: str, route: Route, account: Account, client: s
     )
 
 
-def through(route: Route, reached: Reached) -> str:
-    """What the user is told of the way to a target behind others."""
-    return f"{route.target} is reached through {in_words(reached.via)}"
+def told_of(route: Route, reached: Reached) -> list[str]:
+    """What the user is told of the way to a target: what it is behind, and that it took the secret of before."""
+    behind = f"{route.target} is reached through {in_words(reached.via)}"
+    before = (
+        f"{route.target} refuses what the vault has for {route.account}, and took what the vault had before; "
+        "have it changed there, or the earlier version restored"
+    )
+    return [*([behind] if reached.via else []), *([before] if reached.took_before else [])]
 
 
 def begun_with(route: Route, reached: Reached, program: str, *, has_mfa: bool) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def begun_with(route: Route, reached: Reached, program: str, *, has_mfa: bool) -
         "secondFactor": has_mfa,
         "program": program[:100],
     }
-    more = {"via": list(reached.via), "requests": list(reached.requests)}
+    more = {"via": list(reached.via), "requests": list(reached.requests), "secretBefore": reached.took_before}
     return {**facts, **{name: value for name, value in more.items() if value}}
 
 

@@ -5,14 +5,16 @@ channel there.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import HostKeyChanged, TargetError, TargetSilent
+from rppam.gateway.errors import CredentialRefused, HostKeyChanged, TargetError, TargetSilent
 from rppam.gateway.ports import Credential, Route
 from rppam.gateway.ssh.target import ALL_S, Reached, Through, reach
 from rppam.gateway.ways import in_words, way_to
 from rppam.kernel.actor import Actor, acting
+from rppam.kernel.errors import RppamError
 from rppam.ledger.model import Entity
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ async def reached(gate: "Gate", route: Route, identity: Identity | None, actor: 
     with acting(actor):
         hops = await way_to(route, gate.policy.via, gate.routes)
     if not hops:
-        return await _reached(gate, route, await _opened(gate, route, identity, actor, ident), actor, ident)
+        return await _reached_by_any(gate, route, identity, actor, ident)
     through: Through | None = None
     names = tuple(one.target for one in hops)
     try:
@@ -37,8 +39,7 @@ async def reached(gate: "Gate", route: Route, identity: Identity | None, actor: 
                     through = Through(found.connection, hop.target)
                 except TargetError as error:
                     raise type(error)(f"on the way to {route.target}: {error}") from None
-            opened = await _opened(gate, route, identity, actor, ident)
-            return (await _reached(gate, route, opened, actor, ident, through))._replace(via=names)
+            return (await _reached_by_any(gate, route, identity, actor, ident, through))._replace(via=names)
     except BaseException as error:
         if through is not None:
             through.connection.close()
@@ -46,6 +47,29 @@ async def reached(gate: "Gate", route: Route, identity: Identity | None, actor: 
             said = f"{route.target} was not reached within {ALL_S:g} s through {in_words(names)}"
             raise TargetSilent(said) from None
         raise
+
+
+async def _reached_by_any(
+    gate: "Gate", route: Route, identity: Identity | None, actor: Actor, ident: str, through: Through | None = None
+) -> Reached:
+    """The target, by what the vault has now, and where that is refused by what it had before.
+
+    A target that was restored, or whose secret was changed in the vault alone, is reached all the same.
+    """
+    try:
+        async with asyncio.timeout(ALL_S):
+            opened = await _opened(gate, route, identity, actor, ident)
+            try:
+                return await _reached(gate, route, opened, actor, ident, through)
+            except CredentialRefused as refused:
+                with acting(actor), suppress(RppamError):
+                    before = await gate.routes.open_before(identity, route, ident)
+                    if before is not None:
+                        found = await _reached(gate, route, before, actor, ident, through)
+                        return found._replace(took_before=True)
+                raise refused from None
+    except TimeoutError:
+        raise TargetSilent(f"{route.target} did not finish the log-in within {ALL_S:g} s") from None
 
 
 async def _opened(gate: "Gate", route: Route, identity: Identity | None, actor: Actor, ident: str) -> Credential:

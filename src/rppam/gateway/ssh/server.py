@@ -163,8 +163,9 @@ class GatewayServer(LoggingIn):
         held = gate.holding.held
         access = LiveAccess(new, actor, reached.connection, gate.store, held, self.hang_up, still_may, resumed)
         beginning.watched(gate, access, route, resumed)
-        if front is not None and front.term is not None and reached.via:
-            front.say(beginning.through(route, reached))
+        if front is not None and front.term is not None:
+            for line in beginning.told_of(route, reached):
+                front.say(line)
         gate.add(access)
         if self._gone:
             self._close(access, "the user left")

@@ -42,6 +42,8 @@ class Reached(NamedTuple):
     """The targets that it was reached through, the first one first."""
     requests: tuple[str, ...] = ()
     """The requests for access by whose grants its secret was got."""
+    took_before: bool = False
+    """It refused what the vault has now, and took what the vault had before."""
 
 
 class Through(NamedTuple):

@@ -25,7 +25,7 @@ from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Route, Tape
 from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh import beginning
-from rppam.gateway.ssh.beginning import check_right, through
+from rppam.gateway.ssh.beginning import check_right, told_of
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
@@ -145,8 +145,8 @@ class WebTerminal:
         check_right(route, Kind.SHELL)
         actor = Actor(ActorKind.USER, wish.user_id, wish.subject, kept.id, wish.client)
         reached = await gate.reach(route, self._identity, actor, kept.id)
-        if reached.via:
-            self.say(through(route, reached))
+        for line in told_of(route, reached):
+            self.say(line)
         try:
             await self._attach(kept, route, reached.connection, actor)
         except BaseException:
