@@ -1,4 +1,5 @@
-"""The demo's line to paste: a user who knows no key is on the target, on every node, and so after a node died."""
+"""The demo's line to paste: a user who knows no key is on the target, on every node, and so after a node died, while
+Redis is away, and while nobody leads."""
 
 import os
 import signal
@@ -7,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.demo.running import demo
+from tests.demo.running import demo, of
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair]
 
@@ -26,7 +28,17 @@ def ssh(ready: dict[str, Any], port: int, user: str, folder: Path, *words: str) 
     )
 
 
-def test_the_line_to_paste_works_on_every_node_and_when_one_has_died(tmp_path: Path) -> None:
+def leader_of(ready: dict[str, Any], node: dict[str, Any]) -> str | None:
+    """Who leads, as a node knows it."""
+    url = node["url"]
+    sign_in = {"username": "admin", "password": ready["adminPassword"]}
+    token = httpx.post(url + "/api/v1/auth/login", json=sign_in).raise_for_status().json()["accessToken"]
+    answer = httpx.get(url + "/system/health/cluster", headers={"Authorization": f"Bearer {token}"})
+    leader: str | None = answer.raise_for_status().json()["leaderNode"]
+    return leader
+
+
+def test_sessions_begin_on_every_node_without_redis_and_without_a_leader(tmp_path: Path) -> None:
     with demo(tmp_path, nodes=2) as running:
         ready = running.ready()
         gateway = ready["gateway"]
@@ -36,10 +48,21 @@ def test_the_line_to_paste_works_on_every_node_and_when_one_has_died(tmp_path: P
         for name in (user, f"{gateway['user']}+{gateway['account']}+{gateway['target']}", f"admin+{gateway['target']}"):
             ended = ssh(ready, gateway["port"], name, tmp_path, "id -un")
             assert (ended.returncode, ended.stdout.strip()) == (0, gateway["account"]), ended
-        os.kill(ready["nodes"][0]["pid"], signal.SIGKILL)
-        until = time.monotonic() + 40
-        while True:  # the other node shows the same host key under the same name
-            ended = ssh(ready, ready["nodes"][1]["sshPort"], user, tmp_path, "id -un")
-            if ended.returncode == 0 or time.monotonic() > until:
-                break
-        assert (ended.returncode, ended.stdout.strip()) == (0, gateway["account"]), ended
+        (leader,) = of(ready, role="leader")
+        (other,) = of(ready, role="standby")
+        os.kill(ready["redis"]["pid"], signal.SIGSTOP)
+        try:
+            for node in (leader, other):  # both show the same host key under the same name
+                ended = ssh(ready, node["sshPort"], user, tmp_path, "id -un")
+                assert (ended.returncode, ended.stdout.strip()) == (0, gateway["account"]), ended
+            os.kill(leader["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while leader_of(ready, other) is not None:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            ended = ssh(ready, other["sshPort"], user, tmp_path, "id -un")
+            assert (ended.returncode, ended.stdout.strip()) == (0, gateway["account"]), ended
+            assert leader_of(ready, other) is None
+        finally:
+            os.kill(ready["redis"]["pid"], signal.SIGCONT)
+        assert running.until("leader-elected")["node"] == other["nodeName"]
