@@ -13,6 +13,9 @@ from tests.support.lab_fixtures import KIND
 from tests.support.redis_servers import need
 from tests.support.sentinels import PASSWORD, SENTINEL_PASSWORD, SentinelLab
 
+ALLOWED = ("redisFailover", "switchover", "stop", "kill", "isolate")
+METHODS = ("redis-failover", "switchover", "stop", "kill", "isolate")
+
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.sentinel]
 
 
@@ -28,7 +31,7 @@ def test_sentinel_promotes_a_replica_and_all_five_promises_are_kept(sentinels: S
     pfx = sentinels._authority.pfx("node", password="pfx word", until=NOW + 12 * DAY)
     with Lab(tmp_path / "lab", 1, nodes=2, times=CALM) as lab:
         for node in lab.nodes:
-            node.config["settings"]["failoverTest/allowedMethods"] = {"redisFailover": True, "kill": True}
+            node.config["settings"]["failoverTest/allowedMethods"] = dict.fromkeys(ALLOWED, True)
             node.config["redis"] |= {
                 "connectionString": f"{sentinels.connection_string},abortConnect=false",
                 "password": PASSWORD,
@@ -38,10 +41,15 @@ def test_sentinel_promotes_a_replica_and_all_five_promises_are_kept(sentinels: S
                 "tlsCertPassword": "pfx word",
             }
         lab.start()
-        words = ["failover-test", "--config", str(lab.nodes[0].file), "--yes", "--json"]
+        topology = lab.nodes[0].ask("/api/v1/admin/cluster/failover-tests/redis", token=lab.token).body
+        seen = topology["sentinels"]
+        assert len(seen) == len(sentinels.sentinels), topology
+        assert {(one["primary"], one["problem"]) for one in seen} == {(topology["primary"], "")}
+        assert len(topology["replicas"]) == len(sentinels.servers) - 1, topology
+        words = ["failover-test", "--config", str(lab.nodes[0].file), "--yes", "--json", "--seconds", "6"]
         environment = prefork.clean(XDG_STATE_HOME=str(tmp_path))
-        for method in ("redis-failover", "kill"):
-            ran = prefork.run(*words, "--method", method, environment=environment)
+        for method in METHODS:
+            ran = prefork.run(*words, "--method", method, environment=environment, timeout=150)
             assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}\n{lab.logs()}"
             report = json.loads(ran.stdout)
             assert [one["held"] for one in report["verdicts"]] == [True] * 5

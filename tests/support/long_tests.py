@@ -170,6 +170,7 @@ TESTS: Final[tuple[str, ...]] = (
     "tests/console/test_sessions.py::test_failovers_of_the_serving_node",
     "tests/console/test_siem.py",
     "tests/console/test_ssh_logins.py",
+    "tests/console/test_topology.py",
     "tests/console/test_vault_files.py",
     "tests/console/test_words.py",
     "tests/crypto/test_sealing_key.py",

@@ -4,7 +4,7 @@
  * A stream that says nothing for longer than its heartbeat is taken for dead, as a frozen node closes no connection.
  */
 export interface Said {
-  type: "open" | "lost" | "hello" | "changed" | "cluster" | "end";
+  type: "open" | "lost" | "hello" | "changed" | "cluster" | "alive" | "end";
   data?: unknown;
 }
 
@@ -32,7 +32,7 @@ export class Feed {
         this.tries = 0;
         const message = event as MessageEvent<string>;
         if (message.lastEventId) this.position = message.lastEventId;
-        if (type !== "alive") this.say({ type, data: JSON.parse(message.data) });
+        this.say(type === "alive" ? { type } : { type, data: JSON.parse(message.data) });
       });
     }
     source.addEventListener("end", () => this.lose());

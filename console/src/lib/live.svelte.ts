@@ -48,11 +48,11 @@ export function onChange(listener: (kind: string) => void): () => void {
 }
 
 function take(said: Said): void {
-  live.heard = Date.now();
   if (said.type === "lost" || said.type === "end") {
     live.connected = false;
-    return;
+    return; // which is nothing that was heard: what is shown gets older with each try
   }
+  live.heard = Date.now();
   if (said.type === "hello") {
     const hello = said.data as { time: string; node: string; build: string; gap: boolean };
     live.ahead = new Date(hello.time).getTime() - Date.now();

@@ -34,6 +34,7 @@ from rppam.failover_test.schemas import (
     NewFailoverTest,
     NewStep,
     RedisPlacesShape,
+    SentinelShape,
     StepShape,
     VerdictShape,
     Written,
@@ -109,7 +110,8 @@ async def ask(body: AskedTest, caller: Caller, services: Here) -> FailoverTestSh
 async def redis_places(services: Here) -> RedisPlacesShape:
     """Which server is the primary, and which replicas follow it; what a failover of Redis is judged by."""
     found = await places(services.get(Foundation).config)
-    return RedisPlacesShape(primary=found.primary, replicas=list(found.replicas))
+    sentinels = [SentinelShape(**one._asdict()) for one in found.sentinels]
+    return RedisPlacesShape(primary=found.primary, replicas=list(found.replicas), sentinels=sentinels)
 
 
 @failover_tests.get(ONE, summary="One failover test", response_model=FailoverTestWithReport)

@@ -119,11 +119,25 @@ class AllWritten(Shape):
     count: int
 
 
+class SentinelShape(Shape):
+    """What one Sentinel says."""
+
+    sentinel: str
+    """Its address."""
+    primary: str
+    """The one that it names; empty where it did not answer."""
+    problem: str
+    """Why it did not; else empty."""
+
+
 class RedisPlacesShape(Shape):
-    """The servers of Redis."""
+    """The servers of Redis, as the first Sentinel that answers sees them."""
 
     primary: str
     replicas: list[str]
+    """Those that follow it now."""
+    sentinels: list[SentinelShape]
+    """Every one that the connection string of the asked node names."""
 
 
 class FailoverReport(Shape):

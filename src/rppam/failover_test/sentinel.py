@@ -4,7 +4,9 @@ Decides nothing about which replica is promoted; that is Sentinel's. What it doe
 at the Sentinels may ask for a failover; where it may not, the Sentinels' own words say so.
 """
 
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
@@ -17,14 +19,29 @@ from rppam.redis.sentinel_rules import fields
 from rppam.redis.tls import TlsFiles
 
 ASK_MS = 3_000
+ANSWER_S: Final = 1.0
+ALL_S: Final = 5.0
+
+
+class SeenSentinel(NamedTuple):
+    """What one Sentinel says."""
+
+    sentinel: str
+    """Its address, as the connection string has it."""
+    primary: str
+    """The one that it names; empty where it did not answer."""
+    problem: str
+    """Why it did not; else empty."""
 
 
 class RedisPlaces(NamedTuple):
-    """Who is what among the servers of Redis, as a Sentinel sees it."""
+    """Who is what among the servers of Redis, as the first Sentinel that answers sees it."""
 
     primary: str
     replicas: tuple[str, ...]
     """Those that follow it now."""
+    sentinels: tuple[SeenSentinel, ...] = ()
+    """Every one of the connection string, in its order."""
 
 
 async def fail_over(settings: Settings) -> str:
@@ -44,17 +61,43 @@ async def fail_over(settings: Settings) -> str:
 async def places(settings: Settings) -> RedisPlaces:
     """Where the primary and its replicas are now. Raises NoSentinel, SentinelRefused where no Sentinel answers."""
     service, targets = _sentinels(settings)
-    said: list[str] = []
-    for target in targets:
-        try:
-            primary = fields(await _ask(target, "MASTER", service))
-            found = await _ask(target, "SLAVES", service)
-        except StoreError as error:
-            said.append(f"{target.address}: {error}")
-            continue
-        replicas = [fields(one) for one in found] if isinstance(found, list) else []
-        return RedisPlaces(_place(primary), tuple(sorted(_place(one) for one in replicas if _follows(one))))
-    raise SentinelRefused(f"no Sentinel answers: {'; '.join(said)}")
+    seen = await _all_seen(targets, service)
+    sentinels = tuple(one for one, _ in seen)
+    for one, replicas in seen:
+        if one.primary:
+            return RedisPlaces(one.primary, replicas, sentinels)
+    said = "; ".join(f"{one.sentinel}: {one.problem}" for one in sentinels)
+    raise SentinelRefused(f"no Sentinel answers: {said}")
+
+
+async def _all_seen(targets: Sequence[Target], service: str) -> list[tuple[SeenSentinel, tuple[str, ...]]]:
+    """What each Sentinel says. A silent one holds an answer of another up for a second, and none for some."""
+    asked = [asyncio.create_task(_seen_by(target, service)) for target in targets]
+    try:
+        done, waiting = await asyncio.wait(asked, timeout=ANSWER_S)
+        if waiting and not any(one.result()[0].primary for one in done):
+            await asyncio.wait(waiting, timeout=ALL_S - ANSWER_S)
+        silent = "it gave no answer in time"
+        return [
+            one.result() if one.done() else (SeenSentinel(target.address, "", silent), ())
+            for one, target in zip(asked, targets, strict=True)
+        ]
+    finally:
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _seen_by(target: Target, service: str) -> tuple[SeenSentinel, tuple[str, ...]]:
+    """What a Sentinel says, and which replicas follow the primary that it names."""
+    try:
+        primary = fields(await _ask(target, "MASTER", service))
+        found = await _ask(target, "SLAVES", service)
+    except StoreError as error:
+        return SeenSentinel(target.address, "", str(error)), ()
+    replicas = [fields(one) for one in found] if isinstance(found, list) else []
+    following = tuple(sorted(_place(one) for one in replicas if _follows(one)))
+    return SeenSentinel(target.address, _place(primary), ""), following
 
 
 def _follows(replica: dict[str, str]) -> bool:
