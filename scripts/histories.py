@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from rppam.cluster.consensus import effects as known_effects
+from rppam.cluster.consensus.membership import Membership
 from rppam_sim.host import Host
 from rppam_sim.setting import Scenario
 from rppam_sim.world import World
@@ -101,6 +102,8 @@ def told(effect: known_effects.Effect) -> str:
 def plain(value: Any) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Membership):
+        value = value[:4]  # not by whom it was passed on
     if isinstance(value, tuple):
         return "(" + " ".join(plain(part) for part in value) + ")"
     return value.name if isinstance(value, Host) else repr(value)
@@ -163,7 +166,7 @@ def main() -> int:
             if found != expected:
                 wrong += 1
                 print(f"differs: '{job.group}', seed {job.seed}", flush=True)
-    if options.keep and not before:
+    if options.keep and (options.write or not before):
         options.keep.write_text(json.dumps({f"{job.group}/{job.seed}": found for job, found in digests.items()}))
     rows = {} if options.first else {group: grouped(digests, group, options.seeds) for group in groups}
     if options.write:

@@ -9,12 +9,25 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rppam.cluster.consensus.effects import Ask, Asked, Free, Freed, Invite, Invited, NotVoted, Phase, SendVote, Voted
+from rppam.cluster.consensus.membership import VOUCHED, Membership
 from rppam.cluster.consensus.messages import Freeing
 from rppam_sim.host import Asker, Host
 from rppam_sim.transcript import candidacy_words, vote_request_words, vote_words
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
+
+
+WORD = "of a node"
+
+
+def vouched(sender: Host, to: Host, membership: Membership) -> Membership:
+    """A list of members as ``to`` gets it: a node vouches for what it sends, a witness passes on what it has."""
+    vouch = membership.vouch if sender.is_witness else WORD
+    own = None if to.election is None else to.election.status().known_membership
+    if not vouch or (own is not None and own.version >= membership.version):
+        return membership  # which is no news
+    return membership._replace(vouch=vouch if to.is_witness else VOUCHED)
 
 
 class Links:
@@ -81,7 +94,11 @@ class Links:
         if not to.votes:
             self.no_vote(sender, life, effect.to, effect.vote_request.request)
         else:
-            self.world.hand(to, Asked(effect.vote_request, Asker(sender, life)))
+            request = effect.vote_request
+            heard = vouched(sender, to, request.membership)
+            if heard is not request.membership:
+                request = request._replace(membership=heard)
+            self.world.hand(to, Asked(request, Asker(sender, life)))
 
     def no_vote(self, asker: Host, life: int, voter: str, request: int) -> None:
         """A vote request surely gets no answer, and the asker hears of it."""
@@ -103,6 +120,8 @@ class Links:
         if to.life == asker_life:
             if to.under_way.get(sender.name) == vote.request:
                 del to.under_way[sender.name]
+            if vote.membership is not None:
+                vote = vote._replace(membership=vouched(sender, to, vote.membership))
             self.world.hand(to, Voted(vote))
 
     # ---- the wire ---------------------------------------------------------------------------------------------------

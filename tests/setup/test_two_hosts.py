@@ -177,7 +177,7 @@ def votes_with_the_witness(folder: Path) -> bool:
     """Whether the list on disk has all three, under the policy that was asked for, and no change is pending."""
     kept = FilePromises(folder / FILE_NAME).load()
     membership = None if kept is None else kept.membership
-    return membership is not None and membership[2:] == (
+    return membership is not None and membership[2:4] == (
         VoterSet.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",)),
         None,
     )

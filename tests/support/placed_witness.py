@@ -20,9 +20,9 @@ EXAMPLE: Final = Path(__file__).parents[2] / "packaging" / "rppam-witness.config
 PLACE: Final = "/var/lib/rppam-witness"
 
 
-def place_example(lab: Lab, redis_port: int) -> Path:
+def place_example(lab: Lab, redis_port: int, name: str = "witness1") -> Path:
     """The example with this lab's addresses, prefix and times in it, and its folder instead of /var/lib."""
-    home = lab.folder / "witness1"
+    home = lab.folder / name
     keys = home / "keys"
     keys.mkdir(parents=True, mode=0o700)
     shutil.copy(lab.folder / "cluster.key", keys / "cluster.key")
@@ -35,6 +35,7 @@ def place_example(lab: Lab, redis_port: int) -> Path:
         "10.0.1.20:6379", f"{HOST}:{redis_port}"
     )
     config["redis"]["keyPrefix"] = lab.prefix
+    config["node"]["nodeName"] = name
     port = free_port()
     config["cluster"] |= {"clusterId": lab.cluster, "memberAddress": f"{HOST}:{port}", "memberPort": port, **lab.times}
     file = home / "rppam-witness.config"

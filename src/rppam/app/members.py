@@ -17,6 +17,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.consensus.vote import Voter
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.member_gateway import MemberWays
+from rppam.cluster.driver.vouching import NodeVouching, Vouching, WitnessVouching
 from rppam.cluster.link.key_files import (
     cluster_key_files,
     read_cluster_keys,
@@ -27,7 +28,7 @@ from rppam.cluster.link.key_files import (
 )
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberOptions
-from rppam.cluster.store.hint_files import ADDRESSES_FILE, AddressBook
+from rppam.cluster.store.hint_files import ADDRESSES_FILE, VOUCH_FILE, AddressBook, VouchNote
 from rppam.cluster.store.home import Home
 from rppam.cluster.store.redis_store import RecordSeal
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
@@ -69,6 +70,7 @@ class MemberParts(NamedTuple):
     """Of what members write into Redis; it follows the files of the key."""
     orders_mac: StoreMac
     """Of what nodes say there of orders, by the sealing key: a witness has no use for it. It follows the files, too."""
+    vouching: Vouching
 
     @property
     def seal(self) -> Seal:
@@ -78,7 +80,7 @@ class MemberParts(NamedTuple):
     @property
     def ways(self) -> MemberWays:
         """As the driver needs them."""
-        return MemberWays(self.link, self.promises, self.book)
+        return MemberWays(self.link, self.promises, self.book, self.vouching)
 
 
 def votes(settings: Settings) -> bool:
@@ -99,6 +101,8 @@ def member_parts(
     entropy: Entropy,
     url: str = "",
     home: Home | None = None,
+    *,
+    is_witness: bool = False,
 ) -> MemberParts | None:
     """The parts, or ``None`` where the record alone decides. Raises what the files raise.
 
@@ -147,7 +151,15 @@ def member_parts(
     me = Identity(settings.node.node_name, boot_id, timing)
     voter = Voter(me, kept, VoteRules(timing), clock.now(), strange=promises.strange, problem=unwritable)
     book = AddressBook(settings.node.data_dir / ADDRESSES_FILE)
-    return MemberParts(voter, link, promises, book, mac, orders_mac)
+    vouching = _vouching(settings, orders_mac, is_witness=is_witness)
+    return MemberParts(voter, link, promises, book, mac, orders_mac, vouching)
+
+
+def _vouching(settings: Settings, orders_mac: StoreMac, *, is_witness: bool) -> Vouching:
+    """A witness has no key to vouch with."""
+    if is_witness:
+        return WitnessVouching(VouchNote(settings.node.data_dir / VOUCH_FILE))
+    return NodeVouching(orders_mac)
 
 
 async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:

@@ -71,7 +71,7 @@ class Witness:
             raise ConfigValueError(witness_problems(settings))
         # Held before anything in it is read: a witness that is about to stop may still write its promise file.
         self._data_dir = DataDir(settings.node.data_dir)
-        members = member_parts(settings, boot_id, timing, clock, entropy)
+        members = member_parts(settings, boot_id, timing, clock, entropy, is_witness=True)
         if members is None:
             raise ConfigValueError(witness_problems(settings) or (_no_key(settings),))
         self._settings = settings

@@ -41,7 +41,7 @@ from rppam.cluster.consensus.effects import (
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
 from rppam.cluster.consensus.lease import Identity
-from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.membership import VOUCHED, Membership, QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote, Readiness
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.record import parse_record
@@ -98,6 +98,9 @@ class Parliament:
         self._order = count()
         self.text: str | None = None
         self.store_up = store
+        self.witnesses = {*witnesses}
+        self.nodes_vouch = True
+        """Whether nodes know what other nodes vouched for."""
         self.fence = 0
         """The highest epoch that the database knows."""
         self._fence_of = (0, "")
@@ -221,12 +224,15 @@ class Parliament:
                 self._later(HOP_US, self._serve, seat, life, effect)
             case Ask(to, vote_request):
                 if self._reaches(seat.name, to):
-                    self._later(HOP_US, self._asked, to, vote_request, (seat.name, life))
+                    said = vote_request._replace(membership=self._passed_on(seat.name, to, vote_request.membership))
+                    self._later(HOP_US, self._asked, to, said, (seat.name, life))
                 elif to not in self.seats or self.seats[to].member is None:
                     self._later(1, self._event, seat, life, NotVoted(to, vote_request.request))
             case SendVote(handle, vote):
                 to, asker_life = handle
                 if self._reaches(seat.name, to):
+                    if vote.membership is not None:
+                        vote = vote._replace(membership=self._passed_on(seat.name, to, vote.membership))
                     self._later(HOP_US, self._event, self.seats[to], asker_life, Voted(vote))
             case Free(to, freeing):
                 if self._reaches(seat.name, to):
@@ -253,6 +259,12 @@ class Parliament:
                 self.leaders.append((self.now // US_PER_MS, seat.name, epoch))
             case _:
                 raise AssertionError(f"{seat.name} asks for {effect}")
+
+    def _passed_on(self, sender: str, to: str, membership: Membership) -> Membership:
+        """A list as it comes: a node vouches for it, a witness passes a node's word on."""
+        word = membership.vouch if sender in self.witnesses else "of a node"
+        heard = VOUCHED if word and self.nodes_vouch else ""
+        return membership._replace(vouch=word if to in self.witnesses else heard)
 
     def _claimed(self, epoch: int, boot_id: str) -> Fenced:
         if not self.database_up:

@@ -286,3 +286,25 @@ def test_reading_in_step_costs_no_further_requests(policy: QuorumPolicy) -> None
     beats = 40
     house.run(beats * TIMING.heartbeat_ms)
     assert all(beats - 1 <= times <= beats + 1 for times in asked.values()), asked
+
+
+@pytest.mark.parametrize("vouches", [True, False], ids=["vouched", "not"])
+def test_members_that_only_witnesses_know_of_are_known_to_the_next_leader_by_a_nodes_word(vouches: bool) -> None:
+    """The leader adds a witness while it does not reach the other node, and is gone for good."""
+    house = seated("abw", MAJORITY, witnesses=("w",))
+    house.nodes_vouch = vouches
+    leader = house.leader
+    assert leader is not None
+    (other,) = {"a", "b"} - {leader}
+    house.cut |= {(leader, other), (other, leader)}
+    house.add("v")
+    house.witnesses.add("v")
+    wanted = VoterSet.of(("a", "b", "v", "w"), MAJORITY, ("v", "w"))
+    house.tell(leader, ChangeMembership(wanted))
+    house.run(3 * LEASE)
+    for witness in "vw":
+        assert (house.membership(witness).body, house.membership(witness).old) == (wanted, None)
+    house.kill(leader)
+    house.run(4 * LEASE)
+    assert house.leader == (other if vouches else None)
+    assert (house.membership(other).body == wanted) is vouches

@@ -2,7 +2,7 @@
 
 from rppam.cluster.consensus.effects import SaveKept, SendVote
 from rppam.cluster.consensus.lease import HEARD_MAX, LEAP_MAX, SHOWN_MAX, Identity, LeaseObserver
-from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
+from rppam.cluster.consensus.membership import VOUCHED, Membership, QuorumPolicy, Version, VoterSet, founding
 from rppam.cluster.consensus.messages import (
     NO_CANDIDACY,
     Candidacy,
@@ -166,11 +166,27 @@ def test_who_joined_while_a_member_was_away_is_believed_once_a_witness_says_the_
     assert asked(again, VoteRequestKind.RENEW, "d", 9, members=wider).is_granted, "in whatever order they come"
 
 
+def test_a_list_that_a_node_vouched_for_is_believed_whoever_passes_it_on() -> None:
+    """The leader that made it may have told nobody but a witness."""
+    for sender in ("w", "stranger"):
+        mind = member_c()
+        mind.adopt(list_of("c", "d")._replace(vouch="0f" * 16), LATER, sender)
+        assert mind.vote.membership == SPREAD, "a word that nobody here has checked"
+        mind.adopt(list_of("c", "d")._replace(vouch=VOUCHED), LATER, sender)
+        assert mind.vote.membership is not None
+        assert mind.vote.membership.body == list_of("c", "d").body
+    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), Instant(0))
+    newcomer.adopt(list_of("c", "d")._replace(vouch=VOUCHED), LATER, "w")
+    assert newcomer.vote.membership is not None
+
+
 def test_no_version_and_no_epoch_is_believed_that_leaves_later_ones_no_room() -> None:
     mind = member_c()
     for epoch, step in ((EPOCH_MAX, 1), (SHOWN_MAX + LEAP_MAX + 1, 1), (9, 10**14)):
-        asked(mind, VoteRequestKind.RENEW, "a", 9, members=list_of("a", "c", epoch=epoch, step=step))
-        assert mind.vote.membership == SPREAD, (epoch, step)
+        for vouch in ("", VOUCHED):
+            members = list_of("a", "c", epoch=epoch, step=step)._replace(vouch=vouch)
+            asked(mind, VoteRequestKind.RENEW, "a", 9, members=members)
+            assert mind.vote.membership == SPREAD, (epoch, step)
     for kind in (VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert not asked(mind, kind, "a", EPOCH_MAX, members=SPREAD).is_granted
     assert mind.vote.highest == 0

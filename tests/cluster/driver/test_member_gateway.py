@@ -21,9 +21,12 @@ from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.vote import Voter
 from rppam.cluster.driver import member_gateway as module
 from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
+from rppam.cluster.driver.vouching import NodeVouching
 from rppam.cluster.errors import PromiseFileUnwritable
 from rppam.cluster.store.hint_files import AddressBook
 from rppam.cluster.store.vote_file import FilePromises
+from rppam.crypto.store_mac import StoreMac
+from rppam.kernel.secret import Secret
 from rppam_sim.host import SeededEntropy
 from tests.cluster.link.links import CLOCK, THREE, eventually, make_node
 from tests.support.late_threads import LateThreads
@@ -92,7 +95,7 @@ class House:
         self.ended: list[BaseException | None] = []
         self.fault: Exception | None = None
         """What the carrying out of effects meets."""
-        ways = MemberWays(self.node.link, self.disk, self.book)
+        ways = MemberWays(self.node.link, self.disk, self.book, NodeVouching(StoreMac("lab", Secret("5e" * 32))))
         self.gateway = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end)
 
     def feed(self, effects: list[NodeEffect]) -> None:

@@ -63,13 +63,13 @@ def bodies(draw: st.DrawFn) -> VoterSet:
     return VoterSet.of(members, draw(st.sampled_from(QuorumPolicy)), tuple(witnesses))
 
 
-electorates = st.builds(Membership, hex16, versions, bodies(), st.none() | bodies())
+tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+electorates = st.builds(Membership, hex16, versions, bodies(), st.none() | bodies(), st.just("") | tags)
 vote_requests = st.builds(VoteRequest, st.sampled_from(VoteRequestKind), numbers, claims, electorates, instants)
 votes = st.builds(
     Vote, st.sampled_from(VoteRequestKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal),
     numbers, versions, st.none() | electorates, st.just("") | names, instants, st.sampled_from(Readiness),
 ).map(lambda vote: vote._replace(refusal=Refusal.NONE) if vote.is_granted else vote)  # fmt: skip
-tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
 texts = st.text(max_size=80)
 messages = st.one_of(

@@ -15,8 +15,8 @@ a node that cannot vote, as it has another cluster key, another release or a clo
 majority dearer.
 
 Versions order all lists of one cluster: ``(epoch of the leader that made it, step)``. A list is text, kept in every
-member's file and sent along with every request for a vote. It is not decided here whether a member *should* come or go.
-A member that is stated to be switched off is not waited for: who states that of a running one breaks the rule by hand.
+member's file and sent along with every request for a vote. A member that is stated to be switched off is not waited
+for: who states that of a running one breaks the rule by hand.
 """
 
 import re
@@ -126,6 +126,7 @@ class Version(NamedTuple):
 
 
 NO_VERSION: Final = Version(0, 0)
+VOUCHED: Final = "a node vouches for it"
 
 
 class Membership(NamedTuple):
@@ -137,6 +138,8 @@ class Membership(NamedTuple):
     body: VoterSet
     old: VoterSet | None = None
     """While a change is pending: the voters before it."""
+    vouch: str = ""
+    """:data:`VOUCHED`: a node's word for it came along; else that word, which a witness passes on and cannot read."""
 
     @property
     def voter_sets(self) -> tuple[VoterSet, ...]:
@@ -162,7 +165,7 @@ class Membership(NamedTuple):
         return not self.members or any(voters.may_stand(node) for voters in self.voter_sets)
 
     def encode(self) -> str:
-        """One line of text; read by :func:`parse_membership`."""
+        """One line of text, without its vouch; read by :func:`parse_membership`."""
         parts = [_FORMAT, self.lineage, str(self.version.epoch), str(self.version.step), _encode_voters(self.body)]
         if self.old is not None:
             parts.append(_encode_voters(self.old))

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from rppam.cluster.consensus.clock_rates import Rates
 from rppam.cluster.consensus.effects import Found, Granted, Purpose, Swap, Unknown
 from rppam.cluster.consensus.lease import SHOWN_MAX, LeaseObserver, LeaseWriter, Sent
-from rppam.cluster.consensus.membership import STEP_MAX, Membership, VoterSet
+from rppam.cluster.consensus.membership import STEP_MAX, VOUCHED, Membership, VoterSet
 from rppam.cluster.consensus.messages import Candidacy, PersistedVote, VoteRequestKind
 from rppam.cluster.consensus.promises import STORE, Promises, Weights, is_majority
 from rppam.cluster.consensus.record import Record, RecordState
@@ -233,16 +233,17 @@ class VoteRules:
     def may_bring(self, vote: OwnVote, sender: str, offered: Membership, others: frozenset[str]) -> bool:
         """Return whether a newer list is believed from ``sender``, whose name the link has proven.
 
-        A member that may lead is believed. A witness cannot make one, and a sender that is not on the present list may
-        be anybody: their word is worth something only together, that of a witness which is on it, and that of a node
-        which may lead by the new one. ``others``: who offers the same list.
+        A member that may lead is believed, and so is whoever passes on what a node vouched for: the leader that made a
+        list may be gone, and only a witness have it. A witness cannot make one, and a sender that is not on the present
+        list may be anybody: without a vouch their word is worth something only together, that of a witness which is on
+        it, and that of a node which may lead by the new one. ``others``: who offers the same list.
         """
         mine = vote.membership
         if mine is None:
-            return offered.may_stand(sender)
+            return offered.vouch == VOUCHED or offered.may_stand(sender)
         if not vote.is_plausible(offered.version.epoch) or offered.version.step > STEP_MAX:
             return False
-        if any(voters.may_stand(sender) for voters in mine.voter_sets):
+        if offered.vouch == VOUCHED or any(voters.may_stand(sender) for voters in mine.voter_sets):
             return True
         both = {sender, *others}
         new = [name for name in both if name not in mine.members and offered.may_stand(name)]

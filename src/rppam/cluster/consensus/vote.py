@@ -14,9 +14,9 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
   then on: until that moment another may have been this member, on a host that is gone now.
 * A promise ends by time, or when exactly its candidacy is given back. This life does not grant that one again.
 * Only a *granted* request binds. A refused one changes no promise and no epoch, though its list may be taken over.
-* Another list of members is taken over only from a member of the present one that may lead. A sender that is not on the
-  present list may have joined since; so its list is taken over once a witness that is says the same. No version or
-  epoch is believed that leaves the later ones no room.
+* Another list of members is taken over only from a member of the present one that may lead, or where a node vouches for
+  it: its maker may be gone, and only a witness have it. A sender that is not on the present list may have joined since;
+  so its list is taken over once a witness that is says the same. No epoch is believed that leaves later ones no room.
 * A node with the file of another host, or a copy, is not this member before an operator says so: it grants nothing and
   keeps nothing, so that the member whose file it is stays the only one.
 
@@ -176,8 +176,7 @@ class Voter:
         self._tickets = 0
         self._waiting: list[_Waiting] = []
         self._released: dict[tuple[str, str], int] = {}
-        self._offers: dict[str, Membership] = {}
-        """Newer lists of members that were not taken over, by who has them."""
+        self._offers: dict[str, Membership] = {}  # newer lists that were not taken over, by who has them
         self._told_offer_until = now
 
     def ask(self, request: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
@@ -301,10 +300,8 @@ class Voter:
         if self.rules.may_bring(self.vote, sender, offered, others):
             self._adopt(offered, now, effects)
             return
-        self._offers.pop(sender, None)
-        self._offers[sender] = offered
-        while len(self._offers) > OFFERS_MAX:
-            del self._offers[next(iter(self._offers))]
+        of_others = [(name, offer) for name, offer in self._offers.items() if name != sender]
+        self._offers = dict([*of_others, (sender, offered)][-OFFERS_MAX:])
         sentence = NOT_TAKEN.format(version=offered.version, sender=sender)
         self.vote = self.vote._replace(not_taken=sentence, not_taken_at=now)
         if now >= self._told_offer_until:  # in the log once a lease at most, however many say so

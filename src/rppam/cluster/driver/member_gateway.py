@@ -27,9 +27,11 @@ from rppam.cluster.consensus.effects import (
     Tried,
     Voted,
 )
+from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.driver.strays import Strays
+from rppam.cluster.driver.vouching import Vouching
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberListener
 from rppam.cluster.store.hint_files import AddressBook
@@ -61,6 +63,7 @@ class MemberWays(NamedTuple):
     link: TlsMemberLink
     promises: FilePromises
     book: AddressBook
+    vouching: Vouching
 
 
 class MemberGateway:
@@ -75,10 +78,10 @@ class MemberGateway:
         ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
         """``feed`` carries out what the core decides; ``ended`` hears when what must not end has ended."""
-        self.link, promises, self._book = ways
+        self.link, promises, book, _ = self._ways = ways
         self._promises = InOrder(promises.save)
         self._trials = InOrder(promises.try_out)
-        self._addresses = InOrder(self._book.save)
+        self._addresses = InOrder(book.save)
         self._core = core
         self._clock = clock
         self._feed = feed
@@ -94,7 +97,7 @@ class MemberGateway:
 
     async def start(self) -> None:
         """Listen to the other members, and keep promises on disk from now on. Raises what the link raises."""
-        self._noted = dict(await asyncio.to_thread(self._book.load))
+        self._noted = dict(await asyncio.to_thread(self._ways.book.load))
         self.link.know(self._noted)
         self._tasks = [
             asyncio.create_task(self._save(), name="promises"),
@@ -131,7 +134,7 @@ class MemberGateway:
             self._expected = expected, nodes
             self.link.expect(expected, nodes)
         for name, question in self.strays.due(self._clock.now()):
-            self.link.send(name, question)
+            self.link.send(name, question._replace(membership=self._ways.vouching.sent(question.membership)))
         addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
         if addresses and addresses != self._noted:
             self._noted = addresses
@@ -161,7 +164,8 @@ class MemberGateway:
         """Carry out what concerns the members; return whether it was such an effect."""
         match effect:
             case Ask(to, vote_request):
-                if not self.link.send(to, vote_request):
+                said = vote_request._replace(membership=self._ways.vouching.sent(vote_request.membership))
+                if not self.link.send(to, said):
                     # Not at once: the core is being carried out, and must not be fed from within.
                     asyncio.get_running_loop().call_soon(self._on_no_vote, to, vote_request.request)
             case Free(to, message) | Invite(to, message):
@@ -170,7 +174,7 @@ class MemberGateway:
                 self._to_save.put_nowait(effect)
             case SendVote(handle, vote):
                 assert callable(handle)
-                handle(vote)
+                handle(_with_list(vote, self._ways.vouching.sent))
             case _:
                 return False
         return True
@@ -189,6 +193,8 @@ class MemberGateway:
             else:
                 told = await _why_not(self._promises, save.kept, told)
                 self._feed(self._core.step(Saved(save.ticket, told), self._clock.now()))
+                if save.kept.membership is not None:
+                    await self._ways.vouching.keep(save.kept.membership)
 
     def _kept(self) -> PersistedVote | None:
         status = self._core.status()
@@ -218,11 +224,12 @@ class MemberGateway:
     # ---- what is heard ----------------------------------------------------------------------------------------------
 
     def _on_vote_request(self, vote_request: VoteRequest, answer: Callable[[Vote], None]) -> None:
+        vote_request = vote_request._replace(membership=self._ways.vouching.heard(vote_request.membership))
         self._feed(self._core.step(Asked(vote_request, answer), self._clock.now()))
 
     def _on_vote(self, vote: Vote) -> None:
         self.strays.heard(vote)
-        self._feed(self._core.step(Voted(vote), self._clock.now()))
+        self._feed(self._core.step(Voted(_with_list(vote, self._ways.vouching.heard)), self._clock.now()))
 
     def _on_no_vote(self, member: str, request: int) -> None:
         self._feed(self._core.step(NotVoted(member, request), self._clock.now()))
@@ -233,6 +240,11 @@ class MemberGateway:
     def _on_invited(self, invitation: Invitation) -> None:
         log.info("%s has released and invites this node to lead", invitation.candidacy.candidate)
         self._feed(self._core.step(Invited(), self._clock.now()))
+
+
+def _with_list(vote: Vote, change: Callable[[Membership], Membership]) -> Vote:
+    """The vote with its list of members changed, where it has one."""
+    return vote if vote.membership is None else vote._replace(membership=change(vote.membership))
 
 
 async def _why_not(calls: InOrder[PersistedVote], kept: PersistedVote, told: str) -> str:

@@ -22,7 +22,7 @@ from typing import Annotated, Final, NamedTuple, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from rppam.cluster.consensus.membership import TEXT_MAX, Membership, Version, parse_membership
+from rppam.cluster.consensus.membership import TEXT_MAX, VOUCHED, Membership, Version, parse_membership
 from rppam.cluster.consensus.messages import (
     Candidacy,
     Freeing,
@@ -57,6 +57,7 @@ Tag = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 InstantNumber = Annotated[int, Meta(ge=0, le=INSTANT_MAX)]
 MembershipText = Annotated[str, Meta(max_length=TEXT_MAX)]
+Vouch = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{16,64})?\Z")]
 Address = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9_.:%\[\]-]{3,300})?\Z")]
 Url = Annotated[str, Meta(pattern=rf"\A(?:{_URL})?\Z")]
 OrderBody = Annotated[str, Meta(pattern=r"\A\{[ -~]+\Z", max_length=ORDER_CHARS_MAX)]
@@ -222,11 +223,12 @@ class _Claimed(_Word, frozen=True):
         return Candidacy(self.candidate, self.boot_id, self.epoch)
 
 
-class _VoteRequest(_Claimed, frozen=True, tag="ballot"):
+class _VoteRequest(_Claimed, frozen=True, tag="ballot", omit_defaults=True):
     kind: VoteRequestKind
     request: Number
     now: InstantNumber
     electorate: MembershipText
+    vouch: Vouch = ""
 
 
 class _Freeing(_Claimed, frozen=True, tag="freeing"):
@@ -237,7 +239,7 @@ class _Invitation(_Claimed, frozen=True, tag="invitation"):
     pass
 
 
-class _Vote(_Word, frozen=True, tag="vote"):
+class _Vote(_Word, frozen=True, tag="vote", omit_defaults=True):
     kind: VoteRequestKind
     voter: Name
     boot_id: Hex16
@@ -251,6 +253,7 @@ class _Vote(_Word, frozen=True, tag="vote"):
     promised_to: NameOrNobody
     now: InstantNumber
     stance: Readiness
+    vouch: Vouch = ""
 
 
 class _Head(Struct):
@@ -325,7 +328,7 @@ def encode_no(no: No) -> bytes:
 def _wire(message: Message) -> _Wire:
     match message:
         case VoteRequest(kind, request, candidacy, membership, now):
-            return _VoteRequest(*candidacy, kind, request, now, _membership_text(membership))
+            return _VoteRequest(*candidacy, kind, request, now, *_membership_text(membership))
         case Vote():
             return _wire_vote(message)
         case Freeing(candidacy):
@@ -337,10 +340,11 @@ def _wire(message: Message) -> _Wire:
 
 
 def _wire_vote(vote: Vote) -> _Vote:
-    membership = None if vote.membership is None else _membership_text(vote.membership)
+    membership, vouch = (None, "") if vote.membership is None else _membership_text(vote.membership)
     return _Vote(
         vote.kind, vote.voter, vote.boot_id, vote.request, vote.epoch, vote.is_granted, _REFUSALS[vote.refusal],
         vote.highest, (vote.version.epoch, vote.version.step), membership, vote.promised_to, vote.now, vote.readiness,
+        vouch,
     )  # fmt: skip
 
 
@@ -348,7 +352,8 @@ def _message(word: _Wire) -> Message:
     """Raises ValueError where the fields do not go together."""
     match word:
         case _VoteRequest():
-            return VoteRequest(word.kind, word.request, word.candidacy, _membership(word.electorate), Instant(word.now))
+            membership = _membership(word.electorate, word.vouch)
+            return VoteRequest(word.kind, word.request, word.candidacy, membership, Instant(word.now))
         case _Vote():
             return _vote(word)
         case _Freeing():
@@ -363,7 +368,7 @@ def _vote(word: _Vote) -> Vote:
     refusal = _REFUSALS_BY_WORD.get(word.refusal)
     if refusal is None or (word.granted and refusal is not Refusal.NONE):
         raise ValueError(word.refusal)
-    membership = None if word.electorate is None else _membership(word.electorate)
+    membership = None if word.electorate is None else _membership(word.electorate, word.vouch)
     return Vote(
         word.kind, word.voter, word.boot_id, word.request, word.epoch, word.granted, refusal, word.highest,
         Version(*word.version), membership, word.promised_to, Instant(word.now), word.stance,
@@ -380,15 +385,15 @@ def _unknown(data: bytes) -> Unknown | None:
 
 
 @lru_cache(maxsize=16)
-def _membership_text(membership: Membership) -> str:
-    """Every vote request carries the same one, so it is written once."""
-    return membership.encode()
+def _membership_text(membership: Membership) -> tuple[str, str]:
+    """The list, and the word for it. Every vote request carries the same one, so it is written once."""
+    return membership.encode(), "" if membership.vouch == VOUCHED else membership.vouch
 
 
 @lru_cache(maxsize=16)
-def _membership(text: str) -> Membership:
+def _membership(text: str, vouch: str) -> Membership:
     """Raises ValueError."""
     membership = parse_membership(text)
     if membership is None:
         raise ValueError(text)
-    return membership
+    return membership._replace(vouch=vouch)

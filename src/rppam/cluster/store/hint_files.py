@@ -17,9 +17,11 @@ from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 
 ADDRESSES_FILE: Final = "members.json"
 LIVES_FILE: Final = "lives.json"
+VOUCH_FILE: Final = "vouch.json"
 BYTES_MAX: Final = 64 * 1024
 LIVES_MAX: Final = 32
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
+_VOUCH: Final = re.compile(r"[0-9a-f]{16,64}")
 _log: Final = logging.getLogger("rppam.node")
 
 
@@ -79,6 +81,33 @@ class FormerLives:
 
     def has(self, heartbeat: Heartbeat) -> bool:
         return heartbeat.boot_id in self._lives and heartbeat.hostname == self._hostname
+
+
+class VouchNote:
+    """A node's word for the list of members that a witness has, for the process that comes after this one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> tuple[str, str]:
+        """Return the list and the word for it; empty where there is none. Raises nothing."""
+        tree = _read(self._path)
+        text, vouch = (tree.get("members"), tree.get("vouch")) if isinstance(tree, dict) else ("", "")
+        if not isinstance(text, str) or not isinstance(vouch, str) or not _VOUCH.fullmatch(vouch):
+            return "", ""
+        return text, vouch
+
+    def save(self, text: str, vouch: str) -> None:
+        """Replace the file. Raises nothing: without it, nodes go by what other nodes say."""
+        try:
+            _write(self._path, json.dumps({"members": text, "vouch": vouch}))
+        except OSError as error:
+            _log.warning(
+                "%s: expected to keep a node's word for the list of members there, found: %s. Make room there, or let "
+                "the account that runs rppam own it",
+                self._path,
+                error.strerror,
+            )
 
 
 def _read(path: Path) -> Any:
