@@ -31,3 +31,14 @@ def test_a_calm_minute_ends_a_storm() -> None:
     for _ in range(6):
         now += restarts.died(now).wait_ms * 1_000
     assert restarts.died(now + CALM_US + 1).deaths == 1
+
+
+def test_who_was_slow_at_its_start_is_given_longer_the_next_time_and_only_then() -> None:
+    restarts = Restarts()
+    assert restarts.patience(5_000_000) == 1
+    at = 100_000_000
+    for expected in (2, 3, 4, 5, 6, 6):
+        restarts.died(at)
+        assert restarts.patience(at + 10_000_000) == expected
+        at += 30_000_000
+    assert restarts.patience(at + 2 * CALM_US) == 1, "one that has lived for a minute hangs after ten seconds again"

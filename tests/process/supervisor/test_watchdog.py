@@ -51,6 +51,8 @@ def test_a_worker_too(page: SharedState) -> None:
     page.stamp(place, START)
     assert Watchdog(page).why_hung(place, START + HUNG_US - 1) == ""
     assert Watchdog(page).why_hung(place, START + HUNG_US)
+    assert Watchdog(page).why_hung(place, START + 3 * HUNG_US - 1, 3) == "", "those before it were slow at their start"
+    assert Watchdog(page).why_hung(place, START + 3 * HUNG_US, 3)
 
 
 def test_whoever_slept_himself_accuses_nobody_until_all_had_time_to_turn(page: SharedState) -> None:

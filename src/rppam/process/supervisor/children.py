@@ -27,6 +27,7 @@ CALM_US: Final = 60_000_000
 """A process that lived this long after its start ends the series of deaths."""
 WAITS_MS: Final = (0, 200, 500, 1_000)
 """After the first, second, ... death in a row."""
+PATIENCE_MAX: Final = 6
 STORM_WAITS_MS: Final = (5_000, 10_000, 20_000, 30_000)
 """After the fifth and so on; the last one stays."""
 
@@ -108,6 +109,14 @@ class Restarts:
         wait_ms = waits[min(self._deaths, len(waits)) - 1]
         self._started_us = now_us + wait_ms * 1_000
         return Restart(wait_ms, self._deaths)
+
+    def patience(self, now_us: int) -> int:
+        """How many times the usual time this one may be silent.
+
+        More than once in the first minute of one whose predecessors died there: they may have been slow, as on a
+        machine with no processor to spare, and killed for it; this one would be, too, and so on for ever.
+        """
+        return 1 if now_us - self._started_us > CALM_US else min(1 + self._deaths, PATIENCE_MAX)
 
 
 class Role(StrEnum):

@@ -418,7 +418,9 @@ class Supervisor:
             self._page.withdraw(control.generation)
             control.kill(why)
         for worker in self._workers:
-            if worker.pid and not worker.is_killed and (why := self._watchdog.why_hung(worker.place, now_us)):
+            if not worker.pid or worker.is_killed:
+                continue
+            if why := self._watchdog.why_hung(worker.place, now_us, worker.restarts.patience(now_us)):
                 worker.kill(why)
 
     def _stop(self, why: str) -> None:

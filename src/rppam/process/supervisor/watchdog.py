@@ -50,10 +50,10 @@ class Watchdog:
             return f"it was frozen for {(now_us - stamped_us) // 1000} ms, past the end of its permission"
         return self.why_hung(CONTROL, now_us)
 
-    def why_hung(self, place: int, now_us: int) -> str:
-        """Why the process at ``place`` has to be killed; empty: it has not."""
+    def why_hung(self, place: int, now_us: int, patience: int = 1) -> str:
+        """Why the process at ``place`` has to be killed; empty: it has not. ``patience``: times :data:`HUNG_US`."""
         silent_us = now_us - self._page.stamped_us(place)
-        if now_us < self._judge_from_us or silent_us < HUNG_US:
+        if now_us < self._judge_from_us or silent_us < patience * HUNG_US:
             return ""
         return f"it showed no sign of life for {silent_us // 1000} ms"
 
