@@ -4,7 +4,7 @@ Who may connect to an account is who may use its secret; so whoever has no right
 of its target.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rppam.access.sessions.model import Identity
@@ -18,7 +18,7 @@ from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.errors import EntryUnknown, RightLacking
 from rppam.vault.model import FOR_FILES, FOR_SHELLS, SIGN_IN, EntryType, Search as Wanted, Seen
 from rppam.vault.own_use import used_by_node
-from rppam.vault.service import Vault
+from rppam.vault.service import Shown, Vault
 from rppam.vault.signing_in import left_ms
 
 _KINDS: Final = frozenset({ResourceKind.SSH, ResourceKind.NETWORK})
@@ -98,8 +98,7 @@ class VaultRoutes:
             found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}")
         except (EntryUnknown, RightLacking):
             raise RouteUnknown(_NONE) from None
-        requests = tuple(dict.fromkeys(shown.request for shown in found if shown.request))
-        return _credential(route, [shown.fields for shown in found])._replace(requests=requests)
+        return _shown_credential(route, found)
 
     async def open_before(self, identity: Identity | None, route: Route, session: str) -> Credential | None:
         """See :class:`~rppam.gateway.ports.Routes`. Raises what the vault raises."""
@@ -111,8 +110,7 @@ class VaultRoutes:
             shown = await self._vault.candidates(identity, route.account_id, purpose, before=True)
         except (EntryUnknown, RightLacking, CredentialMissing):
             return None
-        requests = tuple(dict.fromkeys(one.request for one in shown if one.request))
-        return _credential(route, [one.fields for one in shown])._replace(requests=requests)
+        return _shown_credential(route, shown)
 
     async def known(self, target_id: str, account_id: str) -> Route:
         """The way to an account that is known by its ids, whatever it is called now. Raises :class:`RouteUnknown`."""
@@ -184,6 +182,12 @@ def _credential(route: Route, found: Iterable[Mapping[str, Secret]]) -> Credenti
     if key is None and password is None:
         raise CredentialMissing(f"the vault has neither password nor key of {route.account} at {route.target}")
     return Credential(password, key, fields.get("passphrase"))
+
+
+def _shown_credential(route: Route, found: Sequence[Shown]) -> Credential:
+    """With the requests by whose grants the vault gave it."""
+    requests = tuple(dict.fromkeys(one.request for one in found if one.request))
+    return _credential(route, [one.fields for one in found])._replace(requests=requests)
 
 
 def _route(resource: Resource, account: TargetAccount, kinds: frozenset[Kind] = ALL_KINDS) -> Route:
