@@ -8,7 +8,8 @@ const ask = () => api.get("/api/v1/admin/cluster/failover-tests/redis", { once: 
 /** As Sentinel sees it; nothing where Redis is a single server, which no Sentinel watches. */
 export async function redisPlaces(): Promise<RedisPlaces | null> {
   try {
-    return await ask();
+    const found = await ask();
+    return { ...found, sentinels: found.sentinels ?? [] }; // a node of the release before names none
   } catch (error) {
     if (error instanceof Problem && error.status === 409) return null;
     throw error;
