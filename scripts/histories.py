@@ -72,7 +72,7 @@ class Recorded(World):
         self.lines: list[str] | None = None
         decided = self.judge.decided
 
-        def digested(host: Host, effects: Sequence[known_effects.Effect], now_us: int) -> None:
+        def digested(host: Host, effects: Sequence[known_effects.Effect], had: int | None, now_us: int) -> None:
             for effect in effects:
                 if type(effect) not in KINDS:  # what a member writes and answers shows in what the others do
                     continue
@@ -80,7 +80,7 @@ class Recorded(World):
                 self.digest.update(line.encode())
                 if self.lines is not None:
                     self.lines.append(line)
-            decided(host, effects, now_us)
+            decided(host, effects, had, now_us)
 
         self.judge.decided = digested  # type: ignore[method-assign]
 

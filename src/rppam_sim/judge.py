@@ -53,8 +53,13 @@ class Checker:
         self._higher(host, has, now_us)
         host.led = (host.life, has)
 
-    def decided(self, host: Host, effects: Sequence[Effect], now_us: int) -> None:
-        """S3: a claim shuts out every lower epoch, so it takes a majority at that moment, and promises for it alone."""
+    def decided(self, host: Host, effects: Sequence[Effect], had: int | None, now_us: int) -> None:
+        """S3: a claim shuts out every lower epoch, so it takes a majority at that moment, and promises for it alone.
+
+        ``had`` is the permission at that moment, as far as the list of members went that the node knew: a leader that
+        hears of a newer list by the same event has confirmed an epoch that a majority gave it, as every later epoch is
+        higher. To claim one it needs the majority afterwards, too.
+        """
         election = host.election
         if election is None:
             return
@@ -63,7 +68,8 @@ class Checker:
                 self._written[host.name] = host.life, effect.swap.proposed.epoch
             elif isinstance(effect, ClaimEpoch | ConfirmEpoch):
                 now, status = host.now(now_us), election.status()
-                if status.deadline is None or now >= status.deadline:
+                led = isinstance(effect, ConfirmEpoch) and had == effect.epoch
+                if not led and (status.deadline is None or now >= status.deadline):
                     sentence = f"{host.name} claims epoch {effect.epoch} in the database without a majority"
                     raise Broken(Violation("S3", now_us, sentence))
                 if status.holds(STORE, now) and self._written.get(host.name) != (host.life, effect.epoch):

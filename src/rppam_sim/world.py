@@ -185,7 +185,7 @@ class World:
             host.learned = (event.highest, event.wall_ms)
         effects = election.step(TICK if event is None else event, local)
         if effects:
-            self.judge.decided(host, effects, self.now)
+            self.judge.decided(host, effects, had, self.now)
             if self.storm.pause_between and self.storm.rages and self.random() < self.storm.pause_between:
                 host.held.extend(effects)
                 self.pause(host, int(self.random() * 2.2 * self.timing.lease_us))
