@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.console.conftest import PASSWORD, Watched, cluster
 from tests.gateway.places import Sshd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 UNDER_WAY: Final = "RPPAM-8802"
+HOOK: Final = {"name": "hook", "kind": "webhook", "url": "https://hook.example.com/", "secret": "signs"}
 
 
 @contextmanager
@@ -31,6 +32,58 @@ def reaching(redis: Server, folder: Path, target: Sshd) -> Iterator[Lab]:
         entry = {"folder": "ssh", "name": "key of web1", "type": "ssh-key", "accountId": account["id"]}
         made("POST", "/api/v1/vault/entries", **entry, fields=fields, exclusive=False)
         yield lab
+
+
+class Company(NamedTuple):
+    """A cluster in which there is one of everything."""
+
+    lab: Lab
+    host: str
+    """Id of the target."""
+    fingerprint: str
+
+
+@contextmanager
+def one_of_everything(redis: Server, folder: Path, target: Sshd) -> Iterator[Company]:
+    with reaching(redis, folder, target) as lab:
+        ask = asking(lab)
+        (host,) = ask("GET", "/api/v1/resources")["items"]
+        (account,) = ask("GET", "/api/v1/accounts")["items"]
+        (key,) = ask("GET", f"/api/v1/resources/{host['id']}/host-keys")["items"]
+        for name in ("ann", "eve"):
+            roles = ["pam_admin", "pam_approver"] if name == "ann" else ["pam_user"]
+            ask("POST", "/api/v1/users", username=name, displayName="", roles=roles, password=PASSWORD)
+        fields = {"password": "correct-horse"}
+        entry = {"folder": "servers", "name": "root", "type": "password", "fields": fields, "exclusive": True}
+        made = ask("POST", "/api/v1/vault/entries", **entry)
+        file = {"folder": "servers", "name": "keytab", "type": "file", "fields": {"content": "a2V5dGFi"}}
+        ask("POST", "/api/v1/vault/entries", **file)
+        servers = next(one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
+        rights = {"items": [{"role": "pam_approver", "rights": ["list", "use"]}]}
+        ask("PUT", f"/api/v1/vault/folders/{servers['id']}/rights", **rights)
+        ask("POST", "/api/v1/siem/targets", name="collector", kind="syslog", url="tls://siem.example.com:6514")
+        ask("POST", "/api/v1/notifications/channels", **HOOK)
+        ask("POST", "/api/v1/audit/holds", name="mallory", reason="case 42")
+        bob, ann = signed_in(lab, "bob"), signed_in(lab, "ann")
+        (id_of_ann,) = (one["id"] for one in ask("GET", "/api/v1/users?search=ann")["items"])
+        ask("POST", "/api/v1/user-groups", name="operators", members=[id_of_ann])
+        wish = {"accountId": account["id"], "rights": ["use"], "minutes": 60, "reason": "the disk is full"}
+        first = bob("POST", "/api/v1/access-requests", **wish)
+        ann("POST", f"/api/v1/access-requests/{first['id']}/approve", note="", version=first["version"])
+        again = {"entryId": made["id"], "rights": ["use"], "minutes": 60, "reason": "once more"}
+        ann("POST", "/api/v1/access-requests", **again)
+        ann("POST", "/api/v1/vault/checkouts", entryId=made["id"], reason="to see", minutes=60, wait=False)
+        fire = {**wish, "reason": "the house burns", "emergency": True}
+        signed_in(lab, "eve")("POST", "/api/v1/access-requests", **fire)
+        signed_in(lab, "sue")("POST", "/api/v1/access-requests", **fire)
+        settings = "/api/v1/settings/recordings/retention"
+        before = ask("GET", settings)
+        for days in (400, 300):
+            answer = lab.wait_for_leader().ask(
+                settings, method="PUT", send={**before, "days": days}, token=lab.token, timeout_s=20
+            )
+            assert answer.status == 200, answer
+        yield Company(lab, host["id"], key["fingerprint"])
 
 
 def asking(lab: Lab) -> Callable[..., Any]:

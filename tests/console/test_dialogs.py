@@ -5,7 +5,7 @@ from base64 import b32decode
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -14,7 +14,16 @@ from rppam.access.mfa.one_time_codes import code_at, step_at
 from rppam.kernel.system_clock import SystemClock
 from tests.console.conftest import AXE, PASSWORD, OpenPage, Watched
 from tests.console.dialogs import Dialog, plain, sites
-from tests.console.places import asking, authenticator, reaching, shell, signed_in, typed, with_passkey
+from tests.console.places import (
+    Company,
+    asking,
+    authenticator,
+    one_of_everything,
+    shell,
+    signed_in,
+    typed,
+    with_passkey,
+)
 from tests.gateway.places import Sshd
 from tests.support.lab import Lab, eventually
 from tests.support.redis_servers import Server
@@ -34,7 +43,6 @@ PASTE: Final = """() => {
     const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
     document.activeElement.dispatchEvent(event);
 }"""
-HOOK: Final = {"name": "hook", "kind": "webhook", "url": "https://hook.example.com/", "secret": "signs"}
 BY_THEMSELVES: Final = {
     "SignIn: Backup codes",
     "SshLogins: Approve the log-in {0}",
@@ -106,56 +114,10 @@ class Looked:
         self.escaped(one.site, self.judge(one.site, one.title), opener)
 
 
-class Company(NamedTuple):
-    """A cluster in which there is one of everything."""
-
-    lab: Lab
-    host: str
-    """Id of the target."""
-    fingerprint: str
-
-
 @pytest.fixture(scope="module")
 def company(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Sshd) -> Iterator[Company]:
-    with reaching(redis, tmp_path_factory.mktemp("dialogs"), target) as lab:
-        ask = asking(lab)
-        (host,) = ask("GET", "/api/v1/resources")["items"]
-        (account,) = ask("GET", "/api/v1/accounts")["items"]
-        (key,) = ask("GET", f"/api/v1/resources/{host['id']}/host-keys")["items"]
-        for name in ("ann", "eve"):
-            roles = ["pam_admin", "pam_approver"] if name == "ann" else ["pam_user"]
-            ask("POST", "/api/v1/users", username=name, displayName="", roles=roles, password=PASSWORD)
-        fields = {"password": "correct-horse"}
-        entry = {"folder": "servers", "name": "root", "type": "password", "fields": fields, "exclusive": True}
-        made = ask("POST", "/api/v1/vault/entries", **entry)
-        file = {"folder": "servers", "name": "keytab", "type": "file", "fields": {"content": "a2V5dGFi"}}
-        ask("POST", "/api/v1/vault/entries", **file)
-        folder = next(one for one in ask("GET", "/api/v1/vault/folders")["items"] if one["path"] == "servers")
-        rights = {"items": [{"role": "pam_approver", "rights": ["list", "use"]}]}
-        ask("PUT", f"/api/v1/vault/folders/{folder['id']}/rights", **rights)
-        ask("POST", "/api/v1/siem/targets", name="collector", kind="syslog", url="tls://siem.example.com:6514")
-        ask("POST", "/api/v1/notifications/channels", **HOOK)
-        ask("POST", "/api/v1/audit/holds", name="mallory", reason="case 42")
-        bob, ann = signed_in(lab, "bob"), signed_in(lab, "ann")
-        (id_of_ann,) = (one["id"] for one in ask("GET", "/api/v1/users?search=ann")["items"])
-        ask("POST", "/api/v1/user-groups", name="operators", members=[id_of_ann])
-        wish = {"accountId": account["id"], "rights": ["use"], "minutes": 60, "reason": "the disk is full"}
-        first = bob("POST", "/api/v1/access-requests", **wish)
-        ann("POST", f"/api/v1/access-requests/{first['id']}/approve", note="", version=first["version"])
-        again = {"entryId": made["id"], "rights": ["use"], "minutes": 60, "reason": "once more"}
-        ann("POST", "/api/v1/access-requests", **again)
-        ann("POST", "/api/v1/vault/checkouts", entryId=made["id"], reason="to see", minutes=60, wait=False)
-        fire = {**wish, "reason": "the house burns", "emergency": True}
-        signed_in(lab, "eve")("POST", "/api/v1/access-requests", **fire)
-        signed_in(lab, "sue")("POST", "/api/v1/access-requests", **fire)
-        settings = "/api/v1/settings/recordings/retention"
-        before = ask("GET", settings)
-        for days in (400, 300):
-            answer = lab.wait_for_leader().ask(
-                settings, method="PUT", send={**before, "days": days}, token=lab.token, timeout_s=20
-            )
-            assert answer.status == 200, answer
-        yield Company(lab, host["id"], key["fingerprint"])
+    with one_of_everything(redis, tmp_path_factory.mktemp("dialogs"), target) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def test_the_map_shows_sentinel_the_witness_and_where_the_address_is(
     drawn.get_by_text("Witness · healthy").wait_for()
     drawn.get_by_text(ADDRESS).wait_for()
     page.get_by_text("at node1").wait_for()
+    page.get_by_text(re.compile(r"^node1, for [0-9.]+ s$")).wait_for()
     assert page.get_by_text("names the primary").count() == 3
     watched.shot("light-topology")
     if AXE.exists():

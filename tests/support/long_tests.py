@@ -46,6 +46,7 @@ VARIANTS: Final[dict[str, tuple[str, ...]]] = {
     "tests/vault/test_sql_away": ("postgresql",),
     # One theme, one width and one language of every page.
     "tests/console/test_pages.py::test_every_page_is_whole": ("dark", "phone"),
+    "tests/console/test_release_before.py": ("without-routes",),
     # Foreign data of each kind under one key, and one way to lose what Redis had.
     "tests/app/test_cluster.py::test_foreign_data": ("heartbeat:node1", "heartbeat:node2", "members", "leavers"),
     "tests/app/test_cluster.py::test_a_fence_above": ("False",),

@@ -49,6 +49,8 @@ export class Problem extends Error {
     readonly requestId = "",
     readonly errors: { field: string; expected: string }[] = [],
     readonly retryAfterS = 0,
+    /** Whether the page says it, in its own language, and not a node. */
+    readonly isOwn = status === 0,
   ) {
     super(message);
   }
@@ -58,6 +60,8 @@ const PATIENCE_READ_MS = 20_000;
 const PATIENCE_CHANGE_MS = 90_000;
 const ANSWER_MS = 20_000;
 const UNDER_WAY = "RPPAM-8802";
+const NO_SUCH_PATH = "RPPAM-6003";
+const NOTHING_THERE = "there is nothing at this path";
 /** An act takes a second factor: of the vault, of requests, and the end of somebody's session. */
 const PROVE = ["RPPAM-8409", "RPPAM-8508", "RPPAM-8628"];
 
@@ -161,6 +165,10 @@ async function answer(response: Response): Promise<unknown> {
   }
   if (response.ok) return value;
   const word = (name: string) => (typeof value[name] === "string" ? (value[name] as string) : "");
+  if (response.status === 404 && word("code") === NO_SUCH_PATH && word("detail") === NOTHING_THERE) {
+    // This page asks for what its own release has, so the node has not been updated yet.
+    throw new Problem(404, NO_SUCH_PATH, t("The node that answered runs an older release, which does not have this."), t("Update it; a node that runs the release of this page shows it."), word("requestId"), [], 0, true);
+  }
   throw new Problem(
     response.status,
     word("code"),

@@ -11,6 +11,9 @@ import { entryType } from "./words";
 
 export type Entry = components["schemas"]["EntryShape"];
 
+/** Whether the reader may. A node of the release before does not tell: then it is offered, and the node decides. */
+export const mayDo = (one: Entry, right: string): boolean => (one.rights as string[] | null | undefined)?.includes(right) ?? true;
+
 export const revealWord = (one: string): string => ({ never: t("Never: only used"), "with-reason": t("With a reason"), "with-approval": t("With an approved request") })[one] ?? one;
 const REVEALS = ["never", "with-reason", "with-approval"];
 const apart = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
@@ -24,10 +27,11 @@ function owner(now?: Entry): Field {
   return { ...field, kind: "choice", choices: [...known, ...(me.value === now?.ownerId ? [] : [me])] };
 }
 
+/** What a node of the release before does not tell is not asked for: it is not sent either, and stays as it is. */
 const about = (now?: Entry): Field[] => [
   { name: "description", label: t("Description"), optional: true, max: 500, value: now?.description ?? "" },
-  { name: "tags", label: t("Tags, separated by commas"), optional: true, max: 1000, value: now?.tags.join(", ") ?? "" },
-  owner(now),
+  ...(now && !now.tags ? [] : [{ name: "tags", label: t("Tags, separated by commas"), optional: true, max: 1000, value: now?.tags.join(", ") ?? "" }]),
+  ...(now && now.ownerId === undefined ? [] : [owner(now)]),
 ];
 const rules = (now?: Entry): Field[] => [
   { name: "reveal", label: t("Showing it"), kind: "choice", value: now?.reveal ?? "with-reason", choices: REVEALS.map((value) => ({ value, label: revealWord(value) })) },
@@ -36,7 +40,7 @@ const rules = (now?: Entry): Field[] => [
   { name: "killOnCheckin", label: t("End its sessions when it is given back"), kind: "check", value: now?.killOnCheckin ?? false },
 ];
 const put = (given: Values) => ({
-  folder: given.folder, name: given.name, description: given.description, tags: apart(String(given.tags)), reveal: given.reveal,
+  folder: given.folder, name: given.name, description: given.description, tags: given.tags === undefined ? undefined : apart(String(given.tags)), reveal: given.reveal,
   exclusive: given.exclusive, rotateAfterUse: given.rotateAfterUse, killOnCheckin: given.killOnCheckin,
 });
 

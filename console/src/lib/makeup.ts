@@ -72,5 +72,6 @@ const asked = (values: Values): unknown => ({ ...rulesOf(String(values.type), va
 /** The node makes one up, which nobody sees, and says how many bits of chance are in it. */
 async function bits(rules: unknown): Promise<string> {
   const made = await api.post("/api/v1/vault/generate", { body: rules as Rules, once: true });
+  if (made.entropyBits === undefined) return ""; // a node of the release before does not count them
   return t("{0} bits: one of 2 to the power of {0}, each as likely as any other.", count(made.entropyBits));
 }
