@@ -138,6 +138,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "file.transfer": "gateway/test_files.py",
     "file.change": "gateway/test_files.py",
     "file.untold": "gateway/test_files.py",
+    "access.reach": "gateway/test_terminals.py",
     "access.second": "gateway/test_second_person.py",
     "access.detach": "gateway/test_kept.py",
     "access.reattach": "gateway/test_kept.py",

@@ -117,6 +117,9 @@ async def test_a_shell_with_its_size_its_status_and_its_recording(places: list[P
     assert (one["state"], one["exit"]) == ("done", "7")
     assert bytes_of(await exported(a, one["id"], "ttyrec")) == user.out
     await until_recorded(a, "access.end")
+    (reach,) = await recorded(a, "access.reach")
+    assert reach["details"] == {"node": "node1", "hostKey": reach["details"]["hostKey"]}
+    assert reach["details"]["hostKey"].startswith("SHA256:")
     await until(lambda: a.target.held == [])
 
 

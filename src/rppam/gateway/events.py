@@ -9,6 +9,7 @@ _A, _M = Retention.ACCESS, Retention.ADMINISTRATION
 ACTIONS: Final = (
     Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, factor, name of a certificate"),
     Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
+    Action("access.reach", "access-session", "The target of a terminal let a gateway in", _A, "node, host key, way"),
     Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
     Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit and who says so"),
     Action("file.transfer", "access-session", "SFTP carried a file", _A, "path, direction, bytes, SHA-256"),

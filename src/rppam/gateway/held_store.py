@@ -103,8 +103,20 @@ class SqlHeld(SqlStore):
         return True
 
     @writes
-    def take(self, connection: Connection, kept: Kept, node: str, boot_id: str, client: str, actor: Actor) -> bool:
-        """Take a session up with the next generation; false where somebody else has, or it is over."""
+    def take(
+        self,
+        connection: Connection,
+        kept: Kept,
+        node: str,
+        boot_id: str,
+        client: str,
+        actor: Actor,
+        reached: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Take a session up with the next generation; false where somebody else has, or it is over.
+
+        ``reached``: how the target of one that nobody has begun was reached, for the ledger.
+        """
         values = {
             "generation": kept.generation + 1, "detached": None, "seen": NowMs(), "node": node, "boot_id": boot_id,
             "client": client,
@@ -114,6 +126,8 @@ class SqlHeld(SqlStore):
         if kept.generation:
             facts = {"node": node, "generation": kept.generation + 1, "milliseconds": kept.away_ms}
             record(connection, "access.reattach", _entity(kept.id, kept.target), details=facts, actor=actor)
+        elif reached is not None:
+            record(connection, "access.reach", _entity(kept.id, kept.target), details=reached, actor=actor)
         return True
 
     @reads

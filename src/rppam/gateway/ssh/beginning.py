@@ -87,8 +87,17 @@ def begun_with(route: Route, reached: Reached, program: str, *, has_mfa: bool) -
         "secondFactor": has_mfa,
         "program": program[:100],
     }
+    return {**facts, **_how(reached)}
+
+
+def reached_with(node: str, reached: Reached) -> dict[str, Any]:
+    """What the ledger has of how the target of a terminal was reached, which was opened before."""
+    return {"node": node, "hostKey": reached.fingerprint, **_how(reached)}
+
+
+def _how(reached: Reached) -> dict[str, Any]:
     more = {"via": list(reached.via), "requests": list(reached.requests), "secretBefore": reached.took_before}
-    return {**facts, **{name: value for name, value in more.items() if value}}
+    return {name: value for name, value in more.items() if value}
 
 
 def check_right(route: Route, *kinds: Kind) -> None:

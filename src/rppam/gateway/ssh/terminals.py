@@ -32,6 +32,7 @@ from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.second_person import second_person, watched_again
+from rppam.gateway.ssh.target import Reached
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 
@@ -148,7 +149,7 @@ class WebTerminal:
         for line in told_of(route, reached):
             self.say(line)
         try:
-            await self._attach(kept, route, reached.connection, actor)
+            await self._attach(kept, route, reached, actor)
         except BaseException:
             if self._access is None:
                 reached.connection.close()
@@ -158,8 +159,8 @@ class WebTerminal:
         assert self._access is not None
         self._spawn(self._watch(self._access))
 
-    async def _attach(self, kept: Kept, route: Route, connection: asyncssh.SSHClientConnection, actor: Actor) -> None:
-        gate, wish = self._gate, self._wish
+    async def _attach(self, kept: Kept, route: Route, reached: Reached, actor: Actor) -> None:
+        gate, wish, connection = self._gate, self._wish, reached.connection
         terminal = Terminal(wish.columns, wish.rows, wish.term)
         resumed, is_begun = None, kept.holder != NOT_BEGUN  # it may have waited for a second person as its gateway died
         if is_begun:
@@ -172,7 +173,8 @@ class WebTerminal:
                 raise AccessUnknown(GONE)
         taken = resumed is not None
         if not is_begun:
-            taken = await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor)
+            facts = beginning.reached_with(gate.node, reached)
+            taken = await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor, facts)
         if not taken:
             raise NoGateway("another gateway has just taken it up")
 
