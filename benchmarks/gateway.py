@@ -37,6 +37,8 @@ from tests.support.ports import free_port
 from tests.support.served import PASSWORD, Served
 
 ROUNDS = 3
+PIECE_MB, LOG = 1, "log.txt"
+"""What is carried: lines as a log has them, so many megabytes again and again."""
 BARE = "bare asyncssh proxy"
 LEAST_MB, LEAST_SHARE = 60, 0.8
 EXEC_P99_MS = 150
@@ -148,14 +150,28 @@ class BareBack(asyncssh.SSHClientSession[bytes]):
         self.done.set()
 
 
+def write_log(file: Path) -> None:
+    """Lines as those of a log, of :data:`PIECE_MB` in all."""
+    chance, lines, size = random.Random(1), list[str](), 0
+    words = ("kernel", "systemd", "session", "opened", "closed", "for user", "root", "accepted", "publickey", "from")
+    while size < PIECE_MB * 1_000_000:
+        what = " ".join(chance.choices(words, k=8))
+        where = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
+        when = f"{chance.randrange(24):02d}:{chance.randrange(60):02d}:{chance.randrange(60):02d}"
+        lines.append(f"Mar  1 {when} web{chance.randrange(20)} sshd[{chance.randrange(99_999)}]: {what} {where}\n")
+        size += len(lines[-1])
+    file.write_text("".join(lines)[: PIECE_MB * 1_000_000])
+
+
 async def measured(place: Place, port: int, user: str, megabytes: int, *more: str) -> float:
     """MB/s of one download."""
     words = [str(port) if word == str(place.port) else word for word in place.options(user)]
     words = [f"Port={port}" if word == f"Port={place.port}" else word for word in words]
     argv = ["ssh", *more, *words, "-o", "Ciphers=aes128-gcm@openssh.com", HOST]
     began = time.perf_counter()
+    command = f"for i in $(seq {megabytes // PIECE_MB}); do cat {place.target.folder}/{LOG}; done"
     process = await asyncio.create_subprocess_exec(
-        *argv, f"head -c {megabytes * 1_000_000} /dev/zero", env=place.environment(PASSWORD),
+        *argv, command, env=place.environment(PASSWORD),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -175,6 +191,7 @@ async def carry(megabytes: int, rounds: int = ROUNDS) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(sshd(folder / "sshd"))
+        write_log(target.folder / LOG)
         current = type(served.live).current
         places = {}
         for mode in ("off", "bounded", "strict"):
@@ -223,8 +240,8 @@ def carried_page(found: dict[str, list[float]], megabytes: int) -> str:
         share = statistics.median(one / other for one, other in zip(values, found[BARE], strict=True))
         rows.append(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {share:.2f} |")
     verdict = _verdict(met=is_carried(found))
-    return f"""{megabytes} MB from one sshd to one ssh, {len(found[BARE])} rounds; ssh, sshd and the way between
-share the processors. The share is the median of each round's own.
+    return f"""{megabytes} MB of log lines from one sshd to one ssh, {len(found[BARE])} rounds; ssh, sshd and
+the way between share the processors. The share is the median of each round's own.
 
 | way | MB/s, median | slowest | of the bare proxy |
 |---|---|---|---|

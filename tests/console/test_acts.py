@@ -293,5 +293,6 @@ def test_a_failover_test_is_begun_watched_and_kept(open_page: OpenPage, lab: Lab
     assert page.get_by_role("heading", name="Failover tests").is_visible()
     kept = told(lab, "/api/v1/admin/cluster/failover-tests")["items"][0]
     assert (kept["by"], kept["method"], kept["leader"], kept["passed"]) == ("sue", "switchover", before, True)
-    assert watched.axe() == []
+    if AXE.exists():
+        assert watched.axe() == []
     assert watched.flaws == []

@@ -1,14 +1,18 @@
 """Recordings as files, and what verifying finds."""
 
 import json
+import random
 import struct
 
 import pytest
+import zstandard
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rppam.kernel.instant import WallMs
 from rppam.recordings.errors import RecordingBroken, RecordingFileBroken
 from rppam.recordings.formats import Format, Writer, check_file
 from rppam.recordings.model import (
+    PLAIN_MAX,
     Chunk,
     Facts,
     Record,
@@ -16,6 +20,7 @@ from rppam.recordings.model import (
     Sort,
     State,
     first_hash,
+    next_hash,
     opened_chunk,
     packed,
     sealed_chunk,
@@ -80,6 +85,41 @@ def test_a_chunk_that_is_changed_swapped_or_of_another_recording_is_found() -> N
     ):
         with pytest.raises(RecordingBroken):
             opened_chunk(KEY, recording_id, before, chunk)
+
+
+SCREEN = b"".join(b"drwxr-xr-x 2 root root 4096 Mar  1 12:%02d lib%d.so\r\n" % (n % 60, n * n) for n in range(2_000))
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 255, SCREEN, random.Random(7).randbytes(20_000)])
+def test_what_is_kept_is_small_where_it_can_be_and_comes_back_whole(data: bytes) -> None:
+    records = [Record(0x28, Sort.OUT, data), Record(1, Sort.EXIT, b"0")]
+    plain = b"".join(map(packed, records))
+    chunk = sealed_chunk(KEY, bytes(12), "r1", 1, "ab" * 32, plain)
+    assert opened_chunk(KEY, "r1", "ab" * 32, chunk) == plain
+    assert list(unpacked(plain)) == records
+    assert len(chunk.sealed) <= len(plain) + 12 + 16
+    if data is SCREEN:
+        assert len(chunk.sealed) < len(plain) / 4
+
+
+def kept(inside: bytes, plain: bytes) -> Chunk:
+    """Chunk 1, as somebody else would have made it."""
+    bound = f"rppam recording r1 1 {'ab' * 32}".encode()
+    return Chunk(1, next_hash("ab" * 32, "r1", 1, plain), bytes(12) + AESGCM(KEY).encrypt(bytes(12), inside, bound))
+
+
+def test_a_chunk_that_was_never_made_small_is_read_as_before() -> None:
+    plain = packed(Record(3, Sort.OUT, SCREEN))
+    assert opened_chunk(KEY, "r1", "ab" * 32, kept(plain, plain)) == plain
+
+
+def test_a_chunk_that_cannot_be_unpacked_or_would_fill_the_memory_is_refused() -> None:
+    small = zstandard.ZstdCompressor().compress(SCREEN)
+    huge = zstandard.ZstdCompressor().compress(bytes(PLAIN_MAX + 1))
+    untold = zstandard.ZstdCompressor(write_content_size=False).compress(SCREEN)
+    for inside in (small[:-5], small[:4], small[:9] + b"?" + small[10:], huge, untold):
+        with pytest.raises(RecordingBroken, match="chunk 1 of the recording r1"):
+            opened_chunk(KEY, "r1", "ab" * 32, kept(inside, SCREEN))
 
 
 def test_asciicast_3() -> None:

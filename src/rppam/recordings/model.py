@@ -1,8 +1,9 @@
 """What a recording is made of. Pure.
 
-Bytes are kept as they came, each with how long after the one before: a chunk is many such records, and is sealed and
-chained as one. ``h(n) = SHA-256(h(n-1) || recording || n || SHA-256(plain(n)))``, and ``h(0)`` is the hash of the facts
-that the recording began with: so a chunk that is changed, missing, swapped or of another recording shows.
+Bytes are kept as they came, each with how long after the one before: a chunk is many such records, and is made small
+(zstd), sealed and chained as one. ``h(n) = SHA-256(h(n-1) || recording || n || SHA-256(plain(n)))``, and ``h(0)`` is
+the hash of the facts that the recording began with: so a chunk that is changed, missing, swapped or of another
+recording shows.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -19,6 +21,16 @@ from rppam.recordings.errors import RecordingBroken
 
 KEY_BYTES: Final = 32
 _NONCE: Final = 12
+_SMALL_MARK: Final = zstandard.MAGIC_NUMBER.to_bytes(4, "little")
+"""What a chunk that was made smaller begins with: no record does, as its sort would be no letter."""
+_SMALL_FROM: Final = 256
+"""Fewer bytes are left as they are."""
+_SMALL_LEVEL, _FAST_LEVEL = 1, -5
+"""Of zstd: what a terminal shows is a fifth to a seventh by the first; what is long came fast, and the second keeps up
+with it, at a third more."""
+_FAST_FROM: Final = 64 * 1024
+PLAIN_MAX: Final = 64 * 1024 * 1024
+"""More than any chunk has."""
 
 
 class Sort(StrEnum):
@@ -147,19 +159,43 @@ def next_hash(before: str, recording: str, seq: int, plain: bytes) -> str:
 
 def sealed_chunk(key: bytes, nonce: bytes, recording: str, seq: int, before: str, plain: bytes) -> Chunk:
     """Chunk ``seq`` as it is kept."""
-    sealed = AESGCM(key).encrypt(nonce, plain, _bound(recording, seq, before))
+    sealed = AESGCM(key).encrypt(nonce, _smaller(plain), _bound(recording, seq, before))
     return Chunk(seq, next_hash(before, recording, seq, plain), nonce + sealed)
 
 
 def opened_chunk(key: bytes, recording: str, before: str, chunk: Chunk) -> bytes:
     """What stands in a chunk. Raises :class:`RecordingBroken`."""
     try:
-        plain = AESGCM(key).decrypt(chunk.sealed[:_NONCE], chunk.sealed[_NONCE:], _bound(recording, chunk.seq, before))
+        kept = AESGCM(key).decrypt(chunk.sealed[:_NONCE], chunk.sealed[_NONCE:], _bound(recording, chunk.seq, before))
     except (InvalidTag, ValueError):
         raise RecordingBroken(f"chunk {chunk.seq} of the recording {recording} was changed") from None
+    plain = _whole(kept)
+    if plain is None:
+        raise RecordingBroken(f"chunk {chunk.seq} of the recording {recording} cannot be unpacked")
     if next_hash(before, recording, chunk.seq, plain) != chunk.hash:
         raise RecordingBroken(f"the hash of chunk {chunk.seq} of the recording {recording} was changed")
     return plain
+
+
+def _smaller(plain: bytes) -> bytes:
+    """``plain``, made small where that is worth it."""
+    if len(plain) < _SMALL_FROM:
+        return plain
+    level = _FAST_LEVEL if len(plain) >= _FAST_FROM else _SMALL_LEVEL
+    small: bytes = zstandard.ZstdCompressor(level=level).compress(plain)
+    return small if len(small) < len(plain) else plain
+
+
+def _whole(kept: bytes) -> bytes | None:
+    """What :func:`_smaller` was given; ``None``: it cannot have made this."""
+    if not kept.startswith(_SMALL_MARK):
+        return kept
+    try:
+        if not 0 < zstandard.get_frame_parameters(kept).content_size <= PLAIN_MAX:
+            return None
+        return zstandard.ZstdDecompressor().decompress(kept)
+    except zstandard.ZstdError:
+        return None
 
 
 def _bound(recording: str, seq: int, before: str) -> bytes:
