@@ -228,7 +228,9 @@ async def test_what_the_ledger_and_a_search_know_of_commands_is_the_same_over_ss
     assert web["session"] == made.json()["id"]
     over_ssh, in_web = await audited(place, ssh["session"]), await audited(place, web["session"])
     assert {action for action, *_ in over_ssh} >= {"access.start", "access.channel", "access.end", "recording.start"}
-    assert over_ssh == in_web
+    # it was opened before a gateway reached its target, which is in the ledger by itself
+    assert [action for action, *_ in in_web].count("access.reach") == 1
+    assert over_ssh == [one for one in in_web if one[0] != "access.reach"]
     alike = ("kind", "user", "target", "account", "title", "columns", "rows", "state", "exit", "node")
     assert {name: ssh[name] for name in alike} == {name: web[name] for name in alike}
     texts = [(await exported(place, one["id"], "txt")).decode().splitlines() for one in (ssh, web)]
