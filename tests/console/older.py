@@ -70,7 +70,9 @@ def _without(value: Any, gone: frozenset[str]) -> Any:
     return value
 
 
-class _Node(ThreadingHTTPServer):
+class OlderNode(ThreadingHTTPServer):
+    """See the module. ``routes``: whether it has the new ones."""
+
     daemon_threads = True
 
     def __init__(self, behind: int, *, routes: bool) -> None:
@@ -79,7 +81,7 @@ class _Node(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Node
+    server: OlderNode
     protocol_version = "HTTP/1.1"
 
     def __getattr__(self, name: str) -> Any:
@@ -134,9 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def node_of_the_release_before(behind: int, *, routes: bool) -> Iterator[_Node]:
+def node_of_the_release_before(behind: int, *, routes: bool) -> Iterator[OlderNode]:
     """Serve what the node at port ``behind`` answers, without the new fields and, if asked, routes."""
-    with _Node(behind, routes=routes) as server:
+    with OlderNode(behind, routes=routes) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server

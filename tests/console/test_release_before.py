@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from tests.console.conftest import Balancer, OpenPage, Watched
-from tests.console.older import NEW_FIELDS, NEW_ROUTES, is_new_route, node_of_the_release_before, without_the_new
+from tests.console.older import (
+    NEW_FIELDS,
+    NEW_ROUTES,
+    OlderNode,
+    is_new_route,
+    node_of_the_release_before,
+    without_the_new,
+)
 from tests.console.places import Company, asking, one_of_everything
 from tests.console.test_pages import PAGES
 from tests.gateway.places import Sshd
@@ -32,13 +39,17 @@ def lab(company: Company) -> Lab:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["without-fields", "without-routes"])
-def balancer(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Balancer]:
-    """Which leads to a node of the release before alone."""
+def older(request: pytest.FixtureRequest, lab: Lab) -> Iterator[OlderNode]:
     with node_of_the_release_before(lab.running()[0].port, routes=request.param) as node:
-        one = Balancer([node.server_port])
-        one.older = node  # type: ignore[attr-defined]
-        yield one
-        one.close()
+        yield node
+
+
+@pytest.fixture(scope="module")
+def balancer(older: OlderNode) -> Iterator[Balancer]:
+    """Which leads to a node of the release before alone."""
+    one = Balancer([older.server_port])
+    yield one
+    one.close()
 
 
 def test_what_is_taken_away_is_in_the_contract_of_today() -> None:
@@ -57,7 +68,7 @@ def test_what_is_taken_away_is_in_the_contract_of_today() -> None:
 
 
 def test_every_page_stands_on_the_answers_of_the_release_before(
-    open_page: OpenPage, balancer: Balancer, lab: Lab
+    open_page: OpenPage, older: OlderNode, lab: Lab
 ) -> None:
     watched = open_page()
     page = watched.page
@@ -74,12 +85,12 @@ def test_every_page_stands_on_the_answers_of_the_release_before(
             page.wait_for_timeout(200)
         if flaws := flaws_of(watched) + ["loads for ever"] * bool(busy):
             wrong[path] = flaws
-        watched.shot(f"before-{balancer.older.routes}-{path.replace('/', '-') or 'home'}")  # type: ignore[attr-defined]
+        watched.shot(f"before-{older.routes}-{path.replace('/', '-') or 'home'}")
         watched.flaws.clear()
     assert wrong == {}
     watched.open("authority")
     told = page.get_by_text("The node that answered runs an older release, which does not have this.")
-    if balancer.older.routes:  # type: ignore[attr-defined]
+    if older.routes:
         page.locator("main [aria-busy=true]").first.wait_for(state="detached")
         assert told.count() == 0
     else:

@@ -26,8 +26,8 @@ _SMALL_MARK: Final = zstandard.MAGIC_NUMBER.to_bytes(4, "little")
 _SMALL_FROM: Final = 256
 """Fewer bytes are left as they are."""
 _SMALL_LEVEL, _FAST_LEVEL = 1, -5
-"""Of zstd: what a terminal shows is a fifth to a seventh by the first; what is long came fast, and the second keeps up
-with it, at a third more."""
+"""Of zstd: what a terminal shows is a third to a seventh by the first; what is long came fast, and the second keeps up
+with it, at two fifths to a fifth."""
 _FAST_FROM: Final = 64 * 1024
 PLAIN_MAX: Final = 64 * 1024 * 1024
 """More than any chunk has."""
