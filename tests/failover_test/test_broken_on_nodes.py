@@ -1,18 +1,23 @@
-"""A failover test of real nodes that cannot keep two of the promises: it names those two, and why, and no other.
+"""Failover tests of real nodes that cannot keep a promise: what is broken is named, and why, and no other promise.
 
-The lease is longer than a promotion may take, and the database forgets every third write of the test after it has
-acknowledged it. Broken promises of each other kind are shown by nodes that are made up (``test_doctored.py``).
+Once the lease is longer than a promotion may take, and the database forgets every third write of the test after it has
+acknowledged it. Then an administrator comes between, as happens to clusters: pauses failover, ends sessions, puts the
+old leader into maintenance. What no node does is shown by nodes that are made up (``test_doctored.py``).
 """
 
 import json
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rppam.failover_test.page import report_in
 from tests.support import prefork
-from tests.support.lab import CALM
+from tests.support.lab import CALM, Lab, LabNode
 from tests.support.lab_fixtures import MakeLab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.pair, pytest.mark.long]
@@ -60,3 +65,89 @@ def test_what_a_cluster_cannot_keep_is_named_with_what_shows_it(make_lab: MakeLa
     assert "<h1>A promise was broken</h1>" in page.read_text()
     shown = prefork.run("failover-report", page, environment=environment)
     assert "later than the 15000 ms" in shown.stdout
+
+
+UNDER_WAY = "writes are under way"
+
+
+def paused(lab: Lab, _leader: LabNode) -> None:
+    """Nobody may take over any more."""
+    answer = lab.nodes[0].ask("/api/v1/admin/cluster/pause", method="PUT", send={"paused": True}, token=lab.new_token())
+    assert answer.status == 200, answer
+
+
+def resumed(lab: Lab, leader: LabNode) -> None:
+    """They may again."""
+    there = next(node for node in lab.nodes if node is not leader)
+    answer = there.ask("/api/v1/admin/cluster/pause", method="PUT", send={"paused": False}, token=lab.new_token())
+    assert answer.status == 200, answer
+
+
+def signed_out(lab: Lab, leader: LabNode) -> None:
+    """Everybody's sessions are ended, on a node that is there."""
+    there = next(node for node in lab.nodes if node is not leader)
+    answer = there.ask("/api/v1/sessions?all=true", method="DELETE", token=lab.new_token())
+    assert answer.status == 200, answer
+
+
+def put_aside(lab: Lab, leader: LabNode) -> None:
+    """The old leader is to stand no more."""
+    path = f"/api/v1/admin/nodes/{leader.name}/maintenance"
+    answer = leader.ask(path, method="PUT", send={"maintenance": True}, token=lab.new_token())
+    assert answer.status == 200, answer
+
+
+@pytest.mark.parametrize(
+    ("method", "acts", "broken"),
+    [
+        (
+            "kill",
+            {UNDER_WAY: paused, "nobody was promoted": resumed},
+            {1: "no standby was promoted while the test watched", 2: "there was no new leader at all"},
+        ),
+        ("kill", {"ms after the fault": signed_out}, {4: "sessions opened before the fault were refused afterwards"}),
+        ("isolate", {"ms after the fault": put_aside}, {5: "others see it as maintenance"}),
+    ],
+    ids=["promotion", "sessions", "return"],
+)
+def test_what_an_administrator_breaks_is_named_and_nothing_else(
+    make_lab: MakeLab,
+    tmp_path: Path,
+    method: str,
+    acts: dict[str, Callable[[Lab, LabNode], None]],
+    broken: dict[int, str],
+) -> None:
+    lab = make_lab(times="default")
+    for node in lab.nodes:
+        node.config["settings"]["failoverTest/allowedMethods"] = {method: True}
+    lab.start()
+    lab.wait_until_healthy()
+    report = interrupted(lab, method, tmp_path, acts)
+    assert {one["promise"]: one["why"] for one in report["verdicts"] if not one["held"]}.keys() == broken.keys(), report
+    for promise, why in broken.items():
+        assert why in report["verdicts"][promise - 1]["why"]
+    assert report["passed"] is False
+
+
+def interrupted(lab: Lab, method: str, folder: Path, acts: dict[str, Callable[[Lab, LabNode], None]]) -> dict[str, Any]:
+    """The report of a test; as soon as it says one of the words, what belongs to them is done, once."""
+    leader = lab.wait_for_leader()
+    urls = [word for one in lab.nodes for word in ("--url", f"http://127.0.0.1:{one.port}")]
+    words = ["failover-test", "--config", str(lab.nodes[0].file), *urls, "--method", method, "--seconds", "6"]
+    command, environment = [sys.executable, "-m", "rppam", *words, "--yes", "--json"], prefork.clean()
+    environment["XDG_STATE_HOME"] = str(folder)
+    left, said = dict(acts), []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as tester:
+        assert tester.stdout is not None
+        assert tester.stderr is not None
+        for line in tester.stderr:  # its end closes it
+            said.append(line)
+            for words_of_it in [some for some in left if some in line]:
+                left.pop(words_of_it)(lab, leader)
+        out = tester.stdout.read()
+    assert tester.returncode == 1, f"{out}\n{''.join(said)}\n{lab.logs()}"
+    assert not left, said
+    report: dict[str, Any] = json.loads(out)
+    return report
