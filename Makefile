@@ -70,7 +70,7 @@ all: dev servers ## everything, for a release and once a day: the gate, the newe
 	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi
 
 sim-gate-beside: # with the processor time that tests leave, which wait most of the time; compiled, it takes half of it
-	@nice -n 19 $(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS) --compiled
+	@nice -n 19 $(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS) --compiled --unless-passed
 
 fuzz-beside:
 	@$(BIN)/python -m tests.http.fuzzing --of-the-document
@@ -108,8 +108,8 @@ format: dev ## rewrite what the formatter and the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-sim-gate: env ## SIM_SEEDS simulated clusters of every policy, size and store for SIM_HOURS each: no violation
-	@$(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
+sim-gate: env ## SIM_SEEDS simulated clusters of every policy, size and store for SIM_HOURS each (ARGS="--compiled --record")
+	@$(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS) $(ARGS)
 
 plants: dev ## search a seed for each planted bug and record it for the tests; some minutes
 	@$(BIN)/python scripts/plant_seeds.py $(ARGS)

@@ -27,6 +27,7 @@ KEPT_MAX = 4
 """So many are kept, the last ones."""
 PLACE = ROOT / "build" / "compiled"
 PURE = ("rppam/cluster/consensus", "rppam/cache", "rppam/limits", "rppam_sim")
+SIMULATED = ("rppam/cluster/consensus", "rppam_sim")
 DECIDING = {"coherence.py", "minimum_revisions.py", "arithmetic.py"}
 """Of the cache and the limits, which also hold what touches the world."""
 AS_THEY_ARE = (
@@ -85,19 +86,36 @@ def to_compile() -> list[Path]:
 
 def digest(files: Iterable[Path]) -> str:
     """Of all that what is compiled of them depends on."""
-    seen, left = set(files), list(files)
-    while left:
-        new = set(_imported(left.pop())) - seen
-        seen |= new
-        left += new
+    files = set(files)
     try:
         compiler = version("mypy")
     except PackageNotFoundError:
         compiler = "none"  # which is said when it is needed
     of_all = hashlib.sha256(f"{sys.version}\n{compiler}\n{SETUP}".encode())
-    for file in sorted(seen):
+    for file in sorted(_reached(files)):
         of_all.update(f"\n{file.relative_to(SRC)} {file in files}\n".encode() + file.read_bytes())
     return of_all.hexdigest()[:32]
+
+
+def simulated_digest() -> str:
+    """Of all sources that a simulated hour runs, whatever runs them: equal ones do the same with the same seed."""
+    of_all = hashlib.sha256()
+    for file in sorted(
+        _reached(file for folder in SIMULATED for file in (SRC / folder).rglob("*.py") if file.name != "cli.py")
+    ):
+        of_all.update(f"\n{file.relative_to(SRC)}\n".encode() + file.read_bytes())
+    return of_all.hexdigest()[:32]
+
+
+def _reached(files: Iterable[Path]) -> set[Path]:
+    """With all that they import, and what that imports."""
+    seen = set(files)
+    left = list(seen)
+    while left:
+        new = set(_imported(left.pop())) - seen
+        seen |= new
+        left += new
+    return seen
 
 
 def _imported(file: Path) -> Iterator[Path]:

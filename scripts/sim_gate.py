@@ -6,10 +6,15 @@ run that violates a property is repeated by ``rppam simulate``, which shows how 
 With ``--compiled`` what decides is compiled first, which halves the processor time of many seeds; where there is no
 compiler it is said, and the same seeds run interpreted. ``--kept`` does so where that has been done before, without a
 word where it has not. Not promised: that compiling pays where seeds are few.
+
+A seed does the same for ever while nothing changes that a simulated hour runs. So ``--record`` keeps in
+tests/sim/passed.json which sources have passed, and with ``--unless-passed`` such sources are only spot-checked, by a
+tenth of the seeds.
 """
 
 import argparse
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from rppam_sim.campaign import run_seed
 from rppam_sim.member_faults import ALL_FAULTS
 from rppam_sim.setting import Scenario
-from scripts.compile_sim import compiled
+from scripts.compile_sim import compiled, simulated_digest
 
 SHARES = (
     (12, "--nodes 2"),
@@ -51,6 +56,9 @@ SHARES = (
     (1, "--policy majority --nodes 3 --profile default"),
 )
 """In hundredths of all seeds."""
+PASSED = Path(__file__).parents[1] / "tests" / "sim" / "passed.json"
+SPOT = 10
+"""One seed in so many is run again of what has passed."""
 YOUNG = 50_000
 """Objects between two collections: a world makes many that live for a moment, and hardly any circle."""
 
@@ -62,9 +70,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=0, help="processes at a time (0: one per core)")
     parser.add_argument("--compiled", action="store_true", help="first compile what decides, for many seeds")
     parser.add_argument("--kept", action="store_true", help="the same, where it has been compiled before")
+    parser.add_argument("--unless-passed", action="store_true", help="a tenth of it where these sources have passed")
+    parser.add_argument("--record", action="store_true", help="keep that these sources have passed")
     options = parser.parse_args()
+    words = [word for word in sys.argv[1:] if word not in {"--compiled", "--kept", "--unless-passed"}]
+    if options.unless_passed and passed(options.seeds, options.hours):
+        print(f"these sources have passed {options.seeds} clusters before ({PASSED.name}); one in {SPOT} is run again")
+        options.seeds, options.compiled, options.kept = options.seeds // SPOT, False, True
+        words += ["--seeds", str(options.seeds)]
     if options.compiled or options.kept:
-        _compiled_instead([word for word in sys.argv[1:] if word not in {"--compiled", "--kept"}], options.kept)
+        _compiled_instead(words, options.kept)
     queue = [
         (number, seed, options.hours)
         for number in sorted(range(len(SHARES)), key=lambda number: -_cost(_setting(number, options.hours)))
@@ -72,7 +87,20 @@ def main() -> int:
     ]
     happened = _run(queue, options.jobs or os.cpu_count() or 1)
     print(f"{len(queue)} clusters in {len(SHARES)} settings for {options.hours:g} h each: {happened}; no violation")
+    if options.record:
+        kept = {"sources": simulated_digest(), "shares": SHARES, "seeds": options.seeds, "hours": options.hours}
+        PASSED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def passed(seeds: int, hours: float) -> bool:
+    """Whether the sources, as they are, have passed so much of these settings."""
+    try:
+        kept = json.loads(PASSED.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    now = [simulated_digest(), [list(share) for share in SHARES]]
+    return [kept["sources"], kept["shares"]] == now and kept["seeds"] >= seeds and kept["hours"] >= hours
 
 
 def _compiled_instead(words: list[str], only_kept: bool) -> None:

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.doctor.check_node import judge
 from rppam.doctor.report import Report
@@ -47,3 +48,13 @@ def test_a_dead_node_without_redis_is_told_from_one_that_runs() -> None:
     assert alive.evidence == "node3 (healthy): redisConnected false"
     assert "start the node" in dead.fix, "nothing can be run on a host that is off"
     assert "of a node that runs" in dead.fix
+
+
+def test_what_a_healthy_node_warns_of_is_told_once() -> None:
+    members = (seen_member("node1", Role.LEADER), seen_member("node2", Role.STANDBY))
+    view = replace(seen_health("node1", "node1", 7, members), warnings=("api.host: no TLS", "the licence ends soon"))
+    report = Report()
+    report.add(finding("RD-613", "api.host: no TLS"))
+    judge(view, report, redis_enabled=True)
+    assert [one.evidence for one in report.findings if one.code == "RD-708"] == ["the licence ends soon"]
+    assert not [one for one in report.findings if one.code == "RD-703"]

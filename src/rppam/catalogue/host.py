@@ -222,6 +222,10 @@ HOST: Final = (
         linux("Read on that node why its API workers end, put that right, and restart it.",
             "there: sudo journalctl -u rppam -n 500 | grep 'API worker'",
             "docker logs --tail 500 NODE-CONTAINER 2>&1 | grep 'API worker'", "there: Restart-Service NODE-SERVICE")),
+    warning("RD-708", "The running node warns of something, while its cluster is healthy.",
+        "a line that begins with Warning in rppam status",
+        Fix("The evidence says what it is about, and mostly what to do. rppam status shows it until it is over; the "
+            "node's log says since when.")),
     error("RD-801", "The container of Redis exits at once: its command or configuration is not understood.",
         "Docker container exits immediately",
         Fix("Correct the line that the log names, then recreate the container.", "", "",

@@ -35,7 +35,7 @@ _WHY_NEVER: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(("RD-308", "RD-620"), "service stops when the room is used up"),
     **dict.fromkeys(
-        ("RD-403", "RD-411", "RD-629", "RD-703", "RD-704", "RD-705", "RD-903", "RD-906", "RD-909"),
+        ("RD-403", "RD-411", "RD-629", "RD-703", "RD-704", "RD-705", "RD-708", "RD-903", "RD-906", "RD-909"),
         "it tells that the cluster is not as it should be now",
     ),
     "RD-947": "somebody may be forging what nodes say of themselves",

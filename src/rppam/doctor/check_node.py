@@ -103,6 +103,10 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
         nobody = f"no node leads: {view.no_leader_reason}" if view.no_leader_reason else ""
         reasons = [nobody, view.quorum_reason, view.database_reason, *away, *view.warnings]
         report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *dict.fromkeys(reasons)]))))
+    else:
+        said = [one.evidence for one in report.findings]
+        new = [warning for warning in view.warnings if not any(warning in evidence for evidence in said)]
+        report.add(*(finding("RD-708", warning) for warning in new))
     known = {one.code for one in report.findings}
     for one in view.findings:
         if one.severity is not Severity.NOTE and area_of(one.code) in _OF_THE_NODE and one.code not in known:
