@@ -1,15 +1,18 @@
-"""Secrets changed on a target that is behind another one: with two real sshds, and what the vault has of each."""
+"""Secrets changed on a target that is behind another one: with real sshds and PostgreSQL, and what the vault has."""
 
 import os
+import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from rppam.kernel.secret import Secret
-from rppam.rotation import on_ssh
+from rppam.rotation import on_postgresql, on_ssh
 from rppam.rotation.asking import Hands
 from rppam.rotation.requests import Hop, Login, Pin, Request
 from rppam.rotation.runner import Runner
@@ -17,6 +20,7 @@ from rppam.vault.service import Vault
 from tests.gateway.places import HOST, Sshd, sshd
 from tests.rotation.test_on_targets import FIRST, Account, secret_of, signs_in, soon, state
 from tests.support.ports import free_port
+from tests.support.postgres import Server
 from tests.support.served import Served
 from tests.vault.people import ENTRIES, Person, actions, host
 
@@ -56,6 +60,15 @@ class Way:
     async def begin(self, **more: Any) -> None:
         fields = {"password": FIRST}
         _, self.entry = await self.target("web1", self.inner, self.account.name, "dmz", fields=fields, **more)
+        assert (await self.admin.put(SETTING, via=["dmz=jump1"])).status_code == 200
+
+    async def begin_postgresql(self, server: Server, role: str) -> None:
+        """The same for a role of a database."""
+        new = {"name": "web1", "kind": "postgresql", "address": HOST, "port": server.port, "tags": ["dmz"]}
+        resource = await self.admin.made("/api/v1/resources", **new, hostKeyPolicy="tofu")
+        of = await self.admin.made("/api/v1/accounts", resourceId=resource["id"], name=role)
+        fields = {"password": FIRST}
+        self.entry = await self.admin.entry(role, accountId=of["id"], fields=fields, type="database")
         assert (await self.admin.put(SETTING, via=["dmz=jump1"])).status_code == 200
 
     async def rotate(self) -> dict[str, Any]:
@@ -126,3 +139,41 @@ async def test_what_a_host_on_the_way_refuses_says_nothing_of_the_secret(
         assert "on the way to web1: jump1" in answer.said
         away = request._replace(hops=(hop._replace(port=free_port()),))
         assert (await on_ssh.answer(away)).came == came
+
+
+async def test_a_database_is_reached_the_same_way_and_never_by_another(
+    way: Way, postgresql: Server, tmp_path: Path
+) -> None:
+    role = f"role_{secrets.token_hex(4)}"
+    with postgresql.connect() as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{FIRST}'")
+    await way.begin_postgresql(postgresql, role)
+    none = await way.rotate()
+    assert "there is no target jump1 to go through" in none["problem"], none
+    with sshd(tmp_path / "closed", "AllowTcpForwarding no") as closed:
+        await way.target("jump1", closed, closed.user, fields={"privateKey": closed.private_key})
+        shut = await way.rotate()
+        assert "cannot be reached through jump1" in shut["problem"], shut
+    assert await secret_of(way.admin, way.entry) == FIRST
+    with sshd(tmp_path / "jump") as jump:
+        resource, _ = await way.target("jump2", jump, jump.user, fields={"privateKey": jump.private_key})
+        assert (await way.admin.put(SETTING, via=["dmz=jump2"])).status_code == 200
+        done = await way.rotate()
+        assert (done["phase"], done["problem"]) == ("done", ""), done
+        assert await keys_of(way.admin, resource), "its first key is pinned, as its policy says"
+    new = await secret_of(way.admin, way.entry)
+    assert new != FIRST
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(host=HOST, port=postgresql.port, user=role, password=FIRST, dbname="postgres")
+    psycopg.connect(host=HOST, port=postgresql.port, user=role, password=new, dbname="postgres").close()
+
+
+def test_the_forwarded_port_takes_connections_of_this_account_alone(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()) as client:
+        port = client.getsockname()[1]
+        assert on_postgresql.is_own(HOST, port)
+        table = tmp_path / "tcp"
+        head, row = "  sl  local_address rem_address st tx tr when retr uid", f"0: 0100007F:{port:04X} 0100007F:0001"
+        for uid, state_, own in ((os.getuid(), "01", True), (os.getuid() + 1, "01", False), (os.getuid(), "06", False)):
+            table.write_text(f"{head}\n{row} {state_} 0:0 0:0 0 {uid} 0 1\n")
+            assert on_postgresql.is_own(HOST, port, table) is own

@@ -6,18 +6,14 @@ its own, through what lies on the way to the target; a host key that is not the 
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import Final
 
 import asyncssh
 
 from rppam.gateway.errors import CredentialRefused, GatewayError
-from rppam.gateway.model import PinnedKey
-from rppam.gateway.ports import Credential, Route
-from rppam.gateway.ssh.algorithms import quiet
-from rppam.gateway.ssh.target import ALL_S, Reached, Through, reach
-from rppam.gateway.ways import in_words
-from rppam.rotation.requests import Answer, Hop, Request
+from rppam.gateway.ssh.target import Reached
+from rppam.rotation.requests import Answer, Request
+from rppam.rotation.way import NoWayError, Way, in_time, reached, shown
 
 BY_ROOT: Final = (
     "LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; export PATH; "
@@ -30,60 +26,30 @@ _CHARS_MAX: Final = 20_000
 
 async def answer(request: Request) -> Answer:
     """Try a log-in, or change a password."""
-    quiet()
-    hop_keys: list[Sequence[str]] = []
-    connections: list[asyncssh.SSHClientConnection] = []
-    try:
-        came = await _answer(request, hop_keys, connections)
-    finally:
-        for one in reversed(connections):
-            one.close()
-    return came._replace(hop_keys=tuple(hop_keys))
+    async with Way(request) as way:
+        came = await _answer(request, way)
+    return came._replace(hop_keys=way.keys)
 
 
-async def _answer(
-    request: Request, hop_keys: list[Sequence[str]], connections: list[asyncssh.SSHClientConnection]
-) -> Answer:
+async def _answer(request: Request, way: Way) -> Answer:
     # While the account itself has not been asked, a change has changed nothing, and a try tells nothing.
     unasked = "refused" if request.new is not None else "unknown"
-    through: Through | None = None
     try:
-        async with asyncio.timeout(ALL_S if request.hops else None):
-            for hop in request.hops:
-                try:
-                    found = await _reached(hop, request.sources, through)
-                except GatewayError as error:  # nor has it where a host on the way refuses what we have for that
-                    return Answer(unasked, f"on the way to {request.target}: {error}")
-                connections.append(found.connection)
-                hop_keys.append(_shown(found))
-                through = Through(found.connection, hop.target)
-            reached = await _reached(request, request.sources, through)
+        async with in_time(request):
+            found = await reached(request, request.sources, await way.end())
     except CredentialRefused as error:
         # For a change this says that nothing was changed.
         return Answer("refused", str(error))
-    except GatewayError as error:
+    except (GatewayError, NoWayError) as error:
         return Answer(unasked, str(error))
-    except TimeoutError:
-        names = in_words([hop.target for hop in request.hops])
-        return Answer(unasked, f"{request.place} was not reached within {ALL_S:g} s through {names}")
-    connections.append(reached.connection)
-    return await _change(request, reached) if request.new is not None else Answer("works", "", _shown(reached))
+    try:
+        return await _change(request, found) if request.new is not None else Answer("works", "", shown(found))
+    finally:
+        found.connection.close()
 
 
-async def _reached(to: Request | Hop, sources: Sequence[str], through: Through | None) -> Reached:
-    login = to.login
-    route = Route("", to.target, to.host, to.port, "", login.username, login.username, trust=to.trust, legacy=to.legacy)
-    credential = Credential(login.password, login.private_key, login.passphrase)
-    return await reach(route, credential, [PinnedKey(*pin) for pin in to.pins], sources, through)
-
-
-def _shown(reached: Reached) -> tuple[str, ...]:
-    key = reached.new_key
-    return () if key is None else (key.algorithm, key.public, key.fingerprint)
-
-
-async def _change(request: Request, reached: Reached) -> Answer:
-    connection = reached.connection
+async def _change(request: Request, found: Reached) -> Answer:
+    connection = found.connection
     if request.login.username == request.account:
         who = await connection.run("id -u", check=False)
         if _text(who.stdout).strip() != "0":
@@ -92,7 +58,7 @@ async def _change(request: Request, reached: Reached) -> Answer:
     line = f"{request.account}:{request.new.reveal()}\n"
     done = await connection.run(BY_ROOT, input=line, check=False)
     if done.exit_status == 0:
-        return Answer("done", "", _shown(reached))
+        return Answer("done", "", shown(found))
     heard = f"{_text(done.stderr)} {_text(done.stdout)}".strip()
     said = heard or f"chpasswd ended with {done.exit_status}"
     return Answer("unknown" if done.exit_status is None else "refused", said)

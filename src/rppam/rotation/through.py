@@ -1,8 +1,8 @@
 """How a target is reached to change a secret there: as sessions reach it, through what lies on the way.
 
 The way is looked up once for each run of a rotation: the setting ``access/ssh`` from SQL, the secrets of what lies on
-the way from the vault, which records their use. Where there is no way, the target is not asked, and that is said.
-What it does not do: PostgreSQL is asked directly, whatever its tags.
+the way from the vault, which records their use. Where there is no way, the target is not asked, and that is said. A
+database goes the way that an SSH server with its tags would go.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from rppam.rotation.requests import Answer, Hop, Login, Pin, Request
 from rppam.rotation.store import Claimed
 from rppam.settings.hot import value_in_sql
 from rppam.settings.store import SqlSettingsStore
-from rppam.targets.model import ReadKey, ResourceKind
+from rppam.targets.model import ReadKey
 from rppam.targets.store import SqlResources, SqlTargetAccounts
 from rppam.vault.sealing import Keyring
 from rppam.vault.service import Vault
@@ -43,8 +43,6 @@ class Ways:
 
     async def through(self, claimed: Claimed, hands: Asks) -> Asks:
         """``hands``, which go to the target of a rotation by the way that leads there now."""
-        if claimed.kind is not ResourceKind.SSH:
-            return hands
         resource = await self._resources.get(claimed.target_id)
         name = claimed.username
         route = Route(

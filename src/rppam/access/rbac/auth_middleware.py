@@ -145,12 +145,13 @@ class ConcurrencyMiddleware:
         if scope["method"] == "HEAD":
             # RFC 9110, section 9.3.2: the same as GET without the body, which the server leaves out.
             scope = {**scope, "method": "GET"}
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()  # Python 3.11 asks the kernel for the process each time
+        task = asyncio.current_task(loop)
         assert task is not None  # a coroutine that is awaited runs in one
         acts_from_now_on(partial(_actor, scope))
         room.in_flight += 1
         # As asyncio.timeout() does it, without its objects: this is on the way of every request.
-        late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
+        late = loop.call_later(self._limit_ms / 1000, self._cancel, task)
         place = Place(room, late)
         if self._routes.stream(scope["path"]):
             scope["state"]["place"] = place
