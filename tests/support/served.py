@@ -56,7 +56,7 @@ from tests.support.tables import new_sqlite
 ISSUER, AUDIENCE = "rppam", "rppam-api"
 NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
 PASSWORD = "correct horse battery"
-CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+CHEAP = HashParameters(memory_kib=64, passes=1)
 
 
 BOOT_ID = "0123456789abcdef"

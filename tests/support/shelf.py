@@ -10,7 +10,7 @@ from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.secret import Secret
 
-CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+CHEAP = HashParameters(memory_kib=64, passes=1)
 
 
 class Shelf(SqlAccounts):

@@ -3,6 +3,7 @@
 What it does not promise: repeatability. The simulation brings its own, seeded.
 """
 
+import os
 import secrets
 from typing import Final
 
@@ -14,7 +15,7 @@ class SystemEntropy:
 
     def nonce(self) -> str:
         """16 fresh hexadecimal digits."""
-        return secrets.token_hex(_BYTES)
+        return os.urandom(_BYTES).hex()
 
     def below(self, bound: int) -> int:
         """A whole number from 0 to ``bound - 1``, all equally likely. ValueError unless ``bound`` is positive."""

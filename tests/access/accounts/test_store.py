@@ -20,7 +20,7 @@ from rppam.kernel.system_clock import SystemClock
 
 pytestmark = pytest.mark.integration
 
-CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+CHEAP = HashParameters(memory_kib=64, passes=1)
 
 
 def stored(name: str, *, number: int = 1, roles: tuple[AccountRole, ...] = (AccountRole.USER,)) -> StoredAccount:

@@ -9,9 +9,8 @@ Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelim
 left, as of the last time that the store was asked, at most a second ago; a refusal is 429 with ``Retry-After`` as well.
 """
 
-from collections.abc import Awaitable
-from functools import lru_cache
-from typing import Final
+from collections.abc import Awaitable, Hashable
+from typing import Final, Generic, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,10 +20,15 @@ from rppam.http.route_index import RouteIndex
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash
 from rppam.kernel.network import address_group
 from rppam.limits.limiter import Limiter
-from rppam.limits.policy import LIMITS, RequestLimits, limits_of
+from rppam.limits.policy import LIMITS, RequestLimits, RequestPolicy, limits_of
 from rppam.settings.hot import LiveSettings
 
+Who = TypeVar("Who", bound=Hashable)
+_Asked = tuple[str | None, str, str]
+"""User, method, path."""
 PARTS: Final = 5
+KNOWN_MAX: Final = 1_024
+"""Callers, or users and paths, whose charges are remembered."""
 _ALL: Final = "all"
 _WHAT: Final = {
     "api-address": "too many requests from this address",
@@ -34,18 +38,35 @@ _WHAT: Final = {
 }
 
 
-class _Rates:
+class _Rates(Generic[Who]):
     def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: LiveSettings, routes: RouteIndex) -> None:
         self._app, self._limiter, self._settings = app, limiter, settings
         self._uncounted = routes.uncounted
+        self._policy: RequestPolicy | None = None
+        self._known: dict[Who, list[Charge]] = {}
+        """By the present policy."""
 
-    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
+    def _who(self, scope: Scope) -> Who:
         raise NotImplementedError
+
+    def _charges(self, who: Who, limits: RequestLimits) -> list[Charge]:
+        raise NotImplementedError
+
+    def _charges_of(self, scope: Scope) -> list[Charge]:
+        """What the request counts against. Most requests are like one before: it is remembered, for so many."""
+        policy = self._settings.current(LIMITS)
+        if policy is not self._policy or len(self._known) >= KNOWN_MAX:
+            self._policy, self._known = policy, {}
+        who = self._who(scope)
+        charges = self._known.get(who)
+        if charges is None:
+            charges = self._known[who] = self._charges(who, limits_of(policy))
+        return charges
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. What can be decided at once costs no coroutine of its own."""
         if scope["type"] == "http" and (scope["method"], scope["path"]) not in self._uncounted:
-            charges = self._charges(scope, limits_of(self._settings.current(LIMITS)))
+            charges = self._charges_of(scope)
             if charges:
                 decision = self._limiter.near(charges)
                 if decision is None:
@@ -66,44 +87,35 @@ class _Rates:
             scope["state"]["rate"] = decision
 
 
-class AddressRateLimit(_Rates):
+class AddressRateLimit(_Rates[str]):
     """Before the gate: a flood of tokens that are none is counted, too."""
 
-    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
+    def _who(self, scope: Scope) -> str:
+        client = scope.get("client")
+        return client[0] if client else "unknown"
+
+    def _charges(self, who: str, limits: RequestLimits) -> list[Charge]:
         charges = []
         if limits.address is not None:
-            client = scope.get("client")
-            charges.append(Charge(limits.address, _address(client[0] if client else "unknown")))
+            charges.append(Charge(limits.address, subject_hash("address", address_group(who))))
         if limits.all is not None:
             charges.append(Charge(limits.all, _ALL))
         return charges
 
 
-class UserRateLimit(_Rates):
+class UserRateLimit(_Rates[_Asked]):
     """Behind the gate, where it is known who is calling."""
 
-    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
-        charges = []
+    def _who(self, scope: Scope) -> _Asked:
         identity: Identity | None = scope["state"].get("identity")
-        if limits.user is not None and identity is not None:
-            charges.append(Charge(limits.user, _user(identity.user_id or f"\0{identity.subject}")))
+        user = None if identity is None else identity.user_id or f"\0{identity.subject}"
+        return user, scope["method"], scope["path"]
+
+    def _charges(self, who: _Asked, limits: RequestLimits) -> list[Charge]:
+        charges, (user, method, path) = [], who
+        if limits.user is not None and user is not None:
+            charges.append(Charge(limits.user, subject_hash("user", user)))
         if limits.endpoint is not None:
-            path = "/".join(scope["path"].split("/", PARTS)[:PARTS])
-            charges.append(Charge(limits.endpoint, _endpoint(f"{scope['method']} {path}")))
+            place = "/".join(path.split("/", PARTS)[:PARTS])
+            charges.append(Charge(limits.endpoint, subject_hash("endpoint", f"{method} {place}")))
         return charges
-
-
-# Hashing is dearer than looking up; the number of what is remembered is bounded.
-@lru_cache(maxsize=4096)
-def _address(client: str) -> str:
-    return subject_hash("address", address_group(client))
-
-
-@lru_cache(maxsize=4096)
-def _user(user_id: str) -> str:
-    return subject_hash("user", user_id)
-
-
-@lru_cache(maxsize=1024)
-def _endpoint(text: str) -> str:
-    return subject_hash("endpoint", text)
