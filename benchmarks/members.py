@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -417,7 +418,8 @@ def main() -> int:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES_MOST, most), most))
-        asyncio.run(drive(Path(chosen.drive[0]), chosen.drive[1:]))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as nodes have it
+            runner.run(drive(Path(chosen.drive[0]), chosen.drive[1:]))
         return 0
     found, results = machine(), []
     for size in map(int, chosen.sizes.split(",")):

@@ -35,6 +35,11 @@ class StoreMac:
         """Sign with ``own`` from now on, and believe ``also`` as well."""
         self._keys = tuple(derived(key, _LABEL) for key in (own, *also))
 
+    @property
+    def in_force(self) -> object:
+        """The same object for as long as the same keys count: what was signed or believed by it may be remembered."""
+        return self._keys
+
     def tag(self, kind: str, text: str | bytes) -> str:
         """The tag of ``text``; ``kind`` says what it is (``heartbeat``, ``record``)."""
         return self._tag(self._keys[0], kind, text)

@@ -118,6 +118,7 @@ class House:
 async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(module, "TRY_EVERY_S", 0.02)
     monkeypatch.setattr(module, "HANGS_S", 0.1)
+    monkeypatch.setattr(module, "LOOK_US", 0)
     made = House()
     await made.gateway.start()
     yield made
@@ -165,6 +166,29 @@ async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: Hou
     await eventually(lambda: house.book.asked)
     wait(threads.make_late_ones(), 20)
     assert house.book.asked == 1
+
+
+async def test_a_new_list_is_looked_at_at_once_and_all_else_in_a_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[frozenset[str]] = []
+    monkeypatch.setattr(house.node.link, "expect", lambda names, _nodes: expected.append(names))
+    monkeypatch.setattr(module, "LOOK_US", 60_000_000)
+    house.gateway.look()
+    looks: list[int] = []
+
+    def to_be_reached() -> frozenset[str]:
+        looks.append(1)
+        return frozenset()
+
+    monkeypatch.setattr(house.gateway, "_to_be_reached", to_be_reached)
+    for _ in range(5):
+        house.gateway.look()
+    assert looks == [], "nothing has changed"
+    house.ask()
+    await eventually(lambda: house.votes)
+    house.gateway.look()
+    assert looks == [1], "the list is another one"
 
 
 async def test_addresses_that_cannot_be_kept_cost_no_promise(house: House) -> None:

@@ -60,6 +60,18 @@ def test_a_word_by_the_key_of_before_counts_while_that_key_does() -> None:
     assert node(ANOTHER, OF_NODES).heard(node().sent(MEMBERS)).vouch == VOUCHED
 
 
+def test_what_was_said_and_believed_ends_with_the_key() -> None:
+    mac = StoreMac("cluster", OF_NODES)
+    one = NodeVouching(mac)
+    said = one.sent(MEMBERS)
+    assert one.sent(MEMBERS) is said, "made once"
+    assert one.heard(said).vouch == VOUCHED
+    assert one.heard(said) is one.heard(said)
+    mac.use(ANOTHER)
+    assert one.heard(said).vouch == ""
+    assert node(ANOTHER).heard(one.sent(MEMBERS)).vouch == VOUCHED
+
+
 def test_nobody_says_over_the_link_that_something_was_checked() -> None:
     assert over_the_link(MEMBERS._replace(vouch=VOUCHED)).vouch == ""
 

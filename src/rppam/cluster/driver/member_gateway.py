@@ -38,6 +38,7 @@ from rppam.cluster.store.hint_files import AddressBook
 from rppam.cluster.store.vote_file import FilePromises
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import after
 from rppam.kernel.serial_writer import InOrder
 
 log: Final = logging.getLogger("rppam.node")
@@ -47,6 +48,7 @@ TRY_AGAIN_S: Final = 5.0
 """While the disk does not take promises."""
 HANGS_S: Final = 10.0
 """After this long without an answer a disk stands still."""
+LOOK_US: Final = 100_000
 HANGS: Final = (
     f"the disk of node.dataDir has not answered for {HANGS_S:.0f} s. Until it does this member does not vote: look at "
     "the disk (dmesg, and for a network file system its server)"
@@ -90,6 +92,8 @@ class MemberGateway:
         """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
         self._tasks: list[asyncio.Task[None]] = []
         self.strays: Final = Strays(core, clock.now())
+        self._looked_at: tuple[object, object] = None, None
+        self._look_again = clock.now()
         self._known: dict[str, str] = {}
         self._expected: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         """All of them, and those that are no witnesses, as the link has them."""
@@ -119,7 +123,16 @@ class MemberGateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self) -> None:
-        """Keep connections to those that are to be reached; learn where they are from their heartbeats."""
+        """Keep connections to those that are to be reached; learn where they are from their heartbeats.
+
+        Called after each word; what no new list of members changes waits for a moment: it is a walk over all of them.
+        """
+        now, status = self._clock.now(), self._core.status()
+        lists = status.membership, status.wanted
+        same = lists[0] is self._looked_at[0] and lists[1] is self._looked_at[1]
+        if same and lists[0].members and now < self._look_again:
+            return
+        self._looked_at, self._look_again = lists, after(now, LOOK_US)
         expected = self._to_be_reached()
         known = {
             name: seen.heartbeat.member_address

@@ -115,14 +115,21 @@ def heartbeat_from_text(
 
     ``orders_mac`` tells which orders are a node's; the others are taken out.
     """
+    return judged_heartbeat(text, node, mac, orders_mac)[0]
+
+
+def judged_heartbeat(
+    text: bytes, node: str, mac: StoreMac | None, orders_mac: StoreMac | None
+) -> tuple[Heartbeat | None, bool]:
+    """As :func:`heartbeat_from_text`, and with it :func:`is_unauthenticated`, at the price of one."""
     body = _genuine(text, mac) if text else None
     if body is None:
-        return None
+        return None, mac is not None and bool(text)
     body, is_order = _orders_apart(body, orders_mac)
     found = _read(body, node)
     if found is None or is_order:
-        return found
-    return found._replace(maintenance=None, pause_stamp=0, paused=False, paused_by="")
+        return found, False
+    return found._replace(maintenance=None, pause_stamp=0, paused=False, paused_by=""), False
 
 
 def foreign_format(text: bytes, mac: StoreMac | None) -> int | None:

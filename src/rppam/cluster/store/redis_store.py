@@ -19,10 +19,9 @@ from rppam.cluster.consensus.record import SEAL_DIGITS, parse_record
 from rppam.cluster.consensus.timing import HEARTBEAT_TTL_MS
 from rppam.cluster.store.heartbeat_text import (
     foreign_format,
-    heartbeat_from_text,
     heartbeat_to_text,
     is_name,
-    is_unauthenticated,
+    judged_heartbeat,
 )
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, StoreListener
 from rppam.cluster.store.prefix_claim import PrefixClaim, log_failure, log_foreign, text_of
@@ -94,14 +93,15 @@ class Heartbeats:
                 raise ValueError("the record is not one")  # one place tells all malformed answers
             store_ms = whole(store_wall_ms, "its time")
             impossible = f"{members_key} listed names that no node can have; they are passed over"
-            beats = tuple((name, self._believed(text, name, store_ms)) for name, text in names)
-            forged = [name for name, text in ((self.node, own_before), *names) if is_unauthenticated(text, self._mac)]
+            forged: list[str] = []
+            own = self._believed(own_before, self.node, store_ms, forged)
+            beats = tuple((name, self._believed(text, name, store_ms, forged)) for name, text in names)
             answer = ExchangeAnswer(
                 whole(granted, "whether it was written") == 1,
                 whole(was_absent, "whether there was none") == 1,
                 record,
                 text_of(moved_aside) or (impossible if len(names) < len(listed) else ""),
-                self._believed(own_before, self.node, store_ms),
+                own,
                 beats,
                 store_ms,
                 tuple(dict.fromkeys(forged)),
@@ -114,8 +114,11 @@ class Heartbeats:
         self._store_ms = store_ms
         return answer
 
-    def _believed(self, text: bytes, name: str, store_ms: int) -> Heartbeat | None:
-        beat = heartbeat_from_text(text, name, self._mac, self._orders_mac)
+    def _believed(self, text: bytes, name: str, store_ms: int, forged: list[str]) -> Heartbeat | None:
+        """``forged`` gets the name where no holder of the cluster key wrote the text."""
+        beat, is_forged = judged_heartbeat(text, name, self._mac, self._orders_mac)
+        if is_forged:
+            forged.append(name)
         if beat is None:
             self._log_format(text, name)
         elif self._mac is not None and abs(store_ms - beat.store_ms) > self.ttl_ms:
