@@ -51,6 +51,7 @@ T = TypeVar("T")
 
 PATH: Final = "/api/v1/empty"
 LINES: Final = 16
+SLICE_S: Final = 0.5
 LOGINS_AT_ONCE: Final = 8
 THREADS: Final = 2
 """That hash passwords in one process."""
@@ -174,24 +175,52 @@ async def ready(port: int, token: str) -> None:
             wire.close()
 
 
-async def ask(port: int, workers: list[psutil.Process], token: str, seconds: float) -> Measured:
-    """As many requests as it takes, over connections that are kept."""
-    await ready(port, token)
-    until = time.monotonic() + seconds
-    before, begun = _cpu(workers), time.monotonic()
+class Asked:
+    """One server that is asked again and again, over connections that are kept."""
 
-    async def one() -> int:
-        wire, count = Wire("127.0.0.1", port), 0
-        while time.monotonic() < until:
-            status = await wire.get(PATH, token)
-            assert status == 204, status
-            count += 1
-        wire.close()
-        return count
+    def __init__(self, port: int, workers: list[psutil.Process], token: str) -> None:
+        self._port, self._workers, self._token = port, workers, token
+        self._wires: list[Wire] = []
+        self.slices: list[Measured] = []
 
-    total = sum(await asyncio.gather(*(one() for _ in range(LINES))))
-    spent = _cpu(workers) - before
-    return Measured(total / (time.monotonic() - begun), spent * 1e6 / total)
+    async def ready(self) -> None:
+        """Until it answers on all of them, and has what it needs near it."""
+        await ready(self._port, self._token)
+        self._wires = [Wire("127.0.0.1", self._port) for _ in range(LINES)]
+
+    async def ask(self, seconds: float) -> None:
+        """As many requests as it takes."""
+        until = time.monotonic() + seconds
+        before, begun = _cpu(self._workers), time.monotonic()
+
+        async def one(wire: Wire) -> int:
+            count = 0
+            while time.monotonic() < until:
+                status = await wire.get(PATH, self._token)
+                assert status == 204, status
+                count += 1
+            return count
+
+        total = sum(await asyncio.gather(*map(one, self._wires)))
+        spent = _cpu(self._workers) - before
+        self.slices.append(Measured(total / (time.monotonic() - begun), spent * 1e6 / total))
+
+    def close(self) -> None:
+        """Hang up."""
+        for wire in self._wires:
+            wire.close()
+
+
+async def in_turn(bare: Asked, checked: Asked, seconds: float) -> None:
+    """Both for ``seconds`` in short slices, one after the other: a machine that is now faster, now slower, is so for
+    both."""
+    for one in (bare, checked):
+        await one.ready()
+    for _ in range(max(1, round(seconds / SLICE_S))):
+        await bare.ask(SLICE_S)
+        await checked.ask(SLICE_S)
+    for one in (bare, checked):
+        one.close()
 
 
 async def log_in(port: int, workers: list[psutil.Process], password: str, seconds: float) -> Measured:
@@ -295,21 +324,23 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
         node.write_config()
         password = await administrator(lab)
         found: dict[str, list[Measured]] = {}
+        ratios: dict[int, list[float]] = {}
         hashes: list[float] = []
         references: list[float] = []
         for _ in range(rounds):
             for workers in (1, 2):
-                with serving("bare", workers, node.file) as (port, processes):
-                    found.setdefault(f"bare {workers}", []).append(await ask(port, processes, "", seconds))
                 # The limits of requests are asked like everywhere, and begin anew: they are not what is measured.
                 server.ask("FLUSHALL")
-                with serving("whole", workers, node.file) as (port, processes):
-                    await _answers(port)
-                    token = await token_of(port, password)
-                    found.setdefault(f"whole {workers}", []).append(await ask(port, processes, token, seconds))
+                with serving("bare", workers, node.file) as plain, serving("whole", workers, node.file) as whole:
+                    await _answers(whole[0])
+                    bare, checked = Asked(*plain, ""), Asked(*whole, await token_of(whole[0], password))
+                    await in_turn(bare, checked, seconds)
                     if workers == 1:
-                        logins = await log_in(port, processes, password, seconds)
-                        found.setdefault("logins", []).append(logins)
+                        found.setdefault("logins", []).append(await log_in(*whole, password, seconds))
+                found.setdefault(f"bare {workers}", []).extend(bare.slices)
+                found.setdefault(f"whole {workers}", []).extend(checked.slices)
+                pairs = zip(bare.slices, checked.slices, strict=True)
+                ratios.setdefault(workers, []).extend(other.cpu_us / one.cpu_us for one, other in pairs)
             for name, one in (await beside_unrecorded(lab, password, seconds)).items():
                 found.setdefault(name, []).append(one)
             hashes.append(await hash_bare(password, seconds))
@@ -318,13 +349,12 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
             name: Measured(*(statistics.median(column) for column in zip(*all_, strict=True)))._asdict()
             for name, all_ in found.items()
         }
-        ratios = {n: middle[f"whole {n}"]["cpu_us"] / middle[f"bare {n}"]["cpu_us"] for n in (1, 2)}
         hashed, reference = statistics.median(hashes), statistics.median(references)
         return {
             "rounds": rounds,
             "medians": middle,
-            "ratio1": ratios[1],
-            "ratio2": ratios[2],
+            "ratio1": statistics.median(ratios[1]),
+            "ratio2": statistics.median(ratios[2]),
             "hashesPerS": hashed,
             "referencePerS": reference,
             "loginShare": middle["logins"]["per_s"] / reference,
@@ -373,9 +403,10 @@ def page(found: dict[str, str], result: dict[str, Any]) -> str:
     lines = [
         "## A checked request, and a log-in",
         "",
-        f"`python benchmarks/requests.py --write`: medians of {result['rounds']} interleaved rounds, {LINES} "
-        "connections,",
-        "one endpoint that answers nothing. *Bare* is the same framework on the same HTTP server; *checked* stands",
+        f"`python benchmarks/requests.py --write`: {result['rounds']} rounds, {LINES} connections, one endpoint that "
+        "answers nothing;",
+        f"medians of slices of {SLICE_S:g} s, bare and checked in turn, and the ratio is that of all pairs of slices.",
+        "*Bare* is the same framework on the same HTTP server; *checked* stands",
         "behind envelope, bounds, rates, token, session and account.",
         "",
         facts(found),

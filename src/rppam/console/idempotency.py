@@ -41,12 +41,12 @@ class IdempotencyMiddleware:
     def __init__(self, app: ASGIApp, *, acts: SqlActs, data_keys: DataKeys) -> None:
         self._app, self._acts, self._data_keys = app, acts, data_keys
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request. One without a key costs no coroutine of its own."""
         key = _key_of(scope)
-        if key is None:
-            await self._app(scope, receive, send)
-            return
+        return self._app(scope, receive, send) if key is None else self._once(key, scope, receive, send)
+
+    async def _once(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         body = (await receive()).get("body", b"")
         act = _act(scope, key, body)
         try:
