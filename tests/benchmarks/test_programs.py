@@ -45,13 +45,13 @@ def test_jitter_is_the_distance_from_the_period_to_either_side() -> None:
 
 @pytest.mark.skipif(shutil.which("ss") is None, reason="the bytes of connections are read with ss of iproute2")
 def test_members_in_a_few_processes_elect_again_after_the_death_of_their_leaders_process() -> None:
-    server, result = members.measure(4, 2, 3.0, 1, "lan")
+    result = members.measure(4, 2, 3.0, 1, "lan")
     assert result["processes"] == 2
     assert result["requestsPerS"] > 4
     assert result["bytesOutPerS"] > result["bytesInPerS"] > 0
     assert result["linkBytesPerS"] > 0
     assert len(result["electionsS"]) == 1
-    assert "| 4 | 2 |" in members.page({"server": server}, [result])
+    assert "| 4 | 2 |" in members.page({"server": result["server"]}, [result])
 
 
 def test_changes_of_a_setting_are_followed_into_every_process() -> None:

@@ -27,7 +27,7 @@ from rppam.cluster.consensus.effects import (
     Tried,
     Voted,
 )
-from rppam.cluster.consensus.membership import Membership
+from rppam.cluster.consensus.membership import Membership, Wanted
 from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.driver.strays import Strays
@@ -38,7 +38,7 @@ from rppam.cluster.store.hint_files import AddressBook
 from rppam.cluster.store.vote_file import FilePromises
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
-from rppam.kernel.instant import after
+from rppam.kernel.instant import Instant, after
 from rppam.kernel.serial_writer import InOrder
 
 log: Final = logging.getLogger("rppam.node")
@@ -68,6 +68,16 @@ class MemberWays(NamedTuple):
     vouching: Vouching
 
 
+class _Seen(NamedTuple):
+    """What was looked at last."""
+
+    known: dict[str, str]
+    """Addresses of members, by their heartbeats."""
+    membership: Membership | None
+    wanted: Wanted | None
+    again_at: Instant
+
+
 class MemberGateway:
     """Between one node's core and the other members."""
 
@@ -92,9 +102,7 @@ class MemberGateway:
         """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
         self._tasks: list[asyncio.Task[None]] = []
         self.strays: Final = Strays(core, clock.now())
-        self._looked_at: tuple[object, object] = None, None
-        self._look_again = clock.now()
-        self._known: dict[str, str] = {}
+        self._seen = _Seen({}, None, None, clock.now())
         self._expected: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         """All of them, and those that are no witnesses, as the link has them."""
         self._noted: dict[str, str] = {}
@@ -128,19 +136,18 @@ class MemberGateway:
         Called after each word; what no new list of members changes waits for a moment: it is a walk over all of them.
         """
         now, status = self._clock.now(), self._core.status()
-        lists = status.membership, status.wanted
-        same = lists[0] is self._looked_at[0] and lists[1] is self._looked_at[1]
-        if same and lists[0].members and now < self._look_again:
+        seen, membership, wanted = self._seen, status.membership, status.wanted
+        if seen.membership is membership and seen.wanted is wanted and membership.members and now < seen.again_at:
             return
-        self._looked_at, self._look_again = lists, after(now, LOOK_US)
+        seen = self._seen = _Seen(seen.known, membership, wanted, after(now, LOOK_US))
         expected = self._to_be_reached()
         known = {
-            name: seen.heartbeat.member_address
-            for name, seen in self._core.detector.members(self._clock.now()).items()
-            if seen.heartbeat.member_address
+            name: one.heartbeat.member_address
+            for name, one in self._core.detector.members(self._clock.now()).items()
+            if one.heartbeat.member_address
         }
-        if known != self._known:
-            self._known = known
+        if known != seen.known:
+            self._seen = seen._replace(known=known)
             self.link.know(known)
         nodes = self._nodes(expected)
         if (expected, nodes) != self._expected:
