@@ -76,8 +76,7 @@ fuzz-beside:
 	@$(BIN)/python -m tests.http.fuzzing --of-the-document
 
 newest-beside: # with the processor time that tests leave
-	@nice -n 19 $(SETUP) newest
-	@nice -n 19 $(BIN)/python scripts/on_newest.py
+	@nice -n 19 $(MAKE) --no-print-directory newest
 
 newest: dev servers ## the unit tests on the newest Python, where .venv is of an older one
 	@$(SETUP) newest

@@ -7,7 +7,7 @@ processor time of Redis and of all members. Elections: the process in which the 
 members; from then until another member leads. It is started again and must be linked to all before the next.
 
 A hundred members in four processes on two cores have no time left for the words of a short lease, as each hears of
-each: they run with the timing of ``classic``. What stands in the results file is not run again.
+each: they run with the timing of ``classic``.
 """
 
 import argparse
@@ -368,15 +368,17 @@ def measure(size: int, processes: int, seconds: float, elections: int, profile: 
 
 def page(found: dict[str, str], results: list[dict[str, Any]]) -> str:
     """The section of docs/reference/measurements.md."""
-    told = [f"{name} ({PROFILES[name].lease_ms} ms, {PROFILES[name].heartbeat_ms} ms)" for name in PROFILES]
-    timings = ", ".join(one for one in told if one.split()[0] in {result["profile"] for result in results})
+    timings = ", ".join(
+        f"{name} ({PROFILES[name].lease_ms} ms, {PROFILES[name].heartbeat_ms} ms)"
+        for name in dict.fromkeys(result["profile"] for result in results)
+    )
     lines = [
         "## As a cluster grows",
         "",
         "`python benchmarks/members.py --write`: the real core, driver, member link (TLS, everybody with everybody)",
         "and exchange with Redis of so many members in a few processes on one machine. Timings (lease, heartbeat):",
-        f"{timings}. Election: the process in which the leader lives is killed with all its members; until another",
-        "member leads.",
+        f"{timings}.",
+        "Election: the process in which the leader lives is killed with all its members; until another member leads.",
         "",
         facts(found),
         "",
@@ -416,7 +418,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to watch each size")
     parser.add_argument("--elections", type=int, default=5, help="of each size")
     parser.add_argument("--profile", default="default", choices=sorted(PROFILES), help="where a size names none")
-    parser.add_argument("--results", type=Path, default=Path("build/members.jsonl"), help="of sizes that are done")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
     parser.add_argument("--drive", nargs="+", default=[], help=argparse.SUPPRESS)
@@ -429,22 +430,12 @@ def main() -> int:
             runner.run(drive(Path(chosen.drive[0]), chosen.drive[1:]))
         return 0
     found, results = machine(), []
-    chosen.results.parent.mkdir(parents=True, exist_ok=True)
-    done = {
-        (one["members"], one["profile"]): one
-        for one in map(json.loads, chosen.results.read_text().splitlines() if chosen.results.exists() else ())
-    }
     for asked in chosen.sizes.split(","):
         size, _, named = asked.partition(":")
-        profile = named or chosen.profile
-        result = done.get((int(size), profile))
-        if result is None:
-            result = measure(int(size), chosen.processes, chosen.seconds, chosen.elections, profile)
-            with chosen.results.open("a") as file:
-                file.write(json.dumps(result) + "\n")
+        result = measure(int(size), chosen.processes, chosen.seconds, chosen.elections, named or chosen.profile)
         results.append(result)
         print(json.dumps(result), file=sys.stderr, flush=True)
-    found["server"] = ", ".join(sorted({one["server"] for one in results}))
+    found["server"] = results[0]["server"]
     found["load after"] = load()
     if chosen.write:
         write_section("members", page(found, results))

@@ -1,14 +1,12 @@
 """Secrets changed on a target that is behind another one: with real sshds and PostgreSQL, and what the vault has."""
 
 import os
-import secrets
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from rppam.kernel.secret import Secret
@@ -18,7 +16,7 @@ from rppam.rotation.requests import Hop, Login, Pin, Request
 from rppam.rotation.runner import Runner
 from rppam.vault.service import Vault
 from tests.gateway.places import HOST, Sshd, sshd
-from tests.rotation.test_on_targets import FIRST, Account, secret_of, signs_in, soon, state
+from tests.rotation.test_on_targets import FIRST, Account, has_only, role_of, secret_of, signs_in, soon, state
 from tests.support.ports import free_port
 from tests.support.postgres import Server
 from tests.support.served import Served
@@ -50,26 +48,28 @@ class Way:
         self.served, self.inner, self.account, self.admin = served, inner, account, host(served)
         self.entry: dict[str, Any] = {}
 
-    async def target(self, name: str, one: Sshd, user: str, *tags: str, fields: dict[str, str], **more: Any) -> Any:
+    async def target(
+        self, name: str, one: Sshd | Server, user: str, *tags: str, fields: dict[str, str], **more: Any
+    ) -> Any:
         new = {"name": name, "kind": "ssh", "address": HOST, "port": one.port, "tags": tags, "hostKeyPolicy": "tofu"}
         resource = await self.admin.made("/api/v1/resources", **{**new, **more})
         of = await self.admin.made("/api/v1/accounts", resourceId=resource["id"], name=user)
-        type_ = "ssh-key" if "privateKey" in fields else "password"
+        type_ = "ssh-key" if "privateKey" in fields else "password" if isinstance(one, Sshd) else "database"
         return resource, await self.admin.entry(f"{user} of {name}", accountId=of["id"], fields=fields, type=type_)
 
-    async def begin(self, **more: Any) -> None:
-        fields = {"password": FIRST}
-        _, self.entry = await self.target("web1", self.inner, self.account.name, "dmz", fields=fields, **more)
+    async def begin(self, one: Sshd | Server | None = None, user: str = "", **more: Any) -> None:
+        target, name, fields = one or self.inner, user or self.account.name, {"password": FIRST}
+        _, self.entry = await self.target("web1", target, name, "dmz", fields=fields, **more)
         assert (await self.admin.put(SETTING, via=["dmz=jump1"])).status_code == 200
 
-    async def begin_postgresql(self, server: Server, role: str) -> None:
-        """The same for a role of a database."""
-        new = {"name": "web1", "kind": "postgresql", "address": HOST, "port": server.port, "tags": ["dmz"]}
-        resource = await self.admin.made("/api/v1/resources", **new, hostKeyPolicy="tofu")
-        of = await self.admin.made("/api/v1/accounts", resourceId=resource["id"], name=role)
-        fields = {"password": FIRST}
-        self.entry = await self.admin.entry(role, accountId=of["id"], fields=fields, type="database")
-        assert (await self.admin.put(SETTING, via=["dmz=jump1"])).status_code == 200
+    async def is_shut(self, folder: Path) -> None:
+        """Fail unless the target is not asked without its way, nor where that lets nobody through."""
+        none = await self.rotate()
+        assert "there is no target jump1 to go through" in none["problem"], none
+        with sshd(folder / "closed", "AllowTcpForwarding no") as closed:
+            await self.target("jump1", closed, closed.user, fields={"privateKey": closed.private_key})
+            shut = await self.rotate()
+            assert "cannot be reached through jump1" in shut["problem"], shut
 
     async def rotate(self) -> dict[str, Any]:
         """Order it where nothing is open, carry it out, and tell what it came to."""
@@ -105,12 +105,7 @@ async def test_it_goes_through_what_is_on_the_way(way: Way, tmp_path: Path) -> N
 
 async def test_it_is_really_the_way_and_without_one_nothing_is_changed(way: Way, tmp_path: Path) -> None:
     await way.begin()
-    none = await way.rotate()
-    assert "there is no target jump1 to go through" in none["problem"], none
-    with sshd(tmp_path / "closed", "AllowTcpForwarding no") as closed:
-        await way.target("jump1", closed, closed.user, fields={"privateKey": closed.private_key})
-        shut = await way.rotate()
-        assert "cannot be reached through jump1" in shut["problem"], shut
+    await way.is_shut(tmp_path)
     gone = await way.rotate()
     assert "on the way to web1: jump1" in gone["problem"], gone
     assert signs_in(way.inner, way.account.name, FIRST)
@@ -144,16 +139,9 @@ async def test_what_a_host_on_the_way_refuses_says_nothing_of_the_secret(
 async def test_a_database_is_reached_the_same_way_and_never_by_another(
     way: Way, postgresql: Server, tmp_path: Path
 ) -> None:
-    role = f"role_{secrets.token_hex(4)}"
-    with postgresql.connect() as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{FIRST}'")
-    await way.begin_postgresql(postgresql, role)
-    none = await way.rotate()
-    assert "there is no target jump1 to go through" in none["problem"], none
-    with sshd(tmp_path / "closed", "AllowTcpForwarding no") as closed:
-        await way.target("jump1", closed, closed.user, fields={"privateKey": closed.private_key})
-        shut = await way.rotate()
-        assert "cannot be reached through jump1" in shut["problem"], shut
+    role = role_of(postgresql)
+    await way.begin(postgresql, role, kind="postgresql")
+    await way.is_shut(tmp_path)
     assert await secret_of(way.admin, way.entry) == FIRST
     with sshd(tmp_path / "jump") as jump:
         resource, _ = await way.target("jump2", jump, jump.user, fields={"privateKey": jump.private_key})
@@ -163,9 +151,7 @@ async def test_a_database_is_reached_the_same_way_and_never_by_another(
         assert await keys_of(way.admin, resource), "its first key is pinned, as its policy says"
     new = await secret_of(way.admin, way.entry)
     assert new != FIRST
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(host=HOST, port=postgresql.port, user=role, password=FIRST, dbname="postgres")
-    psycopg.connect(host=HOST, port=postgresql.port, user=role, password=new, dbname="postgres").close()
+    has_only(postgresql, role, new)
 
 
 def test_the_forwarded_port_takes_connections_of_this_account_alone(tmp_path: Path) -> None:

@@ -124,6 +124,21 @@ def signs_in(server: Sshd, name: str, secret: str) -> bool:
     return done.returncode == 0
 
 
+def role_of(server: Server) -> str:
+    """A new role of the database, with the first password."""
+    role = f"role_{secrets.token_hex(4)}"
+    with server.connect() as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{FIRST}'")
+    return role
+
+
+def has_only(server: Server, role: str, new: str) -> None:
+    """Fail unless the role gets in with its new password, and no more with the first."""
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(host="127.0.0.1", port=server.port, user=role, password=FIRST, dbname="postgres")
+    psycopg.connect(host="127.0.0.1", port=server.port, user=role, password=new, dbname="postgres").close()
+
+
 async def test_after_use_an_account_changes_its_own_password(
     open_vault: Served, account: Account, server: Sshd
 ) -> None:
@@ -284,9 +299,8 @@ async def test_a_target_that_refuses_gives_back_what_only_the_change_had_taken(
 async def test_a_role_of_postgresql_changes_its_own_password_and_the_server_never_logs_it(
     open_vault: Served, postgresql: Server, tmp_path: Path
 ) -> None:
-    role = f"role_{secrets.token_hex(4)}"
+    role = role_of(postgresql)
     with postgresql.connect() as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{FIRST}'")
         connection.execute(f"ALTER ROLE {role} SET log_statement = 'all'")
     admin = host(open_vault)
     entry = await target(admin, "postgresql", postgresql.port, role, type="database")
@@ -295,9 +309,7 @@ async def test_a_role_of_postgresql_changes_its_own_password_and_the_server_neve
     found = await state(admin, entry)
     assert found["phase"] == "done", found
     new = await secret_of(admin, entry)
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(host="127.0.0.1", port=postgresql.port, user=role, password=FIRST, dbname="postgres")
-    psycopg.connect(host="127.0.0.1", port=postgresql.port, user=role, password=new, dbname="postgres").close()
+    has_only(postgresql, role, new)
     logged = postgresql.log.read_text(errors="replace")
     assert "ALTER ROLE" in logged
     assert new not in logged

@@ -23,22 +23,20 @@ _LABEL: Final = Label(b"rppam-store-1", b"authentication of heartbeats and the l
 class StoreMac:
     """Signs with the own cluster key, and believes that of every holder of one of the keys."""
 
-    __slots__ = ("_cluster", "_keys")
+    __slots__ = ("_cluster", "_keys", "generation")
 
     def __init__(self, cluster_id: str, own: Secret, also: Sequence[Secret] = ()) -> None:
         """``own`` and ``also``: 64 hexadecimal digits each, as for the member link."""
         self._cluster = cluster_id.encode()
         self._keys: tuple[bytes, ...] = ()
+        self.generation = 0
+        """Another one whenever other keys count: what was signed or believed may be remembered by it."""
         self.use(own, also)
 
     def use(self, own: Secret, also: Sequence[Secret] = ()) -> None:
         """Sign with ``own`` from now on, and believe ``also`` as well."""
         self._keys = tuple(derived(key, _LABEL) for key in (own, *also))
-
-    @property
-    def in_force(self) -> object:
-        """The same object for as long as the same keys count: what was signed or believed by it may be remembered."""
-        return self._keys
+        self.generation += 1
 
     def tag(self, kind: str, text: str | bytes) -> str:
         """The tag of ``text``; ``kind`` says what it is (``heartbeat``, ``record``)."""

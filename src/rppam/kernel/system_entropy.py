@@ -3,7 +3,6 @@
 What it does not promise: repeatability. The simulation brings its own, seeded.
 """
 
-import os
 import secrets
 from typing import Final
 
@@ -15,7 +14,7 @@ class SystemEntropy:
 
     def nonce(self) -> str:
         """16 fresh hexadecimal digits."""
-        return os.urandom(_BYTES).hex()
+        return secrets.token_hex(_BYTES)
 
     def below(self, bound: int) -> int:
         """A whole number from 0 to ``bound - 1``, all equally likely. ValueError unless ``bound`` is positive."""

@@ -42,8 +42,7 @@ async def answer(request: Request) -> Answer:
                 port = await _forwarded(request, through)
             came = await asyncio.to_thread(_answer, request, port)
         except NoWayError as error:
-            # While the server itself has not been asked, a change has changed nothing, and a try tells nothing.
-            came = Answer("unknown" if request.new is None else "refused", str(error))
+            came = request.unasked(str(error))
     return came._replace(hop_keys=way.keys)
 
 
@@ -81,7 +80,7 @@ def _answer(request: Request, port: int | None = None) -> Answer:
     if request.login.password is None:
         return Answer("refused", "the vault has no password to sign in to it with")
     if not request.pins and request.trust == "pin":
-        return Answer("unknown" if request.new is None else "refused", f"no certificate of {request.target} is pinned")
+        return request.unasked(f"no certificate of {request.target} is pinned")
     try:
         with _connected(request, port) as connection:
             return Answer("works") if request.new is None else _change(connection, request)

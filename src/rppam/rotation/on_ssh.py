@@ -32,8 +32,6 @@ async def answer(request: Request) -> Answer:
 
 
 async def _answer(request: Request, way: Way) -> Answer:
-    # While the account itself has not been asked, a change has changed nothing, and a try tells nothing.
-    unasked = "refused" if request.new is not None else "unknown"
     try:
         async with in_time(request):
             found = await reached(request, request.sources, await way.end())
@@ -41,7 +39,7 @@ async def _answer(request: Request, way: Way) -> Answer:
         # For a change this says that nothing was changed.
         return Answer("refused", str(error))
     except (GatewayError, NoWayError) as error:
-        return Answer(unasked, str(error))
+        return request.unasked(str(error))
     try:
         return await _change(request, found) if request.new is not None else Answer("works", "", shown(found))
     finally:

@@ -64,6 +64,10 @@ class Request(NamedTuple):
         """For people."""
         return f"{self.target} ({self.host} port {self.port})"
 
+    def unasked(self, why: str) -> "Answer":
+        """The answer where the account itself was not asked: a change has changed nothing, and a try tells nothing."""
+        return Answer("unknown" if self.new is None else "refused", why)
+
     def secrets(self) -> Iterator[Secret]:
         """All in it."""
         logins = (self.login, *(hop.login for hop in self.hops))

@@ -84,7 +84,7 @@ class _NoWay:
         self._why = why
 
     async def ask(self, request: Request) -> Answer:
-        return Answer("unknown" if request.new is None else "refused", self._why)
+        return request.unasked(self._why)
 
 
 async def pin(resources: SqlResources, target_id: str, shown: Sequence[str]) -> None:

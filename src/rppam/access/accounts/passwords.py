@@ -106,7 +106,7 @@ class Passwords:
         self._room = threads + waiting_max
         self._in_hand = 0
         self._guard = threading.Lock()
-        self._decoy: str | None = None
+        self._decoy: Secret | None = None
 
     async def hash(self, password: Secret, rule: PasswordRule | None = None) -> Secret:
         """The hash to store. Raises :class:`PasswordUnfit`, :class:`Overloaded`."""
@@ -130,24 +130,20 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _hash(self, raw: bytes) -> Secret:
-        return Secret(self._encoded(raw))
-
-    def _encoded(self, raw: bytes) -> str:
         memory_kib, passes = self._parameters
-        return nacl.pwhash.argon2id.str(raw, opslimit=passes, memlimit=memory_kib * 1024).decode("ascii")
+        return Secret(nacl.pwhash.argon2id.str(raw, opslimit=passes, memlimit=memory_kib * 1024).decode("ascii"))
 
     def _verify(self, raw: bytes | None, stored: Secret | None) -> Verdict:
         if self._decoy is None:
-            self._decoy = self._encoded(b"nobody has this password")
-        hashed = self._decoy if stored is None else stored.reveal()
+            self._decoy = self._hash(b"nobody has this password")
+        hashed = (self._decoy if stored is None else stored).reveal()
         written = _HASH.fullmatch(hashed)
         try:
             # An impossible password is hashed like any other, so that its answer takes as long.
-            if written is None or not nacl.pwhash.argon2id.verify(hashed.encode(), raw if raw is not None else b""):
-                return Verdict(matches=False, stale=False)
+            matches = written is not None and nacl.pwhash.argon2id.verify(hashed.encode(), raw or b"")
         except CryptoError:
-            return Verdict(matches=False, stale=False)
-        if stored is None or raw is None:
+            matches = False
+        if written is None or not matches or stored is None or raw is None:
             return Verdict(matches=False, stale=False)
         return Verdict(matches=True, stale=(int(written[1]), int(written[2])) != self._parameters)
 

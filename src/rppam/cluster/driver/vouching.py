@@ -9,7 +9,7 @@ then goes by what it was told before.
 """
 
 import asyncio
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Protocol
 
 from rppam.cluster.consensus.membership import VOUCHED, Membership
@@ -17,7 +17,6 @@ from rppam.cluster.store.hint_files import VouchNote
 from rppam.crypto.store_mac import StoreMac
 
 KIND: Final = "members"
-KNOWN_MAX: Final = 16
 
 
 class Vouching(Protocol):
@@ -42,39 +41,24 @@ class NodeVouching:
     def __init__(self, mac: StoreMac) -> None:
         """``mac``: by the keys that nodes alone have; it follows their files."""
         self._mac = mac
-        self._by: object = None
-        self._sent: dict[Membership, Membership] = {}
-        self._heard: dict[Membership, Membership] = {}
-        """By the present keys. Each request for a vote has a list, and nearly all have the same one."""
+        # Each request for a vote has a list, and nearly all have the same one.
+        self._sent = lru_cache(maxsize=16)(self._signed)
+        self._heard = lru_cache(maxsize=16)(self._judged)
 
     def sent(self, membership: Membership) -> Membership:
         """See :class:`Vouching`."""
-        return self._once(self._sent, membership, self._signed)
+        return self._sent(self._mac.generation, membership)
 
     def heard(self, membership: Membership) -> Membership:
         """See :class:`Vouching`."""
-        return self._once(self._heard, membership, self._judged) if membership.vouch else membership
+        return self._heard(self._mac.generation, membership) if membership.vouch else membership
 
-    def _signed(self, membership: Membership) -> Membership:
+    def _signed(self, _generation: int, membership: Membership) -> Membership:
         return membership._replace(vouch=self._mac.tag(KIND, membership.encode()))
 
-    def _judged(self, membership: Membership) -> Membership:
+    def _judged(self, _generation: int, membership: Membership) -> Membership:
         is_genuine = self._mac.is_genuine(KIND, membership.encode(), membership.vouch)
         return membership._replace(vouch=VOUCHED if is_genuine else "")
-
-    def _once(
-        self, known: dict[Membership, Membership], membership: Membership, judge: Callable[[Membership], Membership]
-    ) -> Membership:
-        if self._by is not self._mac.in_force:
-            self._by = self._mac.in_force
-            self._sent.clear()
-            self._heard.clear()
-        found = known.get(membership)
-        if found is None:
-            if len(known) >= KNOWN_MAX:
-                known.clear()
-            found = known[membership] = judge(membership)
-        return found
 
     async def keep(self, membership: Membership) -> None:
         """Keep nothing: it makes the word anew."""
