@@ -341,15 +341,18 @@ async def _shown_until_killed(gateways: Gateways, number: int, mark: str, after_
     async with await gateways.connect(number) as line:
         command = f"i=0; while :; do i=$((i+1)); echo {mark}-$i; done"
         process = await line.create_process(command, encoding=None)
-        seen = bytearray()
+        seen, begun = bytearray(), asyncio.Event()
 
         async def read() -> None:
             with contextlib.suppress(OSError, asyncssh.Error):
                 while data := await process.stdout.read(65_536):
                     seen.extend(data)
+                    begun.set()
 
         reading = asyncio.create_task(read())
         tape = await gateways.session(mark, number + 1)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(begun.wait(), GIVE_UP_S)
         await asyncio.sleep(after_s)
         os.kill(gateways.pid(number), signal.SIGKILL)
         await asyncio.wait_for(reading, GIVE_UP_S)
