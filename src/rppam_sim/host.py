@@ -125,6 +125,8 @@ class Host:
         """What it was told, once the process has heard it: the database's epoch, the wall clock."""
         self.took_over_epoch = 0
         """The epoch of the record that the last attempt was written over."""
+        self.shown_before = 0
+        """The highest epoch that was shown when the last attempt was written."""
         self.led = (0, 0)
         """Life and epoch of the last leadership."""
         self.asked_before = 0
@@ -158,6 +160,10 @@ class Host:
     def leads(self) -> bool:
         """Whether the process is in the leader's phase; permission is another question."""
         return self.election is not None and self.election.status().phase is Phase.LEADER
+
+    def shown(self) -> int:
+        """The highest epoch that it was shown, by whoever it does not believe."""
+        return 0 if self.election is None else self.election.status().lease.epochs.shown
 
     @property
     def votes(self) -> bool:

@@ -132,7 +132,10 @@ class Checker:
             self.highest = epoch
             return
         database, wall_ms = host.learned
-        shown = 0 if host.election is None else host.election.status().lease.epochs.shown
+        shown = host.shown()
+        if shown == epoch and host.took_over_epoch:
+            # Since it wrote this epoch into the record, it may be its own that it is shown.
+            shown = host.shown_before
         remembered = max(database or 0, wall_ms, host.took_over_epoch, shown, voted)
         if remembered >= self.highest or host.led == (host.life, epoch):
             raise Broken(

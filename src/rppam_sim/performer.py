@@ -53,6 +53,7 @@ class EffectRunner:
                 self._read(host)
             elif effect.swap.purpose is Purpose.ACQUIRE:
                 host.took_over_epoch = effect.swap.expected.epoch
+                host.shown_before = host.shown()
             elif effect.swap.purpose is Purpose.RELEASE:
                 world.judge.given_back(host, effect.swap.expected.epoch, world.now)
             world.network.send(host, effect)
@@ -120,7 +121,7 @@ class EffectRunner:
 
     def _learn(self, host: Host, attempt: int) -> None:
         world = self.world
-        host.took_over_epoch, host.learning = 0, attempt
+        host.took_over_epoch, host.shown_before, host.learning = 0, 0, attempt
         delay_us, bound_us = self._database_delay_us(), world.timing.request_timeout_us // 4
         answers = delay_us < bound_us and world.now + delay_us >= world.database.away_until
         world.push(world.now + min(delay_us, bound_us), self.learned, host, host.life, attempt, answers)

@@ -239,7 +239,7 @@ class World:
         entropy = SeededEntropy(f"{self._seed}/{boot_id}")
         host.asked_before = 0
         host.election = self.plant.elect(host, boot_id, self.timing, entropy, host.now(self.now), kept)
-        host.took_over_epoch = 0
+        host.took_over_epoch = host.shown_before = 0
         host.wake_at = -1
         host.connecting = False
         self.say(f"{host.name} starts, life {boot_id[-4:]}")
