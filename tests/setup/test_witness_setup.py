@@ -1,5 +1,6 @@
 """``rppam init --witness`` and ``rppam cluster found``: what they write, and what they leave alone."""
 
+import asyncio
 import json
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.link.credentials import read_cluster_key
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.config.places import LINUX, witness_places
+from rppam.db.database import Database
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.setup.bundle import unseal
@@ -226,12 +228,17 @@ def test_a_cluster_is_founded_once_by_hand(first: Path) -> None:
     assert (first.parent / FILE_NAME).read_bytes() == before
 
 
+async def make_database(url: str) -> None:
+    database = Database(url)
+    await database.start()
+    await database.stop()
+
+
 def test_the_policy_is_the_configs(first: Path) -> None:
     config = json.loads(first.read_text())
     config["cluster"]["quorumPolicy"] = "majority"
     first.write_text(json.dumps(config))
-    made = rppam("user", "add", "anna", "--config", str(first))  # a database is there, as where one was put back
-    assert made.returncode == 0, made.stderr
+    asyncio.run(make_database(config["database"]["url"]))  # one is there, as where it was put back
     assert rppam("cluster", "found", "--config", str(first), "--yes").returncode == 0
     assert acts_told(first)["cluster.found"]["details"] == {"policy": "majority"}
     kept = electorate_in(first.parent)

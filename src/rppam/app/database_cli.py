@@ -43,7 +43,7 @@ def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
     async def run() -> str:
         database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         try:
-            await database.start()
+            await database.start(creates=False)
             revision = await database.contract()
             target, facts = Entity("database"), {"revision": revision}
             await database.write(lambda connection: record(connection, "database.contract", target, details=facts))

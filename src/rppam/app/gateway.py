@@ -56,7 +56,7 @@ class GatewayProcess:
         signs = asyncio.create_task(self._show_life(), name="sign of life")
         await self._shared.start()
         opening = asyncio.create_task(
-            open_database(self._people.database, self._shared.catch_up), name="opening the database"
+            open_database(self._people.database, self._shared.catch_up, finds=True), name="opening the database"
         )
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),

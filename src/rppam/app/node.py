@@ -13,6 +13,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from rppam.access.accounts.first_password import FirstPasswordFile
@@ -41,6 +42,8 @@ from rppam.process.notify import Notifier
 log = logging.getLogger("rppam.node")
 
 DATABASE_RETRY_S: Final = 1.0
+HAD_DATABASE: Final = "had-database"
+"""Empty; in node.dataDir since this node has worked with a database. Without it an SQLite file may be made anew."""
 _NO_DATABASE: Final = "the database does not answer; nobody can log in until it does"
 _NO_ADMIN: Final = "the first administrator cannot be seen to yet"
 QUIET_S: Final = 1.0
@@ -121,7 +124,10 @@ class Node:
             await self._surface.start()
             async with asyncio.TaskGroup() as group:
                 side = [
-                    group.create_task(open_database(self._database, self._make_first_admin), name="database"),
+                    group.create_task(
+                        open_database(self._database, self._make_first_admin, self._data_dir.path / HAD_DATABASE),
+                        name="database",
+                    ),
                     group.create_task(self._tell_service_manager(), name="service manager"),
                     group.create_task(self._driver.start(), name="store"),
                     group.create_task(self._checkup.run(), name="checkup"),
@@ -227,15 +233,21 @@ class Node:
                     return
 
 
-async def open_database(database: Database, then: Callable[[], Awaitable[None]]) -> None:
+async def open_database(
+    database: Database, then: Callable[[], Awaitable[None]], had: Path | None = None, *, finds: bool = False
+) -> None:
     """Bring the database up and do ``then``, however long it takes; access by token works meanwhile.
 
-    What fails is told once and tried again.
+    What fails is told once and tried again. ``had``: a file that says that this node has had one; from then on none is
+    made anew. ``finds``: none is made here at all, as another process of the node does it, which may take a moment.
     """
     said, is_silent = "", False
+    if finds:
+        await _a_moment(database)
     while True:
         try:
-            await database.start()
+            await database.start(creates=not finds and not _is_there(had))
+            _note(had)
             await then()
         except SchemaNewer:
             raise
@@ -248,6 +260,22 @@ async def open_database(database: Database, then: Callable[[], Awaitable[None]])
             if said:
                 log.info("the database answers again" if is_silent else "the first administrator has been seen to")
             return
+
+
+def _is_there(had: Path | None) -> bool:
+    return had is not None and had.exists()
+
+
+def _note(had: Path | None) -> None:
+    if had is not None:
+        had.touch(mode=0o600)
+
+
+async def _a_moment(database: Database) -> None:
+    for _ in range(20):
+        if database.is_made:
+            return
+        await asyncio.sleep(DATABASE_RETRY_S / 10)
 
 
 def _told_on_the_terminal(made: FirstAdmin, hint: str) -> bool:

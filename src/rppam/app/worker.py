@@ -78,7 +78,7 @@ class Worker:
         watch = WorkerDatabase(self._people.database, self._clock, self._page, self._place)
         await self._shared.start()
         opening = asyncio.create_task(
-            open_database(self._people.database, self._shared.catch_up), name="opening the database"
+            open_database(self._people.database, self._shared.catch_up, finds=True), name="opening the database"
         )
         await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
         await self._api.start(self._sockets)

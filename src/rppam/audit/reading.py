@@ -30,7 +30,7 @@ class Reading:
     def __enter__(self) -> "Reading":
         self._runner.__enter__()
         try:
-            self.ask(self.database.start())
+            self.ask(self.database.start(creates=False))
         except BaseException:
             self.__exit__()
             raise

@@ -46,7 +46,7 @@ def record_before(settings: "Settings", act: "Act") -> None:
         database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         action, target, details = act
         try:
-            await database.start()
+            await database.start(creates=False)
             await database.write(lambda connection: record(connection, action, target, details=details))
         finally:
             await database.stop()

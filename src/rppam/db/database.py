@@ -29,7 +29,7 @@ from rppam.db.errors import (
 from rppam.db.lane import Job, Lane
 from rppam.db.schema import is_current, read_schema, upgrade
 from rppam.db.steps import STEPS
-from rppam.db.url import parse_database_url
+from rppam.db.url import is_not_made, parse_database_url
 from rppam.kernel.secret import Secret
 
 log = logging.getLogger("rppam.database")
@@ -84,6 +84,11 @@ class Database:
         """The last refusal that is a finding: a number of its own, its code, and its sentence."""
 
     @property
+    def is_made(self) -> bool:
+        """Whether its file is there; so it is for a server's."""
+        return not is_not_made(self._url)
+
+    @property
     def is_ready(self) -> bool:
         """Whether :meth:`start` has succeeded."""
         return self._is_ready
@@ -115,8 +120,11 @@ class Database:
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"
 
-    async def start(self) -> None:
+    async def start(self, *, creates: bool = True) -> None:
         """Open the database and bring its tables to this release, while other nodes may do the same.
+
+        ``creates``: an SQLite file that is not there is made. Whoever may only find one must not: an empty one in the
+        place of one that was lost, or that was named wrongly, would look like a cluster in which all is well.
 
         Raises a :class:`~rppam.db.errors.DatabaseError`. Unless that is ``SchemaNewer`` it may be called
         again later; until it has succeeded every other call raises ``DatabaseUnreachable``. Calls that come during the
@@ -125,12 +133,17 @@ class Database:
         if self._tried is None:
             self._tried = asyncio.Event()
         try:
-            await self._start()
+            await self._start(creates=creates)
         finally:
             self._tried.set()
 
-    async def _start(self) -> None:
+    async def _start(self, *, creates: bool) -> None:
         if not self._is_open:
+            if not creates and not self.is_made:
+                self._remember(f"the file {self._url.database} is not there")
+                raise DatabaseUnreachable(
+                    f"{self._reason}; put it back, from a backup if need be, or set database.url to where it is"
+                )
             try:
                 create_file(self._url)
             except OSError as error:

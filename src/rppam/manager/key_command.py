@@ -161,7 +161,7 @@ def _wrap_data_keys(settings: "Settings") -> int:
     async def run() -> int:
         database = Database(settings.database.url, settings.database.timeout_ms)
         try:
-            await database.start()
+            await database.start(creates=False)
             return await data_keys_of(settings, database).rewrap()
         finally:
             await database.stop()

@@ -68,7 +68,7 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
         database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         passwords = Passwords()
         try:
-            await database.start()
+            await database.start(creates=False)
             users = SqlAccounts(database)
             rules = PasswordRules(lambda setting: value_in_sql(SqlSettingsStore(database), setting))
             accounts = Accounts(users, passwords, SystemClock(), rules=rules)
