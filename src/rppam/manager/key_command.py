@@ -152,10 +152,9 @@ def _wrap_data_keys(settings: "Settings") -> int:
     """Wrap what depends on the previous key in the database again; return how much did. A witness has no database."""
     from rppam.cluster.link.data_keys import data_keys_of
     from rppam.db.database import Database
-    from rppam.db.url import parse_database_url
+    from rppam.db.url import is_not_made, parse_database_url
 
-    url = parse_database_url(settings.database.url, None)
-    if url.drivername.startswith("sqlite") and not Path(url.database or "").exists():
+    if is_not_made(parse_database_url(settings.database.url, None)):
         return 0
 
     async def run() -> int:
