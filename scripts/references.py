@@ -169,10 +169,10 @@ _CONNECTION: Final = """
 ## redis.connectionString
 
 `10.0.1.20:6379,password=...,ssl=false,abortConnect=false`: StackExchange.Redis's grammar. Parts between commas are
-trimmed; a part with `=` is an option (any case; the last repeat wins), any other is an endpoint: `host`, `host:port`,
-`[IPv6]`, `[IPv6]:port` or a bare IPv6 address, whose last group is never a port. Without a port it is 26379 with
-`serviceName`, else 6380 with `ssl`, else 6379. Flags are true/false, 1/0, yes/no or on/off. `$COMMAND=name` says that
-the server knows a command by another name, `$COMMAND=` that it is disabled.
+trimmed; a part with `=` is an option (any case; the last repeat wins, with a warning), any other is an endpoint:
+`host`, `host:port`, `[IPv6]`, `[IPv6]:port` or a bare IPv6 address, whose last group is never a port. Without a port it
+is 26379 with `serviceName`, else 6380 with `ssl`, else 6379. Flags are true/false, 1/0, yes/no or on/off.
+`$COMMAND=name` says that the server knows a command by another name, `$COMMAND=` that it is disabled.
 
 There is no quoting. A password with a comma goes into `redis.password`, that of the sentinels into
 `redis.sentinelPassword`, and so does an encrypted one; what follows a password and is no option, no `host:port` and no

@@ -167,7 +167,7 @@ def test_parse_connection_prints_exactly_the_documented_keys() -> None:
         "password": "********", "ssl": False, "sslHost": None, "abortConnect": True, "connectTimeout": 5000,
         "sentinelUser": None, "sentinelPassword": None,
         "syncTimeout": 5000, "connectRetry": 3, "keepAlive": 60, "defaultDatabase": None, "name": None,
-        "commandMap": {"CONFIG": ""},
+        "commandMap": {"CONFIG": ""}, "warnings": [],
     }  # fmt: skip
     assert [set(entry) for entry in ignored] == [{"option", "reason"}]
 

@@ -18,7 +18,16 @@ def config(text: str) -> dict[str, object]:
 @pytest.mark.parametrize("command", sorted(NEEDED_COMMANDS))
 def test_a_command_that_a_node_needs_may_not_be_disabled(command: str) -> None:
     problem = only(config(f"${command.lower()}="))
-    assert (problem.path, f"it is disabled (${command}=)") == ("redis.connectionString", problem.found)
+    place = f"redis.connectionString (${command})"
+    assert (problem.path, f"it is disabled (${command}=)") == (place, problem.found)
+
+
+@pytest.mark.parametrize("text", ["$HELLO=", "$SET=", "$SET=put"])
+def test_the_string_alone_is_refused_for_the_same_reason(text: str) -> None:
+    with pytest.raises(ConnectionStringError) as caught:
+        parse_connection(f"10.0.1.20:6379,{text}")
+    (alone,) = caught.value.problems
+    assert alone.under("redis.connectionString") == only(config(text))
 
 
 @pytest.mark.parametrize("command", sorted(SCRIPT_COMMANDS))

@@ -14,8 +14,9 @@ WRONG_TEXTS = [
     (b"null", "null"),
     (b'{\n  "node": {},\n  "redis" {}\n}', "line 3, column 11"),
     (b'{"a": 1,}', "line 1, column"),
+    (b'{"a": 1}}', "Extra data at line 1, column 9"),
+    (b'{"redis": {"password": "HUSH}}', "a text without a closing quote, which begins at line 1, column 24"),
     (b"{} {}", "Extra data at line 1, column 4"),
-    (b'{"redis": {"password": "HUSH}}', "line 1, column 24"),
     (b'// x\n{"a": "HUSH"}', "line 1, column 1"),
     (b'{"a": NaN}', "NaN"),
     (b'{"a": ' + b"9" * 5000 + b"}", "a number"),
@@ -31,6 +32,26 @@ def test_what_is_not_one_json_object_is_refused_with_line_and_column(data: bytes
     with pytest.raises(ConfigFileError) as caught:
         parse(data)
     assert found in str(caught.value)
+    assert "HUSH" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "opened", "missing"),
+    [
+        (b'{\n "redis": {\n  "password": "HUSH {"\n }\n', "the object that begins at line 1, column 1", "}"),
+        (b'{\n "redis": {\n  "password": "HUSH }\\""\n', "the object that begins at line 2, column 11", "}"),
+        (b'{"a": [1, 2', "the list that begins at line 1, column 7", "]"),
+        (b'{"a": 1,', "the object that begins at line 1, column 1", "}"),
+        (b'{"a":', "the object that begins at line 1, column 1", "}"),
+        (b"{", "the object that begins at line 1, column 1", "}"),
+    ],
+)
+def test_a_file_that_ends_too_early_names_what_is_not_closed(data: bytes, opened: str, missing: str) -> None:
+    with pytest.raises(ConfigFileError) as caught:
+        parse(data)
+    (problem,) = caught.value.problems
+    assert problem.found == f"the end of the file before {opened} is closed"
+    assert f"missing {missing}" in problem.fix
     assert "HUSH" not in str(caught.value)
 
 

@@ -153,7 +153,7 @@ def parse_connection(string: str, as_json: bool, show_secrets: bool) -> None:
     STRING is StackExchange.Redis's form or a redis://, rediss:// or redis+sentinel:// URL; "-" reads it from stdin, so
     that a password need not stand on the command line. Options and their meaning: docs/reference/config.md.
     """
-    from rppam.config import connection, writing
+    from rppam.config import connection, remarks, writing
 
     text = _read_stdin() if string == "-" else string
     try:
@@ -161,10 +161,12 @@ def parse_connection(string: str, as_json: bool, show_secrets: bool) -> None:
     except ConfigError as error:
         _fail(error, as_json=as_json)
     understood = writing.as_json(options, show_secrets=show_secrets)
+    found = list(remarks.remarks(options))
     if as_json:
-        _print_json(understood)
-    else:
-        _print_connection(understood)
+        _print_json({**understood, "warnings": found})
+        return
+    _print_warnings(found)
+    _print_connection(understood)
 
 
 def _load(
@@ -235,10 +237,14 @@ def _remarks(settings: "Settings") -> dict[str, list[str]]:
 
 
 def _print_remarks(settings: "Settings") -> None:
-    for warning in settings.warnings:
-        click.echo(click.style("warning", fg="yellow") + f": {warning}", err=True)
+    _print_warnings(settings.warnings)
     for note in settings.notes:
         click.echo(f"note: {note}", err=True)
+
+
+def _print_warnings(found: Iterable[str]) -> None:
+    for warning in found:
+        click.echo(click.style("warning", fg="yellow") + f": {warning}", err=True)
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Redis connection strings: ``10.0.1.20:6379,password=...,ssl=false,abortConnect=false``.
 
 The grammar is StackExchange.Redis's: tokens between commas, trimmed, empty ones skipped; a token with ``=`` after its
-first character is an option (the name before the first ``=``, case-insensitive, the last repeat wins), any other is an
+first character is an option (the name before the first ``=``, case-insensitive, the last repeat wins, and
+:mod:`rppam.config.remarks` says so), any other is an
 endpoint. URLs (:mod:`rppam.config.url`) say the same in another form.
 
 Stricter where silence hurts: unknown options, bad ports, units in numbers, zero and negative times, no endpoint. All

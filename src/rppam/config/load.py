@@ -19,7 +19,7 @@ from rppam.config.kinds import Context, WrongValueError
 from rppam.config.places import Places, config_path, default_places
 from rppam.config.settings import PRODUCT_SECTIONS, PUSHED_SECTION, SECTIONS, Settings, keys_of
 from rppam.config.text import BYTES_MAX, UNICODE_TEXT, read_tree
-from rppam.config.wording import key_name, nearest, type_of
+from rppam.config.wording import alike, key_name, nearest, type_of
 
 CheckPushed = Callable[[Mapping[str, Mapping[str, object]]], Iterable[Problem]]
 """What is wrong with the section ``settings``; what it may hold is not known in this layer."""
@@ -192,8 +192,8 @@ def _unknown_section(name: str) -> Problem:
 
 def _unknown_key(section: str, name: str, known: Iterable[str]) -> Problem:
     fix = f"Take it out; {section} knows {', '.join(known)}."
-    if near := nearest(name, known):
-        fix = f"Did you mean {section}.{near}?"
+    if near := alike(name, known):
+        fix = f"Did you mean {' or '.join(f'{section}.{one}' for one in near)}?"
     elif owners := _owners(name):
         fix = f"Did you mean {' or '.join(owners)}?"
     return Problem(f"{section}.{key_name(name)}", f"a key of {section}", "an unknown key", fix)

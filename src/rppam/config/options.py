@@ -59,6 +59,8 @@ class ConnectionOptions:
     ignored: tuple[Ignored, ...] = ()
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     """Names of the options that stand in the string with a number."""
+    repeated: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """Names of those that stand there more than once, with different values: the last one counts."""
 
     @property
     def mode(self) -> str:

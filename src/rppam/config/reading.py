@@ -15,6 +15,8 @@ from rppam.config.keywords import (
     INT_MAX,
     KEYWORDS,
     MANAGED_WITH_TLS,
+    NEEDED_COMMANDS,
+    SCRIPT_COMMANDS,
     SYNONYMS,
     TRUE_WORDS,
     Form,
@@ -59,6 +61,7 @@ class Reading:
         self._values: dict[str, str | bool | int] = {}
         self._commands: dict[str, str] = {}
         self._ignored: dict[str, Ignored] = {}
+        self._repeated: dict[str, None] = {}
 
     def problem(self, path: str, expected: str, found: str, fix: str) -> None:
         self.problems.append(Problem(path, expected, found, fix))
@@ -100,7 +103,7 @@ class Reading:
         elif keyword.form is Form.WHOLE:
             self._whole(keyword, value)
         elif keyword.honoured:
-            self._values[keyword.name] = value
+            self._take(keyword.name, value)
         if not keyword.honoured:
             self._ignored.pop(keyword.name, None)
             self._ignored[keyword.name] = Ignored(keyword.name, keyword.meaning, Secret(value))
@@ -136,7 +139,10 @@ class Reading:
             fix = "Write the name that rename-command gave it, or nothing when it is disabled."
             self.problem(f"${command.upper()}", "one word of printable ASCII", "something else", fix)
         else:
-            self._commands[command.upper()] = value
+            command = command.upper()
+            if self._commands.get(command, value) != value:
+                self._repeated[f"${command}"] = None
+            self._commands[command] = value
 
     def options(self, tls: bool | None) -> ConnectionOptions:
         """The result, or :class:`ConnectionStringError` with all problems.
@@ -153,6 +159,7 @@ class Reading:
             self._managed()
         if not self._hosts and self.endpoint_expected:
             self.problem("", "at least one endpoint", "none", "Begin with host:port, such as 10.0.1.20:6379.")
+        self._lost_commands()
         for name in ("password", "sentinelPassword"):
             if str(self._values.get(name, "")).startswith(ENCRYPTED):
                 fix = f"Take it out and set {KEYWORDS[name].setting} to it, where it is decrypted."
@@ -160,6 +167,18 @@ class Reading:
         if self.problems:
             raise ConnectionStringError(dict.fromkeys(self.problems))
         return self._built(ssl)
+
+    def _lost_commands(self) -> None:
+        """Commands that this server lacks by what the string says, and without which a node never connects or leads."""
+        for command, name in sorted(self._commands.items()):
+            place = f"${command}"
+            if not name and command in NEEDED_COMMANDS:
+                fix = f"Enable {command} there, and take {place}= out; a node needs it."
+                self.problem(place, f"a Redis that has {command}", f"it is disabled ({place}=)", fix)
+            elif name.upper() not in {"", command} and command in SCRIPT_COMMANDS:
+                fix = f"Take rename-command {command} out there, and {place}= here; scripts know it by its own name."
+                found = f"it has another name ({place}=...)"
+                self.problem(place, f"a Redis where {command} is called so", found, fix)
 
     def _managed(self) -> None:
         """Send no password in the clear to a service by accident: there nobody has said so."""
@@ -188,13 +207,14 @@ class Reading:
             command_map=tuple(sorted(self._commands.items())),
             ignored=tuple(self._ignored.values()),
             given=frozenset(name for name in said if KEYWORDS[name].form is Form.WHOLE),
+            repeated=tuple(self._repeated),
         )
 
     def _flag(self, keyword: Keyword, value: str) -> None:
         word = value.lower()
         if word in TRUE_WORDS or word in FALSE_WORDS:
             if keyword.honoured:
-                self._values[keyword.name] = word in TRUE_WORDS
+                self._take(keyword.name, word in TRUE_WORDS)
             return
         expected = "true or false (also 1/0, yes/no, on/off)"
         self.problem(keyword.name, expected, _picture(value), _separator(value) or "Write true or false.")
@@ -210,7 +230,12 @@ class Reading:
             fix = f"Write a number from {keyword.least} to {INT_MAX}, or leave the option out."
             self.problem(keyword.name, expected, _picture(value), fix)
         elif keyword.honoured:
-            self._values[keyword.name] = number
+            self._take(keyword.name, number)
+
+    def _take(self, name: str, value: str | bool | int) -> None:
+        if self._values.get(name, value) != value:
+            self._repeated[name] = None
+        self._values[name] = value
 
 
 def _picture(value: str) -> str:

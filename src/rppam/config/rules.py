@@ -15,8 +15,8 @@ from rppam.cluster.consensus.timing import PROFILES, Timing, UnsafeTimingError
 from rppam.config import patience
 from rppam.config.connection import parse_connection
 from rppam.config.errors import ConnectionStringError, Problem
-from rppam.config.keywords import NEEDED_COMMANDS, SCRIPT_COMMANDS
 from rppam.config.options import ConnectionOptions
+from rppam.config.remarks import remarks
 from rppam.config.settings import ApiSettings, ClusterSettings, DnsSettings, RedisSettings, Settings
 from rppam.kernel.network import is_this_host
 from rppam.kernel.secret import Secret
@@ -51,7 +51,6 @@ def _connection(redis: RedisSettings, problems: list[Problem]) -> ConnectionOpti
     except ConnectionStringError as error:
         problems += [problem.under("redis.connectionString") for problem in error.problems]
         return None
-    problems += _lost_commands(said)
     for key, here, there, whose in (
         ("password", redis.password, said.password, "Redis password"),
         ("sentinelPassword", redis.sentinel_password, said.sentinel_password, "password at the sentinels"),
@@ -64,19 +63,6 @@ def _connection(redis: RedisSettings, problems: list[Problem]) -> ConnectionOpti
         password=redis.password or said.password,
         sentinel_password=redis.sentinel_password or said.sentinel_password,
     )
-
-
-def _lost_commands(said: ConnectionOptions) -> Iterator[Problem]:
-    """Commands that this server lacks by what the string says, and without which a node never connects or leads."""
-    for command, name in said.command_map:
-        word = f"${command}"
-        if not name and command in NEEDED_COMMANDS:
-            fix = f"Enable {command} there, and take {word}= out; a node needs it."
-            yield Problem("redis.connectionString", f"a Redis that has {command}", f"it is disabled ({word}=)", fix)
-        elif name.upper() not in {"", command} and command in SCRIPT_COMMANDS:
-            fix = f"Take rename-command {command} out there, and {word}= here; scripts know it by its own name alone."
-            found = f"it has another name ({word}=...)"
-            yield Problem("redis.connectionString", f"a Redis where {command} is called so", found, fix)
 
 
 def _timing(cluster: ClusterSettings, problems: list[Problem]) -> Timing:
@@ -157,8 +143,7 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "redis.tlsCertPath: has no effect, since TLS is off; set redis.tlsEnabled"
     if redis.tls_cert_password and not redis.tls_cert_path:
         yield "redis.tlsCertPassword: has no effect without redis.tlsCertPath"
-    if redis.sentinel_password and redis.connection and redis.connection.service_name is None:
-        yield "redis.sentinelPassword: has no effect without serviceName in redis.connectionString"
+    yield from _string_warnings(redis)
     if cluster.virtual_ip_interface and not cluster.virtual_ip:
         yield "cluster.virtualIpInterface: has no effect without cluster.virtualIp"
     if cluster.virtual_ip and not cluster.enabled:
@@ -168,6 +153,18 @@ def warnings(settings: Settings) -> Iterator[str]:
     if cluster.leader_hook and not cluster.enabled:
         yield "cluster.leaderHook: has no effect, since cluster.enabled is false"
     yield from _dns_warnings(settings)
+
+
+def _string_warnings(redis: RedisSettings) -> Iterator[str]:
+    said = redis.connection
+    if said is None:
+        return
+    if redis.sentinel_password and said.service_name is None:
+        yield "redis.sentinelPassword: has no effect without serviceName in redis.connectionString"
+        said = replace(said, sentinel_password=None)
+    for one in remarks(said):
+        name, _, why = one.partition(": ")
+        yield f"redis.connectionString ({name}): {why}"
 
 
 def _dns_warnings(settings: Settings) -> Iterator[str]:

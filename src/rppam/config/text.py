@@ -16,7 +16,10 @@ BYTES_MAX: Final = 1024 * 1024
 UNICODE_TEXT: Final = "Unicode text"
 """What is expected where half of a character was found."""
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
+_IN_WORDS: Final = {"Unterminated string starting at": "a text without a closing quote, which begins"}
 _OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+_SIGNS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+"""A text as a whole, or a bracket outside of texts."""
 _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -40,7 +43,10 @@ def read_tree(data: bytes, place: str, problems: list[Problem] | None = None) ->
         found_here: list[Problem] = []
         tree = _looked_through(tree, "", found_here)
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        if (left := _left_open(text, error)) is not None:
+            raise ConfigFileError.of(place, "JSON", *left) from None
+        said = _IN_WORDS.get(error.msg, error.msg)
+        found = f"{said} at line {error.lineno}, column {error.colno}"
         raise ConfigFileError.of(place, "JSON", found, _hint(text, error)) from None
     except (RecursionError, ValueError) as error:
         found = "objects nested too deep" if isinstance(error, RecursionError) else f"a number JSON has not ({error})"
@@ -75,10 +81,31 @@ def _decoded(data: bytes, place: str) -> str:
     return text
 
 
+def _left_open(text: str, error: json.JSONDecodeError) -> tuple[str, str] | None:
+    """What was found, and the fix, where the file ends too early; ``None`` where it does not."""
+    if error.pos < len(text.rstrip()):
+        return None
+    opened: list[int] = []
+    for sign in _SIGNS.finditer(text):
+        if sign[0] in "{[":
+            opened.append(sign.start())
+        elif sign[0] in "}]" and opened:
+            opened.pop()
+    if not opened:
+        return None
+    start = opened[-1]
+    line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    what, end = ("object", "}") if text[start] == "{" else ("list", "]")
+    fix = f"Write the missing {end}, or the rest of the file, if it was cut off."
+    return f"the end of the file before the {what} that begins at line {line}, column {column} is closed", fix
+
+
 def _hint(text: str, error: json.JSONDecodeError) -> str:
     """What is most likely wrong there."""
     here = text[error.pos : error.pos + 2]
     before = text[: error.pos].rstrip()[-1:]
+    if "Unterminated string" in error.msg:
+        return 'Write the missing ".'
     if "Extra data" in error.msg:
         return "Take away what follows the closing }."
     if here[:1] == "#" or here in {"//", "/*"}:

@@ -15,6 +15,11 @@ SHOWN_MAX: Final = 60
 WORD_MAX: Final = 100
 """Longer words are not compared, which would hold the loop of a worker."""
 
+PART_MIN: Final = 3
+"""Shorter words are part of too many others."""
+ALIKE_MAX: Final = 4
+"""Who may have meant one of more words is told all of them in any case."""
+
 
 def shown(value: object) -> str:
     """A JSON value in a message: short, on one line, control characters escaped."""
@@ -47,6 +52,19 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
     return by_lower[close[0]] if close else None
+
+
+def alike(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known words that ``word`` may stand for, whatever its case: the nearest one, else those that end with it or,
+    where none does, have it inside, as ``nodeName`` ends with ``name``."""
+    known, lower = tuple(known), word.lower()
+    if near := nearest(word, known):
+        return (near,)
+    if not PART_MIN <= len(word) <= WORD_MAX:
+        return ()
+    ends = tuple(name for name in known if name.lower().endswith(lower))
+    found = ends or tuple(name for name in known if lower in name.lower())
+    return found if len(found) <= ALIKE_MAX else ()
 
 
 def key_name(name: str) -> str:

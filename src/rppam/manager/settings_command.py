@@ -195,12 +195,12 @@ async def rollback(orders: "Orders", name: str, revision: int) -> Any:
 
 async def _one(orders: "Orders", name: str) -> Any:
     """The setting as ``GET /api/v1/settings`` shows it. Raises :class:`click.UsageError` for a name that is none."""
-    from difflib import get_close_matches
+    from rppam.config.wording import alike
 
     names = await _all(orders)
     if name not in names:
-        like = get_close_matches(name, names, n=1)
-        meant = f"did you mean {like[0]}?" if like else f"there are {', '.join(names)}"
+        like = " or ".join(alike(name, names))
+        meant = f"did you mean {like}?" if like else f"there are {', '.join(names)}"
         raise click.UsageError(f"there is no setting {name!r}: {meant}")
     return names[name]
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic.alias_generators import to_snake
 
 from rppam.config.kinds import Kind, WrongValueError
-from rppam.config.wording import nearest, shown
+from rppam.config.wording import alike, shown
 from rppam.http.errors import FieldFlaw
 from rppam.kernel.instant import WallMs
 from rppam.settings.errors import SettingInvalid
@@ -121,6 +121,6 @@ def _read(found: Mapping[str, object], fields: Mapping[str, Kind]) -> dict[str, 
 
 
 def _unknown(name: str, fields: Mapping[str, Kind]) -> FieldFlaw:
-    near = nearest(name, fields)
-    fix = f"Did you mean {near!r}?" if near else f"The fields are {', '.join(fields)}."
+    near = alike(name, fields)
+    fix = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The fields are {', '.join(fields)}."
     return FieldFlaw(shown(name)[1:-1], f"there is no such field. {fix}", UNKNOWN)

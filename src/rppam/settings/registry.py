@@ -7,7 +7,7 @@ well as of ``pam_admin``; what others there may be are ``pam_admin``'s alone.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from rppam.config.wording import nearest
+from rppam.config.wording import alike
 from rppam.kernel.slice import load
 from rppam.settings.errors import SettingUnknown
 
@@ -56,7 +56,7 @@ def find_setting(name: str) -> "Setting[Any]":
     """The setting called ``name``. Raises :class:`~rppam.settings.errors.SettingUnknown`."""
     found = SETTINGS.get(name)
     if found is None:
-        near = nearest(name, SETTINGS)
+        near = " or ".join(alike(name, SETTINGS))
         raise SettingUnknown(
             f"there is no such setting; did you mean {near}?" if near else f"there are {', '.join(SETTINGS)}"
         )
