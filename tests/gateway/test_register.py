@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Engine, event, insert, select, update
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.tables import users
+from rppam.gateway.model import Alive
+from rppam.gateway.store import SqlAccess
 from rppam.gateway.tables import access_sessions
 from rppam.ledger.tables import audit_events
 from tests.gateway.places import Place
@@ -106,6 +109,35 @@ async def test_a_session_whose_gateway_has_gone_is_closed(place: Place) -> None:
     headers = place.served.bearer(AccountRole.ADMIN)
     past = (await place.served.http.get(f"{SESSIONS}/{one['id']}", headers=headers)).json()
     assert past["why"] == "the gateway on node1 has gone"
+
+
+async def test_that_thousands_live_is_said_in_few_statements(place: Place) -> None:
+    running = asyncio.create_task(place.ssh("echo on; sleep 60"))
+    (one,) = await live(place)
+    database, store = place.served.database, place.served.services.get(SqlAccess)
+    count, said = 2_500, list[str]()
+
+    def copied(connection: Connection) -> None:
+        row = connection.execute(select(access_sessions)).one()
+        rows = [{**row._mapping, "id": str(uuid.uuid4()), "seen": 1} for _ in range(count)]
+        connection.execute(insert(access_sessions), rows)
+
+    await database.write(copied)
+    wanted = select(access_sessions).where(access_sessions.c.id != one["id"])
+    before = await database.read(lambda connection: connection.execute(wanted).all())
+    tell = {row.id: Alive(row.generation, 7, 9, moved=number < 3) for number, row in enumerate(before)}
+    other = before[5]
+    tell[other.id] = Alive(other.generation + 1, 7, 9)
+    event.listen(Engine, "before_cursor_execute", told := lambda _c, _u, text, *_: said.append(text))
+    tick = await store.tick(tell)
+    event.remove(Engine, "before_cursor_execute", told)
+    assert sum(text.startswith("UPDATE") for text in said) == 4, "three by a thousand, and one that moved"
+    assert tick.taken == {other.id}
+    after = {row.id: row for row in await database.read(lambda connection: connection.execute(wanted).all())}
+    assert [row.id for row in before if after[row.id].seen == 1] == [other.id]
+    moved = [row.id for row in before if (after[row.id].bytes_up, after[row.id].bytes_down) == (7, 9)]
+    assert moved == [row.id for row in before[:3]]
+    running.cancel()
 
 
 async def test_the_menu(place: Place) -> None:

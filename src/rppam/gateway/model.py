@@ -96,6 +96,8 @@ class Alive(NamedTuple):
     generation: int
     up: int
     down: int
+    moved: bool = True
+    """Whether bytes have passed since it was said last."""
 
 
 class FileNote(NamedTuple):

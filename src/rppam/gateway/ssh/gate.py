@@ -60,6 +60,8 @@ class Gate:
         self.node, self.boot_id = node, boot_id
         self._settings, self._authority, self.sources = settings, authority, sources
         self._live: dict[str, LiveAccess] = {}
+        self._said: dict[str, tuple[int, int]] = {}
+        """By session, the bytes up and down that were said last."""
         self._wake = asyncio.Event()
         self._cache = cache
         self._draining = ""
@@ -149,8 +151,16 @@ class Gate:
         return said
 
     async def _ask(self, *, seen: bool) -> Tick:
-        live = {ident: Alive(one.generation, one.up, one.down) for ident, one in self._live.items()}
-        return await (self.store.tick(live) if seen else self.store.look(live))
+        bytes_ = {ident: (one.up, one.down) for ident, one in self._live.items()}
+        live = {
+            ident: Alive(one.generation, *bytes_[ident], moved=bytes_[ident] != self._said.get(ident))
+            for ident, one in self._live.items()
+        }
+        if not seen:
+            return await self.store.look(live)
+        tick = await self.store.tick(live)
+        self._said = bytes_
+        return tick
 
     def _obey(self, tick: Tick) -> None:
         for order in tick.orders:
