@@ -93,3 +93,16 @@ def test_people_read_the_same_on_stderr_and_nothing_on_stdout(token: str) -> Non
 def test_only_an_option_asks_for_json() -> None:
     assert wants_json(["cluster", "pause", "--json"])
     assert not wants_json(["cluster", "forget", "--", "--json"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("demo", "--for", "abc"), "'--for': expected a number above 0, found 'abc'"),
+        (("demo", "--for", "0"), "'--for': expected a number above 0, found 0.0"),
+        (("demo", "--nodes", "12"), "'--nodes': expected a whole number from 1 to 9, found 12"),
+        (("settings", "rollback", "a", "x"), "'REVISION': expected a whole number of at least 0, found 'x'"),
+    ],
+)
+def test_a_wrong_number_is_told_in_plain_words(words: tuple[str, ...], said: str) -> None:
+    assert told(*words)["error"] == f"Invalid value for {said}"

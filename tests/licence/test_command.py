@@ -90,6 +90,11 @@ def test_verify_answers_77_with_the_reason(issuer: dict[str, Any], tmp_path: Pat
         assert re.match(rf"rppam license verify: RPPAM-\d+: {re.escape(str(words[0]))}: ", people.stderr)
         assert json.loads(told.stdout)["reason"] in people.stderr
         assert people.stdout == ""
+    no_file = rppam("verify", file, "--trusted", "nope")
+    assert no_file.returncode == 78
+    assert "--trusted nope: there is no such file, and the word is no Ed25519 public key" in no_file.stderr
+    damaged = issuer["publicKey"][:-4] + "####"
+    assert damaged[:20] not in rppam("verify", file, "--trusted", damaged).stderr, "it may be a private one"
     assert rppam("verify", file).returncode == 2, "nobody is trusted by default"
     assert rppam("verify", file, "--trusted", tmp_path / "other.pem").returncode == 78, (
         "a private key is no trusted key"

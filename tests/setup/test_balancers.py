@@ -52,6 +52,7 @@ def wishes(nodes: tuple[str, ...] = PLAIN, **more: Any) -> Wishes:
         (("n=http://h:1/path",), "expected NAME="),
         (("n=http://h:99999",), "expected NAME="),
         (("n=http://h\n    evil:1",), "expected NAME="),
+        (("n=http://300.1.1.1:7101",), "numbers that are not an IPv4 address"),
         (("n=http://h:1", "n=http://h:2"), "found one twice"),
         (("n=http://h:1", "m=http://h:1"), "found one twice"),
         (("n=http://h:1", "m=https://h:2"), "found both"),

@@ -104,6 +104,13 @@ def test_a_bundle_makes_the_next_node_and_only_with_its_passphrase(tmp_path: Pat
     assert files(b) == before
 
 
+def test_a_node_without_redis_is_told_to_run_alone(tmp_path: Path) -> None:
+    for redis, told in ((), True), (("--redis", "-"), False):
+        done = rppam("init", "--dir", str(tmp_path / str(told)), "--node-name", "node1", *redis, stdin=REDIS)
+        assert done.returncode == 0, done.stderr
+        assert ("Note: no Redis is named, so this node runs alone" in done.stdout) == told
+
+
 def test_init_says_what_is_missing() -> None:
     done = rppam("init", "--redis", "h")
     assert done.returncode == 2
@@ -115,7 +122,11 @@ def test_init_says_what_is_missing() -> None:
     ("words", "stdin", "told"),
     [
         (("--redis", "-"), "h,password=\udcff\n", "--redis -: expected UTF-8"),
-        (("--trusted-key", "DIR/odd"), "", "--trusted-key: expected an Ed25519 public key"),
+        (("--redis", "-"), "", "--redis -: expected a connection string on the first line of standard input, found"),
+        (("--redis", "-"), " \n", "found nothing. Write it there, such as 10.0.1.20:6379, or leave --redis out"),
+        (("--redis", ""), "", "--redis: expected a connection string, found nothing"),
+        (("--database", "-"), "", "--database -: expected a URL on the first line of standard input, found nothing"),
+        (("--trusted-key", "DIR/odd"), "", "odd: expected an Ed25519 public key"),
         (("--trusted-key", "DIR"), "", "Is a directory"),
         (("--trusted-key", "A" * 300), "", "--trusted-key: expected an Ed25519 public key"),
         (("--trusted-key", "/proc/self/mem"), "", "/proc/self/mem cannot be read"),

@@ -68,7 +68,8 @@ def test_secrets_are_written_only_as_asked() -> None:
 def test_without_redis_a_node_is_alone() -> None:
     plan = first_config(Wishes("node1"), LAYOUT)
     assert (plan["redis"], plan["cluster"]) == ({"enabled": False}, {"enabled": False})
-    assert remarks(plan, joining=False) == []
+    (said,) = remarks(plan, joining=False)
+    assert said.startswith("no Redis is named, so this node runs alone")
 
 
 def test_the_next_node_differs_in_name_and_places_only() -> None:

@@ -114,7 +114,9 @@ def test_what_is_missing_is_named(tmp_path: Path, words: tuple[str, ...], told: 
     assert told in refusal(*words, "--dir", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a b", "-x", "http://a", "ä.example.com", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["a b", "-x", "http://a", "ä.example.com", "a/b", "300.1.1.1", "10.0.1", "10.0.1.011", "*.300"]
+)
 def test_what_is_no_host_name_is_refused(tmp_path: Path, name: str) -> None:
     tls("ca", "--dir", tmp_path)
     assert "expected host names or addresses" in refusal("issue", "--dir", tmp_path, "--", name)

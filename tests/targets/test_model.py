@@ -1,6 +1,7 @@
 """What resources and accounts may be made of."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,22 @@ def test_names_of_resources(name: str) -> None:
 @pytest.mark.parametrize("name", ["", " a", "a ", "a+b", "a:b", "a#b", "a\n", "é", "a" * 129, "-a", "a\0"])
 def test_names_that_no_resource_has(name: str) -> None:
     with pytest.raises(ResourceInvalid, match="name"):
+        checked_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a+b", "found '+' as character 2"),
+        ("a\n", "found U+000A as character 2"),
+        ("-a", "found '-' as character 1"),
+        (" a", "found a blank as character 1"),
+        ("a ", "found a blank as character 2"),
+        ("", "found 0 characters"),
+    ],
+)
+def test_a_name_that_no_resource_has_is_told_what_does_not_fit_in_it(name: str, found: str) -> None:
+    with pytest.raises(ResourceInvalid, match=re.escape(found) + "$"):
         checked_name(name)
 
 

@@ -5,6 +5,7 @@ ours is printed as its sentence, without a traceback; with ``--json`` it stands 
 """
 
 import errno
+import re
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -20,6 +21,8 @@ from rppam.kernel.platform_errors import TooFewFilesError
 from rppam.process.open_files import LEAST_FOR_A_COMMAND, ensure_files
 
 COMMANDS: Final = commands()
+_NO_NUMBER: Final = re.compile(r"(?P<found>.*) is not (a valid (integer|float) range|in the range .*)\.", re.DOTALL)
+"""How click says it, in words of programmers."""
 
 
 class _Lazy(click.Group):
@@ -101,10 +104,27 @@ def _show(error: click.ClickException) -> None:
         error.show()
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
-    tell(error.format_message(), command="" if context is None else context.command_path)
+    sentence = _sentence(error)
+    tell(sentence, command="" if context is None else context.command_path)
     if context is not None:
         click.echo(f"{context.get_usage()}\n'{context.command_path} --help' says more.", err=True)
-    tell_machine(error.format_message())
+    tell_machine(sentence)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click says; of a wrong number in plain words."""
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    wrong = _NO_NUMBER.fullmatch(error.message)
+    if not isinstance(kind, (click.IntRange, click.FloatRange)) or wrong is None:
+        return error.format_message()
+    what = "a whole number" if isinstance(kind, click.IntRange) else "a number"
+    least = None if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"of at least {kind.min:g}"
+    most = None if kind.max is None else f"below {kind.max:g}" if kind.max_open else f"of at most {kind.max:g}"
+    if kind.min is not None and kind.max is not None and not (kind.min_open or kind.max_open):
+        least, most = f"from {kind.min} to {kind.max}", None
+    expected = " ".join([what, " and ".join(filter(None, (least, most)))]).rstrip()
+    said = click.BadParameter(f"expected {expected}, found {wrong['found']}", error.ctx, error.param)
+    return said.format_message()
 
 
 def _exit_of(error: click.ClickException) -> int:

@@ -6,7 +6,7 @@ not be given to :func:`shown`.
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final
 
@@ -78,3 +78,12 @@ def unprintable(text: str) -> str | None:
         if unicodedata.category(char) in {"Cc", "Cs"}:
             return f"the character U+{ord(char):04X} at its position {position}"
     return None
+
+
+def odd_character(text: str, fits: Callable[[str], object]) -> str:
+    """The first character of ``text`` that does not fit, and its place; empty where all do. No more of it is shown."""
+    for place, char in enumerate(text, 1):
+        if not fits(char):
+            written = f"{char!r}" if "!" <= char <= "~" else f"U+{ord(char):04X}"
+            return f"{'a blank' if char == ' ' else written} as character {place}"
+    return ""

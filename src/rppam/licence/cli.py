@@ -179,12 +179,12 @@ def _licence(file: Path, keys: "tuple[TrustedKey, ...] | None") -> "Licence":
 
 
 def _keys(entries: Sequence[str]) -> "tuple[TrustedKey, ...]":
-    from rppam.licence.service import parse_public_key
+    from rppam.licence.service import given_public_key
 
     found = []
     for entry in entries:
         is_file = "-----" not in entry and Path(entry).exists()
-        found.append(parse_public_key(_text(Path(entry)) if is_file else entry, f"--trusted {entry[:80]}"))
+        found.append(given_public_key("--trusted", entry, _text(Path(entry)) if is_file else None))
     return tuple(found)
 
 

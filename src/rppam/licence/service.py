@@ -57,6 +57,9 @@ FEATURES_MAX: Final = 64
 EXPIRES_MAX: Final = 253_402_300_799
 """The last second of the year 9999, the last one that can be written as a date."""
 
+_SHOWN_MAX: Final = 80
+_RAW_CHARS: Final = 43
+"""Of 32 bytes in base64; no key has fewer."""
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _FEATURE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SIGNATURE_ONLY: Final[Any] = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
@@ -119,6 +122,22 @@ def parse_public_key(text: str, place: str) -> TrustedKey:
     if not isinstance(key, Ed25519PublicKey):
         raise LicenceKeyUnusable(f"{place}: expected an Ed25519 public key, found another kind of key")
     return trusted_key(key)
+
+
+def given_public_key(option: str, word: str, content: str | None) -> TrustedKey:
+    """The public key that an option names: in a file, whose ``content`` that is, else ``word`` is the key itself."""
+    if content is not None:
+        return parse_public_key(content, f"{option} {word[:_SHOWN_MAX]}")
+    try:
+        return parse_public_key(word, option)
+    except LicenceKeyUnusable:
+        may_be_file = "-----" not in word and ("." in word or len(word) < _RAW_CHARS)
+        if not may_be_file:  # a key that is damaged, and maybe a private one
+            raise
+    raise LicenceKeyUnusable(
+        f"{option} {word[:_SHOWN_MAX]}: there is no such file, and the word is no Ed25519 public key in base64 either; "
+        "name the file that `new-key` wrote (KEY.pub.pem), or give the key that it printed"
+    )
 
 
 def parse_private_key(pem: Secret, place: str) -> Ed25519PrivateKey:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from rppam.config.endpoint import Endpoint
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_host
 from rppam.kernel.network import is_address
 from rppam.setup.templating import filled
 
@@ -76,6 +76,10 @@ def _node(text: str) -> Node:
         raise BalancerError(expected)
     if parts.path not in {"", "/"} or parts.query or not (is_address(host) or _NAME.fullmatch(host)):
         raise BalancerError(expected)
+    try:
+        host = host if is_address(host) else parse_host(host)
+    except NotAnEndpointError as error:
+        raise BalancerError(f"{expected}: {error}") from None
     return Node(name, Endpoint(host, port or (443 if parts.scheme == "https" else 80)), parts.scheme == "https")
 
 

@@ -353,7 +353,7 @@ def _report_witness(outcome: "Outcome", asked: _Asked, bundle: "Bundle") -> None
 
 
 def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes":
-    from rppam.licence.service import parse_public_key
+    from rppam.licence.service import given_public_key
     from rppam.setup.given import database_url, redis_string, text_of
     from rppam.setup.placed_files import of_api, of_redis
     from rppam.setup.plan import Wishes
@@ -367,7 +367,7 @@ def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes
     redis = redis_string(options.pop("redis"))
     database = database_url(options.pop("database"), options.pop("database_password_file"))
     given = ((text, text_of(Path(text), errors="replace")) for text in options.pop("trusted"))
-    trusted = [parse_public_key(text if content is None else content, "--trusted-key") for text, content in given]
+    trusted = [given_public_key("--trusted-key", text, content) for text, content in given]
     return Wishes(
         node_name=asked.node_name or "",
         placed=placed,

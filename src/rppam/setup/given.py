@@ -21,7 +21,7 @@ from rppam.setup.plan import has_password, has_redis_password
 
 def redis_string(given: str | None) -> str | None:
     """The connection string of Redis. Says so where its password could be read in the list of processes."""
-    text = _first_line("--redis", given)
+    text = _first_line("--redis", given, "a connection string", "10.0.1.20:6379")
     if text and has_redis_password(text):
         _warn_if_seen("redis", given, "--redis - or RPPAM_REDIS")
     return text
@@ -29,7 +29,7 @@ def redis_string(given: str | None) -> str | None:
 
 def database_url(given: str | None, password_file: Path | None) -> Secret | None:
     """The URL with its password, from wherever that comes. Says so where it could be read in the list of processes."""
-    url = _first_line("--database", given)
+    url = _first_line("--database", given, "a URL", "postgresql://rppam@db.example.com/rppam")
     if url and has_password(url):
         _warn_if_seen("database", given, "--database-password-file, --database - or RPPAM_DATABASE")
     if password_file is not None:
@@ -51,14 +51,22 @@ def secret_of(option: str, path: Path) -> Secret:
         raise click.UsageError(f"{option} {path}: cannot be read ({error})") from None
 
 
-def _first_line(option: str, given: str | None) -> str | None:
-    """What was given; for '-' the first line of standard input."""
-    if given != "-":
-        return given
-    try:
-        return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{option} -: expected UTF-8 text on standard input, found other bytes") from None
+def _first_line(option: str, given: str | None, expected: str, example: str) -> str | None:
+    """What was given; for '-' the first line of standard input. An empty one is refused: it is a pipe that failed."""
+    if given is None:
+        return None
+    place, found = option, given
+    if given == "-":
+        place = f"{option} -"
+        try:
+            found = sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise click.UsageError(f"{place}: expected UTF-8 text on standard input, found other bytes") from None
+    if not found.strip():
+        where = " on the first line of standard input" if given == "-" else ""
+        fix = f"Write it there, such as {example}, or leave {option} out to do without"
+        raise click.UsageError(f"{place}: expected {expected}{where}, found nothing. {fix}")
+    return found
 
 
 def _warn_if_seen(name: str, given: str | None, ways: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from rppam.kernel.system_clock import SystemClock
-from rppam.licence.service import parse_public_key, verify
+from rppam.licence.service import given_public_key, verify
 from rppam.setup.bundle import Bundle
 from rppam.setup.cluster_folder import DATABASE, REDIS, TLS, ClusterFolder
 from rppam.setup.database_files import database_url
@@ -172,7 +172,7 @@ def _check_seats(licence: Path | None, trusted: tuple[str, ...], layout: Layout,
         )
     if not trusted:
         return  # the config's own decide, when it is checked
-    keys = [parse_public_key(text_of(Path(one), errors="replace") or one, "--trusted-key") for one in trusted]
+    keys = [given_public_key("--trusted-key", one, text_of(Path(one), errors="replace")) for one in trusted]
     seats = verify(text, keys).max_nodes
     if seats < hosts:
         raise InitError(f"--license: {path} is for {seats} nodes, and --hosts names {hosts}")

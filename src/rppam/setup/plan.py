@@ -207,6 +207,11 @@ def rendered(config: Config, protect: Callable[[Secret], str]) -> Config:
 def remarks(config: Config, *, joining: bool, placed: Collection[Path] = ()) -> list[str]:
     """What the operator should know before starting the node. ``placed``: files that were put there."""
     found = []
+    if not config.get("cluster", {}).get("enabled"):
+        found.append(
+            "no Redis is named, so this node runs alone: no other can join it, and nobody takes over when it fails. "
+            "For a cluster give --redis, --redis-files or --hosts"
+        )
     string = config.get("redis", {}).get("connectionString")
     if joining and isinstance(string, str) and any(part.strip().startswith(LOOPBACK) for part in string.split(",")):
         found.append(

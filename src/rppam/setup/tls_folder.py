@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from rppam.cli.files import own_as, write_private
+from rppam.config.endpoint import NotAnEndpointError, parse_host
 from rppam.crypto.certificate_expiry import days_left
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import is_address
@@ -204,9 +205,13 @@ class TlsFolder:
         return self._folder / f"{file}.{kind}"
 
     def _refuse_names(self, names: tuple[str, ...], file: str) -> None:
-        wrong = [name for name in names if not is_address(name) and not _HOST_NAME.fullmatch(name)]
-        if wrong:
-            raise CertificateFilesError(f"expected host names or addresses, found {', '.join(map(repr, wrong))}")
+        for name in (name for name in names if not is_address(name)):
+            if not _HOST_NAME.fullmatch(name):
+                raise CertificateFilesError(f"expected host names or addresses, found {name!r}")
+            try:
+                parse_host(name.removeprefix("*."))  # what ends in a number reads as an address everywhere
+            except NotAnEndpointError as error:
+                raise CertificateFilesError(f"expected host names or addresses, found {name!r}: {error}") from None
         if not _FILE_NAME.fullmatch(file) or file == AUTHORITY:
             raise CertificateFilesError(f"expected another name of the file than {file!r}; choose one with --out")
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from cryptography.x509 import load_der_x509_certificate
 
 from rppam.config.endpoint import NotAnEndpointError, parse_host
+from rppam.config.wording import odd_character
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import is_address
 from rppam.targets.errors import ResourceInvalid
@@ -182,9 +183,12 @@ def kind_of(text: str) -> ResourceKind:
 def checked_name(text: str, field: str = "name") -> str:
     """The name of a resource. Raises :class:`ResourceInvalid`."""
     if not _NAME.fullmatch(text):
+        found = odd_character(text, lambda char: _NAME.fullmatch(f"a{char}a"))
+        if not found and 0 < len(text) <= NAME_CHARS_MAX:
+            found = odd_character(text[0], _NAME.fullmatch) or f"a blank as character {len(text)}"
         raise ResourceInvalid(
-            f"{field}: expected 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 . _ - and spaces inside, found {len(text)} "
-            "characters that are not one"
+            f"{field}: expected 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 . _ - and spaces inside, "
+            f"found {found or f'{len(text)} characters'}"
         )
     return text
 

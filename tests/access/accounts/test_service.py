@@ -182,6 +182,24 @@ def test_what_is_no_name_is_refused_without_being_repeated(typed: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("Bo b", "found a blank as character 3."),
+        ("a'--", 'found "\'" as character 2.'),
+        ("jo\u0308rg", "found U+0308 as character 3."),
+        ("a\n", "found U+000A as character 2."),
+        (".hidden", "found '.' as the first character."),
+        ("", "found 0 characters."),
+        ("x" * 65, "found 65 characters."),
+    ],
+)
+def test_a_name_that_is_none_is_told_what_does_not_fit_in_it(typed: str, found: str) -> None:
+    with pytest.raises(NameInvalid) as caught:
+        normalise_name(typed)
+    assert found in str(caught.value)
+
+
 def test_names_that_look_alike_have_one_skeleton() -> None:
     def alike(one: str, other: str) -> bool:
         return any(map(operator.eq, name_skeletons(one), name_skeletons(other)))

@@ -19,6 +19,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
 from rppam.access.accounts.errors import DisplayNameInvalid, NameInvalid, NetworkInvalid
+from rppam.config.wording import odd_character
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import unmapped
 from rppam.kernel.secret import Secret
@@ -135,14 +136,22 @@ def normalise_name(text: str) -> str:
 
     Raises :class:`NameInvalid` when ``text`` is no user name.
     """
+    found = ""
     if len(text) <= NAME_INPUT_CHARS_MAX:
-        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        name = _folded(text)
         if _NAME.fullmatch(name):
             return name
+        found = odd_character(text, lambda char: _NAME.fullmatch(f"a{_folded(char)}"))
+        if not found and 0 < len(name) <= NAME_CHARS_MAX:
+            found = f"{name[0]!r} as the first character"
     raise NameInvalid(
         f"a user name is 1 to {NAME_CHARS_MAX} of the characters a-z 0-9 . _ @ + - and starts with a letter or digit; "
-        f"found {len(text)} characters that are not one. Put a name in another script into the display name"
+        f"found {found or f'{len(text)} characters'}. Put a name in another script into the display name"
     )
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def name_skeletons(name: str) -> tuple[str, ...]:

@@ -24,12 +24,11 @@ from nacl.exceptions import CryptoError
 
 from rppam.access.accounts.breached import why_guessed_first
 from rppam.access.accounts.errors import Overloaded, PasswordUnfit
-from rppam.access.accounts.policy import PasswordRule
+from rppam.access.accounts.policy import CHARS_MIN, PasswordRule
 from rppam.kernel.secret import Secret
 
 T = TypeVar("T")
 
-BYTES_MIN: Final = 8
 BYTES_MAX: Final = 1024
 
 
@@ -76,22 +75,16 @@ def check_new_password(password: Secret, rule: PasswordRule | None = None) -> by
     raw = password_bytes(password)
     if raw is None:
         raise PasswordUnfit(f"password: at most {BYTES_MAX} bytes of valid Unicode; this one is longer or broken")
-    if len(raw) < BYTES_MIN:
-        raise PasswordUnfit(f"password: at least {BYTES_MIN} bytes, found {len(raw)}; use a longer one")
-    if any(unicodedata.category(char) == "Cc" for char in raw.decode()):
+    text = raw.decode()
+    least = CHARS_MIN if rule is None else rule.chars_min
+    if len(text) < least:
+        why = "" if rule is None else f" {'with' if rule.has_second_factor else 'without'} a second factor"
+        raise PasswordUnfit(f"password: at least {least} characters{why}, found {len(text)}; use a longer one")
+    if any(unicodedata.category(char) == "Cc" for char in text):
         raise PasswordUnfit("password: holds a control character (NUL, tab, line break); use printable characters")
-    if rule is not None:
-        _check_rule(raw.decode(), rule)
-    return raw
-
-
-def _check_rule(text: str, rule: PasswordRule) -> None:
-    if len(text) < rule.chars_min:
-        second = "with" if rule.has_second_factor else "without"
-        least = f"at least {rule.chars_min} characters {second} a second factor"
-        raise PasswordUnfit(f"password: {least}, found {len(text)}; use a longer one")
-    if why := why_guessed_first(text, rule.user):
+    if rule is not None and (why := why_guessed_first(text, rule.user)):
         raise PasswordUnfit(f"password: {why}, so it is guessed first; use another, such as some words without a link")
+    return raw
 
 
 class Passwords:
