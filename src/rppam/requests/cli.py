@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
@@ -69,7 +70,8 @@ def _code_option(function: Any) -> Any:
 
 
 def _code(*, asks: bool) -> dict[str, str]:
-    return {"code": click.prompt("Code of the authenticator", hide_input=True, err=True)} if asks else {}
+    instead = "run it on a terminal, or leave --code out where none is needed"
+    return {"code": ask_hidden("Code of the authenticator", instead)} if asks else {}
 
 
 @command.command(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import click
 from click.core import ParameterSource
 
+from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import tell
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import InitError
@@ -36,7 +37,7 @@ def database_url(given: str | None, password_file: Path | None) -> Secret | None
         if url is None:
             raise click.UsageError("--database-password-file goes with --database URL, whose password it holds")
         if str(password_file) == "-":
-            password = Secret(click.prompt("Password of the database", hide_input=True, err=True))
+            password = Secret(ask_hidden("Password of the database", "name a file with --database-password-file FILE"))
         else:
             password = secret_of("--database-password-file", password_file)
         return url_with_password(url, password)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, target_options
+from rppam.cli.asking import ask_hidden
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
 from rppam.process.private_memory import keep_from_dumps
@@ -163,7 +164,7 @@ def reveal(*, where: Where, entry: str, reason: str, field: str | None, code: bo
     rest = Rest(where)
     body: dict[str, Any] = {"reason": reason}
     if code:
-        body["code"] = click.prompt("Code", hide_input=True, err=True)
+        body["code"] = ask_hidden("Code", "run it on a terminal, or leave --code out where none is needed")
     wanted = _entry(rest, entry)
     found = rest.ask("POST", f"{ENTRIES}/{wanted['id']}/reveal", body)
     binary = binary_fields(wanted["type"])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -75,6 +76,15 @@ async def typed(command: Any, *words: str, text: str = "") -> Result:
     return await asyncio.to_thread(CliRunner().invoke, command, list(words), input=text, standalone_mode=False)
 
 
+async def without_terminal(*words: str, text: str) -> "subprocess.CompletedProcess[str]":
+    """``rppam`` in a session of its own."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "rppam", *words],
+        input=text, capture_output=True, encoding="utf-8", check=False, start_new_session=True, timeout=60,
+    )  # fmt: skip
+
+
 async def logged_in(served: Served, *more: str) -> Result:
     done = await typed(login_command, "--url", served.url, "--user", "admin", *more, text=f"{PASSWORD}\n")
     assert done.return_value == 0, (done.output, done.exception)
@@ -143,7 +153,26 @@ async def test_where_no_node_answers_it_says_so_and_logs_nobody_in() -> None:
     done = await typed(login_command, "--url", url, "--user", "admin", text=f"{PASSWORD}\n")
     assert done.return_value == 2
     assert f"login: {url}: connection refused" in done.stderr
+    assert "Password" not in done.output, "it is not even asked for"
     assert not kept_file().exists()
+
+
+@pytest.mark.parametrize("user", [("--user", "admin"), ()])
+async def test_without_a_terminal_and_with_nothing_to_read_it_says_what_to_use(
+    served: Served, user: tuple[str, ...]
+) -> None:
+    done = await without_terminal("login", "--url", served.url, *user, text="")
+    assert done.returncode == 2
+    what = "password" if user else "user"
+    assert f"rppam login: there is no terminal to ask for the {what} on, and standard input is empty" in done.stderr
+    assert "--token-file FILE" in done.stderr
+    assert "Warning" not in done.stderr
+
+
+async def test_without_a_terminal_the_password_is_a_line_of_standard_input(served: Served) -> None:
+    done = await without_terminal("login", "--url", served.url, "--user", "admin", text=f"{PASSWORD}\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"signed in at {served.url} as admin" in done.stdout
 
 
 async def test_the_token_goes_to_no_address_that_did_not_give_it(served: Served) -> None:

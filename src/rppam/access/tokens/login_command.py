@@ -1,11 +1,13 @@
 """``rppam login``: a person signs in from a workstation, and all commands act as that person.
 
-Password and second factor are read from the terminal, and stand in no argument, no variable and no file. What is kept
-is the token of the session: see :mod:`rppam.access.tokens.kept`. Away from a node's host nothing else is needed.
+Password and second factor are read from the terminal, else from standard input, and stand in no argument, no variable
+and no file. What is kept is the token of the session: see :mod:`rppam.access.tokens.kept`. Away from a node's host
+nothing else is needed. A password is asked for once something answers there.
 """
 
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from getpass import getuser
 from ipaddress import ip_address
@@ -17,6 +19,7 @@ import click
 
 from rppam.access.tokens.kept import kept_file, kept_of, read_kept, write_kept
 from rppam.access.tokens.target import ca_option, login_url_option
+from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import fail
 from rppam.http.trust import Trust
 from rppam.kernel.errors import Exit
@@ -24,7 +27,12 @@ from rppam.kernel.secret import Secret
 
 LOGIN: Final = "/api/v1/auth/login"
 CODE: Final = "/api/v1/auth/mfa/challenge"
+ALIVE: Final = "/system/health/ping"
 TIMEOUT_S: Final = 20.0
+_INSTEAD: Final = (
+    "log in on a terminal (by way of SSH: ssh -t) with --user NAME, or give commands a token by RPPAM_TOKEN or "
+    "--token-file FILE; on a node's host --config FILE makes one"
+)
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -45,8 +53,9 @@ class _NotDone(Exception):
 def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: bool, as_json: bool) -> int:
     """Sign in at a node, the virtual address or a balancer; commands ask there, as you, until 'rppam logout'.
 
-    The password, and the code of the authenticator where one is asked for, are read from the terminal. The token is
-    kept in a file of your own that nobody else can read; it is renewed while it is used, and goes nowhere else.
+    The password, and the code of the authenticator where one is asked for, are read from the terminal; without one each
+    is a line of standard input. The token is kept in a file of your own that nobody else can read; it is renewed while
+    it is used, and goes nowhere else.
     RPPAM_TOKEN, --token-file, --config and RPPAM_CONFIG come before it.
 
     Exit code 0: signed in; 1: refused; 2: no node answers, or wrong usage.
@@ -62,9 +71,10 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
         raise click.UsageError("say where: --url https://HOST:PORT of a node, the virtual address or a balancer")
     if not plain_http:
         _check_covered(url)
-    name = user or click.prompt("User", default=getuser(), err=True, type=str)
     ca = None if ca is None else ca.absolute()
     try:
+        _refuse_silence(url, Trust(ca))
+        name = user or _asked_name()
         token = _signed_in(url, name, Trust(ca))
         kept = kept_of(url, name, token, ca, SystemClock().wall_ms() // 1000)
     except _NotDone as error:
@@ -86,15 +96,34 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
     return Exit.DONE
 
 
+def _asked_name() -> str:
+    try:
+        return str(click.prompt("User", default=getuser(), err=True, type=str))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+    raise click.UsageError(f"there is no terminal to ask for the user on, and standard input is empty: {_INSTEAD}")
+
+
+def _refuse_silence(url: str, trust: Trust) -> None:
+    """Ask for no password where nothing listens. What answers there shows itself at the log-in. Raises _NotDone."""
+    from rppam.http.client import TRY_ANOTHER, NoAnswerError, get_json
+
+    try:
+        asyncio.run(get_json(url.rstrip("/") + ALIVE, timeout_s=TIMEOUT_S, trust=trust))
+    except NoAnswerError as error:
+        raise _NotDone(f"{url}: {error}. {TRY_ANOTHER}", "", Exit.ERRORS) from None
+
+
 def _signed_in(url: str, user: str, trust: Trust) -> Secret:
     """A token. Raises _NotDone."""
-    password = click.prompt("Password", hide_input=True, err=True, type=str)
+    password = ask_hidden("Password", _INSTEAD)
     answer = _asked(url, LOGIN, {"username": user, "password": password}, trust)
     if answer.get("mfaRequired"):
         if not answer.get("mfaEnrolled"):
             fix = f"Sign in once at {url.rstrip('/')}/console/, which shows how, then again here"
             raise _NotDone(f"the account {user} has to enrol a second factor first. {fix}", "", Exit.NO)
-        code = click.prompt("Code of the authenticator", hide_input=True, err=True, type=str)
+        code = ask_hidden("Code of the authenticator", _INSTEAD)
         answer = _asked(url, CODE, {"mfaToken": answer.get("mfaToken"), "code": code}, trust)
     return Secret(str(answer.get("accessToken") or ""))
 
