@@ -1,6 +1,6 @@
 """What the processes of a node see of their database, put together for health."""
 
-from rppam.db.condition import Condition, DatabaseState, from_text, state_of, to_text
+from rppam.db.condition import FILE_FIXES, Condition, DatabaseState, from_text, sentence_of, state_of, to_text
 
 WELL = Condition(latency_ms=3)
 
@@ -39,3 +39,14 @@ def test_it_travels_as_text() -> None:
     one = Condition("RD-607", "ü" * 200, None, 4)
     assert from_text(to_text(one)) == one
     assert len(to_text(one)) < 1_000
+
+
+def test_a_file_of_sqlite_has_a_fix_of_its_own() -> None:
+    for code in FILE_FIXES:
+        of_a_server = state_of(Condition(code, "seen"), {}).findings[0]
+        of_a_file = state_of(Condition(code, "seen"), {}, is_file=True).findings[0]
+        assert of_a_file.what == of_a_server.what
+        assert of_a_file.fix == FILE_FIXES[code]
+        assert "postgres" not in sentence_of(Condition(code, "seen"), is_file=True).lower()
+    full = state_of(Condition("RD-624", "full"), {}, is_file=True).findings[0]
+    assert full == state_of(Condition("RD-624", "full"), {}).findings[0], "the others say what to do for both"

@@ -12,6 +12,7 @@ import pytest
 
 from rppam.demo.children import Child, end_all, start
 from rppam.demo.redis_server import free_port, start_redis
+from rppam.process.linux import holders_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 
@@ -55,6 +56,19 @@ async def test_a_node_that_was_started_again_by_hand_ends_with_the_others(tmp_pa
     finally:
         other.kill()
         other.wait()
+
+
+async def test_one_that_was_started_in_other_words_is_known_by_its_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "node.lock"
+    code = f"import fcntl, time; file = open({str(lock)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX); time.sleep(600)"
+    child = start("node1", [sys.executable, "-c", code], log=tmp_path / "log", lock=lock)
+    await eventually(lambda: holders_of(lock) == [child.pid])
+    child.send(signal.SIGKILL)
+    await eventually(child.ended)
+    with subprocess.Popen([sys.executable, "-c", "pass;" + code]) as other:  # noqa: ASYNC220  # as above
+        await eventually(lambda: holders_of(lock) == [other.pid])
+        assert await end_all([child], grace_s=10) == []
+        assert other.wait(10) == -signal.SIGTERM
 
 
 async def test_so_does_its_redis(tmp_path: Path) -> None:

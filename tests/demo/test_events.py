@@ -275,3 +275,26 @@ def test_what_is_no_health_body_is_no_view() -> None:
     not_views: list[object] = [None, [], {}, {"clusterHealthy": "yes"}, "text"]
     for wrong in not_views:
         assert parse_view(wrong, "node1") is None
+
+
+def test_a_lost_database_is_told_once_with_its_reason_and_so_is_its_return() -> None:
+    watch = started()
+    lost = {name: replace(one, database_connected=False, database_reason="no file") for name, one in calm().items()}
+    (told,) = watch.observe(250, lost)
+    assert (told.kind, told.text) == ("database-lost", "The database is lost: no file.")
+    assert watch.observe(500, lost) == []
+    one_is_back = {**lost, "node1": replace(lost["node1"], database_connected=True)}
+    assert watch.observe(750, one_is_back) == []
+    assert kinds(watch.observe(1_000, with_database())) == [("database-back", "node1")]
+    assert watch.observe(1_250, with_database()) == []
+
+
+def test_who_has_not_looked_at_the_database_says_nothing_of_it() -> None:
+    watch = started()
+    some = {**calm(), "node3": replace(calm()["node3"], database_connected=False)}
+    assert watch.observe(250, {**with_database(), "node3": some["node3"]}) == [], "one of three"
+    assert kinds(watch.observe(500, some)) == [("database-lost", "node3")]
+
+
+def with_database() -> dict[str, ClusterHealth]:
+    return {name: replace(one, database_connected=True) for name, one in calm().items()}

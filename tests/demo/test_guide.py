@@ -25,7 +25,9 @@ async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands
     folder = tmp_path / "it's a folder"
     folder.mkdir()
     token = _TokenSource(tokens, folder / "admin.header")()
-    files = DemoFiles({}, (), "admin", Secret("p"), {"node1": 7102}, folder / "admin.header", lambda: token)
+    files = DemoFiles(
+        {}, (), "admin", Secret("p"), {"node1": 7102}, folder / "admin.header", folder / "rppam.db", lambda: token
+    )
     with subprocess.Popen(["true"]) as process:  # noqa: ASYNC220  # nothing else runs in this loop
         redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"), Secret("n"))
     nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4,)),)
@@ -35,6 +37,7 @@ async def test_lines_to_paste_set_the_token_without_showing_it_and_what_commands
     addresses = [line.split() for line in lines if "://" in line]
     assert addresses[0] == ["console", "http://127.0.0.1:7101/console/"], "the first thing to open"
     assert any("no second factor: this is a demo; a new cluster asks for one" in line for line in lines)
+    assert any(str(folder / "rppam.db") in line for line in lines), "what to damage, and to put back"
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop
         ["sh", "-c", line + '; printf %s "$ADMIN_JWT"'], capture_output=True, text=True, check=True

@@ -33,7 +33,14 @@ def ready(tmp_path: Path) -> Ready:
     with subprocess.Popen(["true"]) as process:
         redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"), Secret("n"))
     files = DemoFiles(
-        {}, ("witness1",), "admin", Secret("p"), {"node1": 7102}, tmp_path / "admin.header", lambda: Secret("t")
+        {},
+        ("witness1",),
+        "admin",
+        Secret("p"),
+        {"node1": 7102},
+        tmp_path / "admin.header",
+        tmp_path / "rppam.db",
+        lambda: Secret("t"),
     )
     nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4, 5), (7,)), RunningNode("witness1", "", 6))
     return Ready(nodes, "node1", 7, files, redis, "root", str(tmp_path), 1_500)

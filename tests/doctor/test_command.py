@@ -62,9 +62,9 @@ def test_progress_goes_to_stderr_in_order_and_findings_to_stdout(tmp_path: Path)
     doctor = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}")
     doctor.findings()
     steps = [line.split(" ...")[0].strip() for line in doctor.progress.splitlines()]
-    assert steps[:5] == ["configuration", "keys", "licence", "data folder", "room on disks"]
-    assert steps[5].startswith("reaching Redis at 127.0.0.1:")
-    assert steps[6:] == ["requirements of Redis", "database", "node of this host", "name", "container of Redis"]
+    assert steps[:6] == ["configuration", "keys", "licence", "data folder", "processes", "room on disks"]
+    assert steps[6].startswith("reaching Redis at 127.0.0.1:")
+    assert steps[7:] == ["requirements of Redis", "database", "node of this host", "name", "container of Redis"]
     people = rppam("doctor", "--config", str(doctor.file), expect=2)
     assert people.stdout.splitlines()[0] == (
         "RD-101 error  Redis refuses the connection: nothing listens at that address and port."
@@ -217,9 +217,17 @@ def test_a_live_node_tells_its_own_view(tmp_path: Path) -> None:
         server.cont()
         lab.wait_until_healthy()
 
+        lab.nodes[1].stop()
+        held = look(str(lab.nodes[1].file))
+        (stopped,) = (one for one in held["findings"] if one["code"] == "RD-710")
+        assert "process" in stopped["evidence"]
+        assert not codes(held) & {"RD-701", "RD-707", "RD-709", "RD-904", "RD-905"}, "told once, and by its cause"
+        lab.nodes[1].cont()
+
         lab.nodes[1].kill()
         gone = look(str(lab.nodes[1].file))
-        assert "RD-701" in codes(gone)
+        assert "RD-709" in codes(gone), "it is missed"
+        assert gone["verdict"] == "warnings"
         # Its heartbeat is still fresh: somebody with that name ran a moment ago, perhaps elsewhere.
         impostor = lab.make_node("node1", folder="impostor")
         impostor.write_config()

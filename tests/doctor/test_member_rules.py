@@ -95,6 +95,7 @@ def test_who_does_not_vote_and_who_is_not_seen() -> None:
     told = by_code(facts)
     assert "node2 on host host-of-node2" in told["RD-906"].evidence
     assert told["RD-907"].evidence == "no heartbeat in Redis of node3"
+    assert "RD-907" not in by_code(replace(facts, probed=frozenset({"node3"}))), "what comes of asking it says more"
 
 
 def test_a_pending_change_is_shown_as_one() -> None:

@@ -36,8 +36,12 @@ def test_paths_and_port_are_those_of_the_config(own: Callable[[str], OwnHost], t
     here = own("127.0.0.1:6379")
     assert lines(here, "RD-603")["Debian/Ubuntu"].startswith("sudo chown -R rppam: /srv/keys;")
     assert "'sport = :8443'" in lines(here, "RD-608")["Debian/Ubuntu"]
-    assert str(tmp_path / "rppam.config") in lines(here, "RD-908")["RHEL"]
-    assert lines(here, "RD-908")["RHEL"].startswith("there: ")
+    assert str(tmp_path / "rppam.config") in lines(here, "RD-607")["RHEL"]
+
+
+def test_a_line_for_another_host_keeps_the_places_of_packages(own: Callable[[str], OwnHost]) -> None:
+    for code in ("RD-629", "RD-908"):
+        assert lines(own("127.0.0.1:6379"), code)["RHEL"] == "there: sudo rppam doctor --config /etc/rppam/rppam.config"
 
 
 def test_what_restarts_redis_is_named_for_the_host_of_redis(own: Callable[[str], OwnHost]) -> None:

@@ -35,19 +35,23 @@ def test_it_says_why_nobody_leads() -> None:
     assert "no node leads: node2 holds a promise for 3 s" in found.evidence
 
 
-def test_a_dead_node_without_redis_is_told_from_one_that_runs() -> None:
+def test_what_a_dead_node_said_last_is_no_news() -> None:
     members = (
         seen_member("node1", Role.LEADER),
-        replace(seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE), redis_connected=False),
+        replace(
+            seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE),
+            redis_connected=False,
+            database_connected=False,
+        ),
         replace(seen_member("node3", Role.STANDBY), redis_connected=False),
     )
     report = Report()
     judge(seen_health("node1", "node1", 7, members, healthy=False), report, redis_enabled=True)
-    dead, alive = [one for one in report.findings if one.code == "RD-705"]
-    assert dead.evidence == "node2 (unreachable): redisConnected false when it was last heard; now it is not heard"
+    (alive,) = [one for one in report.findings if one.code == "RD-705"]
     assert alive.evidence == "node3 (healthy): redisConnected false"
-    assert "start the node" in dead.fix, "nothing can be run on a host that is off"
-    assert "of a node that runs" in dead.fix
+    (cluster,) = [one for one in report.findings if one.code == "RD-703"]
+    assert "node2 is unreachable" in cluster.evidence
+    assert "RD-629" not in {one.code for one in report.findings}
 
 
 def test_what_a_healthy_node_warns_of_is_told_once() -> None:

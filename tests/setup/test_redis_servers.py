@@ -71,7 +71,7 @@ def test_a_node_runs_with_what_was_written(kind: ServerKind, tls: bool, tmp_path
             node.term()
             assert node.wait() == 0
             stopped = doctor(node)
-            assert codes(stopped) <= {"RD-302", "RD-315", "RD-306", "RD-610", "RD-701", *unseen(kind)}, stopped
+            assert codes(stopped) <= {"RD-302", "RD-315", "RD-306", "RD-610", "RD-709", *unseen(kind)}, stopped
             if kind is not REDIS_6:
                 assert made.ask(0, "ACL", "LOG") == "", "nothing that a node or a doctor asks for is denied"
         finally:

@@ -167,15 +167,17 @@ class Forked:
         return self.returncode
 
 
-def copy_as_child(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None) -> Child:
+def copy_as_child(
+    name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None, lock: Path | None = None
+) -> Child:
     """``rppam.demo.children.start`` in a copy that is a demo: a node of it is a copy, too."""
     if list(argv[:3]) != [sys.executable, "-m", "rppam"]:
-        return _start_child(name, argv, log=log, folder=folder)
+        return _start_child(name, argv, log=log, folder=folder, lock=lock)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         live(lambda: become_child(parent, list(argv[3:]), log, folder))
-    return Child(name, Forked(pid), log, children._again(argv, log, folder))  # type: ignore[arg-type]
+    return Child(name, Forked(pid), log, children._again(argv, log, folder), lock=lock)  # type: ignore[arg-type]
 
 
 def become_child(parent: int, words: list[str], log: Path, folder: Path | None) -> None:

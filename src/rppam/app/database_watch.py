@@ -34,6 +34,7 @@ class WorkerDatabase:
 
     def __init__(self, database: Database, clock: Clock, page: SharedState, place: int) -> None:
         self._watch, self._page, self._place = DatabaseWatch(database, clock), page, place
+        self._is_file = database.is_file
         self._logged = ""
         page.tell_database(place, b"")
 
@@ -44,7 +45,7 @@ class WorkerDatabase:
     def _tell(self, seen: Condition) -> None:
         self._page.tell_database(self._place, to_text(replace(seen, evidence=seen.evidence[:EVIDENCE_CHARS_MAX])))
         if seen.code and seen.code != self._logged:
-            log.error("%s", sentence_of(seen))
+            log.error("%s", sentence_of(seen, is_file=self._is_file))
         elif self._logged and not seen.code:
             log.info("%s is no longer found: this process can work with the database", self._logged)
         self._logged = seen.code
@@ -69,7 +70,7 @@ class NodeDatabase:
 
     def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[str, Condition]] = dict) -> None:
         self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers
-        self._clock = clock
+        self._clock, self._is_file = clock, database.is_file
         self._lost_at: Instant | None = None
         self._apart_since: Instant | None = None
         """Since when a worker or gateway alone is in trouble."""
@@ -81,14 +82,15 @@ class NodeDatabase:
         One process alone is told only once that lasts: when a database comes or goes, processes notice it one by one.
         """
         workers, now = self._workers(), self._clock.now()
-        state = state_of(self._watch.condition, workers)
+        state = state_of(self._watch.condition, workers, is_file=self._is_file)
         if not any(one.code == WORKER for one in state.findings):
             self._apart_since = None
             return state
         self._apart_since = now if self._apart_since is None else self._apart_since
         if now - self._apart_since >= APART_US:
             return state
-        return state_of(self._watch.condition, {name: one for name, one in workers.items() if one.is_well})
+        well = {name: one for name, one in workers.items() if one.is_well}
+        return state_of(self._watch.condition, well, is_file=self._is_file)
 
     async def run(self) -> None:
         """Never returns."""

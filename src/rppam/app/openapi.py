@@ -39,8 +39,8 @@ _PROBES: Final = {
     "/system/health/ping": ("Answers while the process serves requests", ("status", "node", "version", "time"), False),
     "/system/health/live": ("200 while the node's own loop turns", ("status", "node"), True),
     "/system/health/ready": (
-        "200 while the node takes requests, standbys included and with Redis away too; 503 while draining and in "
-        "maintenance, and where neither Redis nor the database answers",
+        "200 while the node takes requests, standbys included, with Redis away, and with the database lost or damaged "
+        "while Redis answers; 503 while draining and in maintenance, and where neither Redis nor the database answers",
         ("status", "node"),
         True,
     ),

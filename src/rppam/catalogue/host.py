@@ -135,7 +135,7 @@ HOST: Final = (
             "sudo systemd-machine-id-setup; cat /etc/machine-id")),
     warning("RD-629", "Another node of the cluster cannot work with the database.",
         "databaseConnected: false for that node; a no in the column DATABASE of rppam status",
-        Fix("Run rppam doctor on that node.", "there: sudo rppam doctor --config /etc/rppam/rppam.config")),
+        linux("Run rppam doctor on that node.", "there: sudo rppam doctor --config /etc/rppam/rppam.config")),
     error("RD-630", "The ledger in the database is not what was recorded: a row was changed, removed, added or moved.",
         "RPPAM-8001 in log and health; events wait for their place in the ledger",
         Fix("Keep the database as it is for an investigation. 'rppam audit verify' names the first bad place; restore "
@@ -192,10 +192,18 @@ HOST: Final = (
             "--nodes names both. It is taken up within a second.",
             "sudo rppam token keys list --nodes --config /etc/rppam/rppam.config",
             "docker exec NODE-CONTAINER rppam token keys list --nodes", "rppam token keys list --nodes")),
-    note("RD-701", "No node runs on this host now.",
+    note("RD-701", "No node runs on this host, and none has run with this data directory.",
         "curl: connection refused at port 7101",
         linux("Start it once everything here is right.", "sudo systemctl start rppam", "docker start NODE-CONTAINER",
             "Start-Service NODE-SERVICE")),
+    warning("RD-709", "The node of this host has run before, and does not run now.",
+        "systemctl status rppam: inactive or failed",
+        linux("Start it; its log says how it ended.", "sudo systemctl start rppam; sudo journalctl -u rppam -n 50",
+            "docker start NODE-CONTAINER; docker logs --tail 50 NODE-CONTAINER", "Start-Service NODE-SERVICE")),
+    error("RD-710", "A process of this host's node is stopped by a signal, and does nothing until it is continued.",
+        "ps: a process of rppam in state T",
+        Fix("Find out who stopped it, then let it go on: kill -CONT and the process id that was seen. One that was "
+            "stopped for long starts anew as a standby.")),
     error("RD-702", "The running node says that it has no connection to Redis.",
         "redisConnected: false in cluster health",
         service("See the findings about Redis above; when there is none, the node runs with an older config: restart "
@@ -210,10 +218,8 @@ HOST: Final = (
         Fix("Run this as the account of the node, with the config it runs with.")),
     warning("RD-705", "Another node of the cluster has no connection to Redis.",
         "redisConnected: false for that node",
-        Fix("Run rppam doctor on the host of a node that runs. Where the evidence says that a node is not heard, its "
-            "host is off or cut off, or its process has ended: switch the host on, then start the node (sudo systemctl "
-            "start rppam), and it connects by itself. One that is gone for good is removed by rppam cluster forget "
-            "NODE --off.")),
+        linux("Run rppam doctor on the host of that node: it says what keeps it from Redis.",
+            "there: sudo rppam doctor --config /etc/rppam/rppam.config")),
     note("RD-706", "What each running node says of its own connection to Redis.",
         "redisConnected of each node in cluster health",
         Fix("Nothing to do where all say true; for another, see the findings about it.")),

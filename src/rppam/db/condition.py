@@ -5,11 +5,12 @@ succeeds; it is what was seen a moment ago.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import msgspec
 
-from rppam.catalogue.table import ROWS, finding
+from rppam.catalogue.table import finding
 from rppam.kernel.finding import Finding
 
 LOST: Final = "RD-607"
@@ -44,6 +45,17 @@ _MEANWHILE: Final = {
 }
 
 
+FILE_FIXES: Final = {
+    LOST: "Look at the file that is named, and at its folder: the account that runs rppam has to own both. Where the "
+    "file is gone or is another one, put it back, from the last backup if need be: docs/operations/backup.md.",
+    DAMAGED: "Stop the node and look at its disk first (dmesg). Then move the damaged file away, keep it for the "
+    "ledger's sake, and put the last backup onto a sound disk: docs/operations/backup.md.",
+    WORKER: "What was seen says why: mostly the account may not read the file or write to its folder, or has too few "
+    "open files. Put that right; the process opens the file again by itself within seconds.",
+}
+"""What to do where the database is a file of SQLite, in place of what its row says of a server."""
+
+
 class Condition(msgspec.Struct, frozen=True, array_like=True):
     """How one process stands with its database; its text stands on the node's page, and holds no secret."""
 
@@ -75,40 +87,46 @@ class DatabaseState(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
-def state_of(own: Condition | None, workers: Mapping[str, Condition]) -> DatabaseState:
+def found(code: str, evidence: str, *, is_file: bool) -> Finding:
+    """A finding of this code; ``is_file``: the database is one of SQLite, so it has no server to look at."""
+    whole = finding(code, evidence)
+    return replace(whole, fix=FILE_FIXES[code]) if is_file and code in FILE_FIXES else whole
+
+
+def state_of(own: Condition | None, workers: Mapping[str, Condition], *, is_file: bool = False) -> DatabaseState:
     """Put together what the control process sees, and each API worker and gateway by its name."""
     seen = [*([own] if own is not None else ()), *workers.values()]
     if not seen:
         return DatabaseState()
     latencies = [one.latency_ms for one in seen if one.latency_ms is not None]
     ill = {name: one for name, one in sorted(workers.items()) if one.code}
-    found = _findings(own, ill, len(workers) - len(ill))
+    findings = [found(code, told, is_file=is_file) for code, told in _trouble(own, ill, len(workers) - len(ill))]
     return DatabaseState(
-        is_connected=not found,
-        reason="; ".join(f"{one.evidence}: {_MEANWHILE[one.code]}" for one in found[:1]),
+        is_connected=not findings,
+        reason="; ".join(f"{one.evidence}: {_MEANWHILE[one.code]}" for one in findings[:1]),
         latency_ms=max(latencies, default=None),
         errors=sum(one.errors for one in seen),
-        findings=tuple(found),
+        findings=tuple(findings),
     )
 
 
-def _findings(own: Condition | None, ill: Mapping[str, Condition], others: int) -> list[Finding]:
-    """The trouble of the whole node, or else of those processes that have one, beside ``others`` that have none."""
+def _trouble(own: Condition | None, ill: Mapping[str, Condition], others: int) -> list[tuple[str, str]]:
+    """The trouble as codes and evidence: of the whole node, or else of processes beside ``others`` that have none."""
     if own is not None and own.code:
-        return [finding(own.code, own.evidence)]
+        return [(own.code, own.evidence)]
     if not ill:
         return []
     codes = {one.code for one in ill.values()}
     if own is None or (len(codes) == 1 and not others):  # the control process has not looked since
-        return [finding(one.code, one.evidence) for one in list(ill.values())[:1]]
+        return [(one.code, one.evidence) for one in list(ill.values())[:1]]
     told = "; ".join(f"{name}: {one.evidence}" for name, one in ill.items())
-    return [finding(WORKER, told)]
+    return [(WORKER, told)]
 
 
-def sentence_of(condition: Condition) -> str:
+def sentence_of(condition: Condition, *, is_file: bool = False) -> str:
     """For the log: what it is, what was seen, what goes on meanwhile, and the fix."""
-    row = ROWS[condition.code]
-    return f"{row.code}: {row.what} Seen: {condition.evidence}; {_MEANWHILE[row.code]}. Fix: {row.advice}"
+    told = found(condition.code, condition.evidence, is_file=is_file)
+    return f"{told.code}: {told.what} Seen: {told.evidence}; {_MEANWHILE[told.code]}. Fix: {told.advice}"
 
 
 to_text: Final = msgspec.json.Encoder().encode

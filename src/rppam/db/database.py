@@ -29,7 +29,7 @@ from rppam.db.errors import (
 from rppam.db.lane import Job, Lane
 from rppam.db.schema import is_current, read_schema, upgrade
 from rppam.db.steps import STEPS
-from rppam.db.url import is_not_made, parse_database_url
+from rppam.db.url import SQLITE, is_not_made, parse_database_url
 from rppam.kernel.secret import Secret
 
 log = logging.getLogger("rppam.database")
@@ -82,6 +82,11 @@ class Database:
         """Calls that failed, for whatever reason that lies in the database."""
         self.refused: tuple[int, str, str] | None = None
         """The last refusal that is a finding: a number of its own, its code, and its sentence."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of SQLite; else a server has it."""
+        return self._url.drivername == SQLITE
 
     @property
     def is_made(self) -> bool:

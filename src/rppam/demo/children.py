@@ -2,7 +2,8 @@
 
 Each child runs in a session of its own: Ctrl-C in the terminal reaches the demo alone, which then ends its children in
 order. It is killed when the demo dies, however that happens. Linux only: :func:`start` refuses elsewhere. One that was
-started again by hand, as the demo says how, is found by its words and ended with them.
+started again by hand, as the demo says how or otherwise, is found by its words, or by the lock of its node's data
+directory, and ended with them.
 
 What it does not promise: anything about grandchildren that leave their process group, and that what was started by hand
 ends with a demo that is killed.
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from rppam.process.linux import die_with_parent
+from rppam.process.linux import die_with_parent, holders_of
 from rppam.setup.errors import DemoError
 
 
@@ -28,12 +29,20 @@ class Child:
     """One process of the demo. Its process id is also its process group."""
 
     def __init__(
-        self, name: str, process: subprocess.Popen[bytes], log: Path, again: str = "", words: Sequence[str] = ()
+        self,
+        name: str,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        again: str = "",
+        words: Sequence[str] = (),
+        lock: Path | None = None,
     ) -> None:
-        """``again``: a line for a shell that starts it again; ``words``: of its command, which are nobody else's."""
+        """``again``: a line for a shell that starts it again; ``words``: of its command, which are nobody else's;
+        ``lock``: a file that it holds a lock of while it runs."""
         self.name: Final = name
         self.again: Final = again
         self.words: Final = tuple(words)
+        self.lock: Final = lock
         self.log: Final = log
         self.pid: Final = process.pid
         self._process = process
@@ -71,33 +80,37 @@ class _ByHand:
     """A process that somebody started in the place of a child."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self.pid: Final = pid
 
     def ended(self) -> str | None:
         try:
-            state = Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
         except OSError:
             return "by somebody"
         return "by somebody" if state == "Z" else None
 
     def send(self, number: signal.Signals) -> None:
         with suppress(OSError):
-            os.kill(self._pid, number)
+            os.kill(self.pid, number)
 
 
 def _by_hand(children: Sequence[Child]) -> list[_ByHand]:
-    """Processes with the very words of one of the ``children``, which name files of this demo alone."""
+    """What somebody started in the place of one of the ``children``: it has the very words, which name files of this
+    demo alone, or holds the lock."""
     wanted = {b"".join(os.fsencode(word) + b"\0" for word in child.words) for child in children if child.words}
-    found = []
+    found = {pid for child in children if child.lock is not None for pid in holders_of(child.lock)}
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (place / "cmdline").read_bytes() in wanted:
-                found.append(_ByHand(int(place.name)))
-    return found
+                found.add(int(place.name))
+    return [_ByHand(pid) for pid in sorted(found)]
 
 
-async def end_all(children: Iterable[Child], grace_s: float) -> None:
-    """Ask every child to end (a stopped one is continued first), and kill those that have not after ``grace_s``."""
+async def end_all(children: Iterable[Child], grace_s: float) -> list[int]:
+    """Ask every child to end (a stopped one is continued first), and kill those that have not after ``grace_s``.
+
+    Returns the process ids of what runs all the same: somebody else's, mostly.
+    """
     if sys.platform == "win32":  # the command refuses to run there
         raise NotImplementedError
     children = list(children)
@@ -114,10 +127,13 @@ async def end_all(children: Iterable[Child], grace_s: float) -> None:
                     child.send(number)
             await asyncio.sleep(0.02)
             running = [child for child in running if child.ended() is None]
+    return [child.pid for child in running]
 
 
-def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None) -> Child:
+def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None, lock: Path | None = None) -> Child:
     """Start ``argv``, in ``folder`` where given, with stdout and stderr going to ``log`` (made with mode 0600).
+
+    ``lock`` is the file that it locks while it runs, if it does.
 
     The environment is ours without ``RPPAM_...``, which would override what the demo wrote into the configs.
 
@@ -141,7 +157,7 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = No
         raise DemoError(f"{name} cannot be started ({argv[0]}): {error}") from error
     finally:
         os.close(descriptor)
-    return Child(name, process, log, _again(argv, log, folder), argv)
+    return Child(name, process, log, _again(argv, log, folder), argv, lock)
 
 
 def _again(argv: Sequence[str], log: Path, folder: Path | None) -> str:

@@ -7,6 +7,7 @@ Pure: no clock, no I/O. The rules against duplicates and flicker:
 * *A leader is lost* at once when its process ended or it says so itself, and otherwise when no node names it for
   :data:`CONFIRM_MS`; when no node answers at all, after :data:`SILENCE_MS`.
 * *Redis is lost* when more than half of the nodes whose control process runs say so.
+* *The database is lost* likewise, by those whose word is fresh and that have looked.
 * *How a member is* is what more than half of the other answering nodes say. A tie changes nothing, and ``unknown``
   (the observer cannot judge) is no opinion.
 
@@ -59,6 +60,10 @@ def _why_blind(view: ClusterHealth) -> str:
     return reason.replace(CONTROL_PROCESS, "its control process", 1) if reason.startswith(CONTROL_PROCESS) else ""
 
 
+def _has_looked(view: ClusterHealth) -> bool:
+    return isinstance(view.database_connected, bool) and not _why_blind(view)
+
+
 class ClusterWatch:
     """Folds views into events. Call :meth:`observe` about four times a second with the fresh views."""
 
@@ -68,6 +73,7 @@ class ClusterWatch:
         """The highest epoch seen with a leader."""
         self.status: dict[str, str] = dict.fromkeys(names, MemberStatus.UNKNOWN)
         self.redis_connected = True
+        self.database_connected = True
         self._last_leader: tuple[str, int] | None = None
         self._lost_at_ms: int | None = None
         self._unnamed_since_ms: int | None = None
@@ -84,7 +90,12 @@ class ClusterWatch:
     def observe(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:
         """What changed, by the fresh views of the nodes that answered."""
         self._gone -= views.keys()  # it was started again by hand
-        return [*self._redis(views), *self._leadership(now_ms, views), *self._members(views)]
+        return [
+            *self._redis(views),
+            *self._database(views),
+            *self._leadership(now_ms, views),
+            *self._members(views),
+        ]
 
     def _redis(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
         seeing = {name: view for name, view in views.items() if not _why_blind(view)}
@@ -98,6 +109,20 @@ class ClusterWatch:
             self.redis_connected = True
             first = next(iter(seeing))
             return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(seeing)})]
+        return []
+
+    def _database(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
+        seeing = {name: view.database_connected is True for name, view in views.items() if _has_looked(view)}
+        down = [name for name, is_up in seeing.items() if not is_up]
+        if self.database_connected and len(down) * 2 > len(seeing):
+            self.database_connected = False
+            reason = views[down[0]].database_reason
+            text = "The database is lost" + (f": {reason.rstrip('.')}." if reason else ".")
+            return [Event("database-lost", down[0], self.epoch, text, {"nodes": down})]
+        if not self.database_connected and seeing and not down:
+            self.database_connected = True
+            first = next(iter(seeing))
+            return [Event("database-back", first, self.epoch, "The database is back.", {"nodes": list(seeing)})]
         return []
 
     def _leadership(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:

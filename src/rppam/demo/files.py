@@ -68,6 +68,8 @@ class DemoFiles(NamedTuple):
     ssh_ports: dict[str, int]
     """Of each node's gateway, by name."""
     header_file: Path
+    database: Path
+    """The file of SQLite that all nodes have in common."""
     token: Callable[[], Secret]
     """A valid admin token, renewed in time."""
 
@@ -90,7 +92,8 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
     if not (keys / "sealing.key").exists():  # it opens what an earlier demo left in the database
         write_private(keys / "sealing.key", new_cluster_key())
     trusted = _write_licence(place / "license.jwt", len(ports), clock)
-    database = f"sqlite:///{place / 'rppam.db'}"
+    file = place / "rppam.db"
+    database = f"sqlite:///{file}"
     password = await _administrator(database, clock)
     witnesses = (WITNESS,) if options.witness else ()
     policy = QuorumPolicy.MAJORITY if witnesses else QuorumPolicy.LAST_MAN_STANDING
@@ -134,7 +137,7 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
     tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=clock, entropy=SystemEntropy())
     source = _TokenSource(tokens, place / "admin.header")
     source()
-    return DemoFiles(configs, witnesses, FIRST_ADMIN, password, ssh_ports, place / "admin.header", source)
+    return DemoFiles(configs, witnesses, FIRST_ADMIN, password, ssh_ports, place / "admin.header", file, source)
 
 
 def _serving(keys: Path, port: int, ssh: int) -> dict[str, dict[str, object]]:

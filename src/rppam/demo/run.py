@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 
+from rppam.cluster.driver.datadir import LOCK_NAME
 from rppam.demo.access import Access
 from rppam.demo.children import Child, end_all, start
 from rppam.demo.events import Event, ready_leader
@@ -58,10 +59,15 @@ async def run_demo(options: DemoOptions, reporter: Reporter, clock: Clock) -> Ex
         finally:
             reporter.close()
             await _finish(work, asked)
-            await demo.end()
+            left = await demo.end()
     if not work.cancelled() and (error := work.exception()) is not None:
         raise error
-    reporter.note("Ended; nothing is left running." if demo.is_ready else "Ended before the cluster was ready.")
+    if left:
+        reporter.note(
+            f"Ended, and these processes run on: {', '.join(map(str, left))}. End them: kill -9 and the number."
+        )
+    else:
+        reporter.note("Ended; nothing is left running." if demo.is_ready else "Ended before the cluster was ready.")
     return Exit.DONE
 
 
@@ -92,7 +98,8 @@ class _Demo:
         for name, config in files.configs.items():
             word = "node" if name in ports else "witness"
             argv = [sys.executable, "-m", "rppam", word, "--config", str(config)]
-            self._children[name] = start(name, argv, log=config.parent / f"{word}.log")
+            lock = config.parent / LOCK_NAME  # the folder is its data directory
+            self._children[name] = start(name, argv, log=config.parent / f"{word}.log", lock=lock)
         urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         follower = Follower(urls, self._children, redis.child, files.token)
         questions = [asyncio.create_task(follower.ask_forever(name), name=f"ask {name}") for name in urls]
@@ -103,17 +110,18 @@ class _Demo:
         finally:
             await _finish(*questions)
 
-    async def end(self) -> None:
-        """End all processes: the nodes first, so that they can still deregister from Redis."""
+    async def end(self) -> list[int]:
+        """End all processes: the nodes first, so that they can still deregister from Redis. Return who runs on."""
         if sys.platform == "win32":  # the command refuses to run there
             raise NotImplementedError
         if self._redis is not None:
             self._redis.child.send(signal.SIGCONT)
-        await end_all(self._children.values(), NODE_GRACE_S)
+        left = await end_all(self._children.values(), NODE_GRACE_S)
         if self._target is not None:
-            await end_all([self._target.child], REDIS_GRACE_S)
+            left += await end_all([self._target.child], REDIS_GRACE_S)
         if self._redis is not None:
-            await end_all([self._redis.child], REDIS_GRACE_S)
+            left += await end_all([self._redis.child], REDIS_GRACE_S)
+        return left
 
     async def _until_ready(
         self, follower: Follower, urls: Mapping[str, str], files: DemoFiles, redis: RedisServer

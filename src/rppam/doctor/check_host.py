@@ -116,6 +116,7 @@ def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
 
 async def check_database(settings: Settings, report: Report) -> None:
     """Check that the database answers; its tables are left as they are."""
+    from rppam.db.condition import LOST, found
     from rppam.db.url import SQLITE, parse_database_url
 
     try:
@@ -124,7 +125,8 @@ async def check_database(settings: Settings, report: Report) -> None:
         report.add(finding("RD-607", str(error)))
         return
     report.hide(Secret(url.password) if isinstance(url.password, str) else None)
-    if url.drivername == SQLITE:
+    is_file = url.drivername == SQLITE
+    if is_file:
         problem = _sqlite_problem(Path(url.database or ""))
     else:
         try:
@@ -132,7 +134,7 @@ async def check_database(settings: Settings, report: Report) -> None:
         except TimeoutError:
             problem = f"no answer within {DATABASE_S:g} s"
     if problem:
-        report.add(finding("RD-607", problem))
+        report.add(found(LOST, problem, is_file=is_file))
 
 
 def _sqlite_problem(path: Path) -> str:

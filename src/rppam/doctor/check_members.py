@@ -13,6 +13,7 @@ from typing import Final
 
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.membership import Membership
+from rppam.cluster.driver.datadir import is_in_use
 from rppam.cluster.errors import ClusterKeyUnusable, PromiseFileBroken
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.link.credentials import read_cluster_key
@@ -23,6 +24,7 @@ from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.config.endpoint import Endpoint
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
+from rppam.doctor.check_node import STOPPED
 from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import (
     GroundFacts,
@@ -78,6 +80,9 @@ class MemberCheck:
             return True
         if runs:
             self._report.add(finding("RD-905", f"{address}: {probe.evidence}"))
+        elif is_in_use(settings.node.data_dir):
+            if STOPPED not in {one.code for one in self._report.findings}:
+                self._report.add(finding("RD-905", f"{address}: {probe.evidence}"))
         elif problem := port_problem(host, port, "cluster.memberHost"):
             self._report.add(finding("RD-904", f"{problem}; what answers there: {probe.evidence}"))
         elif self._is_witness:
@@ -101,6 +106,7 @@ class MemberCheck:
             is_behind_sentinel=connection is not None and connection.service_name is not None,
             is_witness=self._is_witness,
             others=others,
+            probed=frozenset(self._book()),
             keyless=keyless,
         )
         self._report.add(*vote_findings(facts))
@@ -108,7 +114,7 @@ class MemberCheck:
 
     async def _probe_all(self, key: Secret, others: Mapping[str, Shown]) -> None:
         """At where they say that they are, or where this node found them last if they say nothing that counts."""
-        book = AddressBook(self._settings.node.data_dir / ADDRESSES_FILE).load()
+        book = self._book()
         members = self._membership.members if self._membership else ()
         me = self._settings.node.node_name
         where = {name: book[name] for name in members if name in book and name != me and name not in others}
@@ -127,6 +133,10 @@ class MemberCheck:
             found = probe_finding(probe, is_fresh=probe.name in others and others[probe.name].is_fresh)
             if found is not None:
                 self._report.add(found)
+
+    def _book(self) -> Mapping[str, str]:
+        """Where this node found the other members last."""
+        return AddressBook(self._settings.node.data_dir / ADDRESSES_FILE).load()
 
     def _prober(self, key: Secret) -> MemberProber:
         settings = self._settings

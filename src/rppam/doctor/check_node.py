@@ -1,9 +1,10 @@
 """The node on this host, where one runs: what it says about Redis, its peers and the cluster.
 
 It is asked over its own REST API with a token that is made from the keys of this host and lives for minutes. A node
-that does not run is a note, not a fault: the doctor is for that case, too.
+that has never run is a note, not a fault: the doctor is for that case, too. One that has run before is missed.
 """
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,9 @@ from rppam.catalogue.table import area_of, finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.driver.datadir import is_in_use
+from rppam.cluster.driver.datadir import LOCK_NAME, is_in_use
 from rppam.cluster.health.model import FINE, ClusterHealth, MemberView
+from rppam.cluster.store.hint_files import LIVES_FILE
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -24,15 +26,29 @@ from rppam.http.client import Answer, NoAnswerError, get_json
 from rppam.http.serving_errors import SigningKeyError
 from rppam.http.trust import Trust
 from rppam.kernel.errors import RppamError
-from rppam.kernel.finding import Severity
+from rppam.kernel.finding import Finding, Severity
+from rppam.process.linux import holders_of, is_stopped, processes_below
 
 ANSWER_S: Final = 2.0
 _OF_THE_NODE: Final = frozenset((6, 7, 9))
 """Areas of what a running node knows better than its files show: what its account may write, what its database
 answers, what other nodes say. Redis the doctor asks itself."""
+STOPPED: Final = "RD-710"
 _WORDS: Final[dict[object, str]] = {True: "true", False: "false", UNSET: "not known"}
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
+
+
+def check_processes(settings: Settings, report: Report) -> None:
+    """Name the processes of this host's node, or witness, that are stopped by a signal. Linux only."""
+    if sys.platform == "win32":
+        return
+    below: dict[int, str] = {}
+    for holder in holders_of(settings.node.data_dir / LOCK_NAME):
+        below |= processes_below(holder)
+    stopped = [f"{name} (process {pid})" for pid, name in sorted(below.items()) if is_stopped(pid)]
+    if stopped:
+        report.add(finding(STOPPED, f"{', '.join(stopped)}, of the node with {settings.node.data_dir}"))
 
 
 async def check_node(settings: Settings, config: Path, report: Report) -> bool:
@@ -45,13 +61,7 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
     try:
         greeting = await get_json(url + PING, timeout_s=ANSWER_S, trust=trust)
     except NoAnswerError as error:
-        problem = port_problem(settings.api.host, settings.api.port, "api.host")
-        if problem and is_in_use(settings.node.data_dir):
-            report.add(finding("RD-707", f"a node runs on this host with {settings.node.data_dir}, and {url}: {error}"))
-        elif problem:
-            report.add(finding("RD-608", f"{problem}, and {url}{PING} gives no answer of a node: {error}"))
-        else:
-            report.add(finding("RD-701", f"{url}{PING}: {error}"))
+        report.add(*_why_no_answer(settings, report, f"{url}{PING}", str(error)))
         return False
     name = _name(greeting)
     if name is None:
@@ -64,6 +74,18 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
     if view is not None:
         judge(view, report, redis_enabled=settings.redis.enabled)
     return True
+
+
+def _why_no_answer(settings: Settings, report: Report, url: str, error: str) -> list[Finding]:
+    """What it means that nothing answers as the node of this host."""
+    problem = port_problem(settings.api.host, settings.api.port, "api.host")
+    data = settings.node.data_dir
+    if is_in_use(data):
+        known = STOPPED in {one.code for one in report.findings}
+        return [] if known else [finding("RD-707", f"a node runs on this host with {data}, and {url}: {error}")]
+    if problem:
+        return [finding("RD-608", f"{problem}, and {url} gives no answer of a node: {error}")]
+    return [finding("RD-709" if (data / LIVES_FILE).exists() else "RD-701", f"{url}: {error}")]
 
 
 def _name(answer: Answer) -> str | None:
@@ -89,9 +111,9 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
     return view
 
 
-def _lost(one: MemberView) -> str:
-    said = f"{one.node} ({one.status}): redisConnected false"
-    return f"{said} when it was last heard; now it is not heard" if one.status == MemberStatus.UNREACHABLE else said
+def _is_heard(one: MemberView) -> bool:
+    """Whether what it said last still holds; that it is not heard is told apart, with what to do."""
+    return one.status != MemberStatus.UNREACHABLE
 
 
 def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
@@ -118,8 +140,9 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
             *(f"{one.node} ({one.status}): redisConnected {_WORDS[one.redis_connected]}" for one in others),
         ]
         report.add(finding("RD-706", "; ".join(said)))
-    cut = [one.node for one in view.members if one.node != view.node and one.database_connected is False]
+    heard = [one for one in view.members if one.node != view.node and _is_heard(one)]
+    cut = [one.node for one in heard if one.database_connected is False]
     if cut:
         report.add(finding("RD-629", f"{', '.join(cut)} (as each says itself)"))
-    lost = [one for one in view.members if one.node != view.node and one.redis_connected is False]
-    report.add(*(finding("RD-705", _lost(one)) for one in lost))
+    lost = [one for one in heard if one.redis_connected is False]
+    report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in lost))

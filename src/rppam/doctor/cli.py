@@ -107,6 +107,7 @@ async def _check(
         await steps.do("keys", lambda: host.check_keys(settings, report))
         await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))
     await steps.do("data folder", lambda: host.check_data_dir(settings, report))
+    await steps.do("processes", lambda: node.check_processes(settings, report))
     await steps.do("room on disks", lambda: host.check_room(settings, report, has_database=is_node))
     member = MemberCheck(settings, report, is_witness=not is_node) if settings.cluster.enabled or not is_node else None
     if member is not None:

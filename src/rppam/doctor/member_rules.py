@@ -77,6 +77,8 @@ class VoteFacts:
     is_witness: bool = False
     others: Mapping[str, Shown] | None = None
     """All other nodes in Redis; ``None``: Redis could not be asked."""
+    probed: frozenset[str] = frozenset()
+    """Members whose address is known without Redis: what comes of asking them there is told apart."""
     keyless: tuple[str, ...] = ()
     """Names of heartbeats in Redis that were written without the cluster key: nothing else in them counts, as any
     client may have written it."""
@@ -170,7 +172,7 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
         names = ", ".join(facts.keyless[:NAMES_TOLD]) + more
         yield finding("RD-906", f"if it runs: {names}, of which Redis has heartbeats without the code of a member")
     members = facts.membership.members if facts.membership else ()
-    unseen = [name for name in members if name != facts.node and name not in facts.others]
+    unseen = [name for name in members if name != facts.node and name not in facts.others and name not in facts.probed]
     if unseen:
         yield finding("RD-907", f"no heartbeat in Redis of {', '.join(unseen)}")
 

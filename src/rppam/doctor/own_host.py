@@ -53,9 +53,11 @@ class OwnHost(NamedTuple):
         platform, found, rest = line.partition(": ")
         if not found:
             return line
+        if _ELSEWHERE.match(rest):  # the paths of this host are not those of another
+            return line
         known = re.compile("|".join(map(re.escape, self.words)))  # the longest stand first
         rest = known.sub(lambda word: self.words[word[0]], rest)
-        if self.redis and _OF_REDIS.search(rest) and not _ELSEWHERE.match(rest):
+        if self.redis and _OF_REDIS.search(rest):
             rest = f"on {self.redis}: {rest}"
         return f"{platform}: {rest}"
 

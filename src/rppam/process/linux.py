@@ -71,6 +71,33 @@ def children_of(parent: int) -> dict[int, str]:
     return found
 
 
+def processes_below(parent: int) -> dict[int, str]:
+    """The names of ``parent`` and of all below it, by process id; empty where it has ended."""
+    fields = _stat(parent)
+    found = {} if fields is None else {parent: fields[0]}
+    for child in children_of(parent) if found else ():
+        found |= processes_below(child)
+    return found
+
+
+def holders_of(file: Path) -> list[int]:
+    """The processes that hold a lock (flock) of ``file``, as /proc/locks says; empty where that cannot be told.
+
+    Of those in other containers it says no process id, so they are missing.
+    """
+    try:
+        inode = file.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    locks = [line.split() for line in lines if "->" not in line]  # with an arrow: one that waits
+    return [
+        int(fields[4])
+        for fields in locks
+        if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode) and int(fields[4]) > 0
+    ]
+
+
 def _stat(pid: int) -> tuple[str, list[str]] | None:
     """Its name, and the fields of /proc/PID/stat from the state on; see proc_pid_stat(5)."""
     try:

@@ -7,8 +7,8 @@ of orders sooner. Every two seconds it says that its sessions live.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from rppam.access.sessions.model import Identity
 from rppam.cache.model import CacheKey, Kind as Cached
@@ -33,6 +33,13 @@ from rppam.settings.hot import LiveSettings
 SECONDS_A_MINUTE: Final = 60
 _LESS: Final = "you may do less here than when it began"
 log: Final = logging.getLogger("rppam.gateway")
+
+
+class Said(NamedTuple):
+    """What the register was told last of the sessions here."""
+
+    at: float
+    of: Mapping[str, Alive]
 
 
 class Gate:
@@ -60,8 +67,6 @@ class Gate:
         self.node, self.boot_id = node, boot_id
         self._settings, self._authority, self.sources = settings, authority, sources
         self._live: dict[str, LiveAccess] = {}
-        self._said: dict[str, tuple[int, int]] = {}
-        """By session, the bytes up and down that were said last."""
         self._wake = asyncio.Event()
         self._cache = cache
         self._draining = ""
@@ -127,7 +132,7 @@ class Gate:
     async def run(self) -> None:
         """Never returns."""
         self._cache.on_change(self._heard)
-        said = 0.0
+        said = Said(0.0, {})
         while True:
             self._wake.clear()
             try:
@@ -138,29 +143,21 @@ class Gate:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ORDERS_EVERY_S)
 
-    async def _look(self, said: float) -> float:
-        """Do once what :meth:`run` does; when it was last said that the sessions live."""
+    async def _look(self, said: Said) -> Said:
+        """Do once what :meth:`run` does; what was last said of the sessions."""
         now = asyncio.get_running_loop().time()
-        seen = now - said >= SEEN_EVERY_S
+        live = {ident: Alive(one.generation, one.up, one.down) for ident, one in self._live.items()}
         with contextlib.suppress(DatabaseError):
-            self._obey(await self._ask(seen=seen))
-            said = now if seen else said
+            if now - said.at < SEEN_EVERY_S:
+                self._obey(await self.store.look(live))
+            else:
+                tell = {ident: one._replace(moved=one != said.of.get(ident)) for ident, one in live.items()}
+                self._obey(await self.store.tick(tell))
+                said = Said(now, live)
         self._end_idle()
         with contextlib.suppress(DatabaseError):
             await self._ask_rights()
         return said
-
-    async def _ask(self, *, seen: bool) -> Tick:
-        bytes_ = {ident: (one.up, one.down) for ident, one in self._live.items()}
-        live = {
-            ident: Alive(one.generation, *bytes_[ident], moved=bytes_[ident] != self._said.get(ident))
-            for ident, one in self._live.items()
-        }
-        if not seen:
-            return await self.store.look(live)
-        tick = await self.store.tick(live)
-        self._said = bytes_
-        return tick
 
     def _obey(self, tick: Tick) -> None:
         for order in tick.orders:
