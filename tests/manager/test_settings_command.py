@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from rppam.db.errors import DatabaseRefused, DatabaseUnreachable
 from rppam.http.bounds import ApiLimits
+from rppam.http.client import Answer
+from rppam.kernel.errors import RppamError
+from rppam.manager import orders_command
 from rppam.manager.settings_command import command
+from rppam.settings.errors import SettingChanged
 from tests.support.ports import free_port
 from tests.support.served import Served
 
@@ -91,3 +96,43 @@ async def test_refusals_have_their_exit_codes(typed: Typed) -> None:
     typed.served.node.permission = None
     nobody = await typed("set", NAME, "idleMinutes=15", "--json")
     assert (nobody.return_value, json.loads(nobody.stdout)["code"]) == (1, "RPPAM-6020"), nobody.output
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (("set", NAME, "idleMinutes=0"), f"'rppam settings get {NAME}' shows the whole value (RPPAM-6501)"),
+        (("rollback", NAME, "9"), f"Use a revision that 'rppam settings history {NAME}' shows, or 0 for the default"),
+    ],
+)
+async def test_a_fix_is_told_in_the_words_of_the_commands(typed: Typed, words: tuple[str, ...], fix: str) -> None:
+    wrong = await typed(*words)
+    assert fix in wrong.stderr
+    assert "GET" not in wrong.stderr
+
+
+async def answered(typed: Typed, monkeypatch: pytest.MonkeyPatch, error: RppamError, status: int) -> Result:
+    body = {"code": error.row.code, "detail": str(error), "fix": error.row.remedy}
+
+    async def ask(*_: object, **__: object) -> Answer:
+        return Answer(status, body)
+
+    monkeypatch.setattr(orders_command, "ask_json", ask)
+    return await typed("get", NAME)
+
+
+async def test_what_another_changed_meanwhile_is_told_without_words_of_http(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = await answered(typed, monkeypatch, SettingChanged(3, "alice", "2026-01-31T10:00:00Z"), 412)
+    assert "it was changed meanwhile: revision 3 is in force; it was changed by alice" in changed.stderr
+    assert f"Look at what is new with 'rppam settings get {NAME}'" in changed.stderr
+    assert "If-Match" not in changed.stderr
+    assert "GET" not in changed.stderr
+
+
+async def test_a_database_that_refuses_has_the_exit_code_of_other_commands(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await answered(typed, monkeypatch, DatabaseRefused("the database refused"), 503)).return_value == 2
+    assert (await answered(typed, monkeypatch, DatabaseUnreachable("the database is away"), 503)).return_value == 1

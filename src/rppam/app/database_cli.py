@@ -27,6 +27,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The revision as JSON.")
 def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
     """Run the steps that nodes of the release before do not survive."""
+    from rppam.cli.database import database_named
     from rppam.config.load import load_settings
     from rppam.db.database import Database
     from rppam.kernel.actor import Actor, ActorKind, acting
@@ -51,7 +52,7 @@ def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
         finally:
             await database.stop()
 
-    with acting(Actor(ActorKind.HOST, name=getuser())):
+    with acting(Actor(ActorKind.HOST, name=getuser())), database_named(settings):
         revision = asyncio.run(run())
     if as_json:
         click.echo(json.dumps({"revision": revision}))

@@ -9,6 +9,7 @@ from rppam.audit.archive_store import SqlArchives
 from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.keys import public_key
 from rppam.audit.verify import Cosignature
+from rppam.cli.database import database_named
 from rppam.config.load import load_settings
 from rppam.db.database import Database
 from rppam.ledger.model import Event
@@ -46,7 +47,8 @@ class Reading:
         async def asked() -> T:
             return await question
 
-        return self._runner.run(asked())
+        with database_named(self.settings):
+            return self._runner.run(asked())
 
     def events(self, query: Query) -> Iterator[Event]:
         """All events of a query, those without a place last, as far as they stand on the last page."""

@@ -33,6 +33,7 @@ def record_before(settings: "Settings", act: "Act") -> None:
 
     A database that is still to be made has no ledger, and keeps from nothing.
     """
+    from rppam.cli.database import database_named
     from rppam.db.database import Database
     from rppam.db.url import is_not_made, parse_database_url
     from rppam.kernel.actor import Actor, ActorKind, acting
@@ -51,5 +52,5 @@ def record_before(settings: "Settings", act: "Act") -> None:
         finally:
             await database.stop()
 
-    with acting(Actor(ActorKind.HOST, name=getuser())):
+    with acting(Actor(ActorKind.HOST, name=getuser())), database_named(settings):
         asyncio.run(run())

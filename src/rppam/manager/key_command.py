@@ -150,6 +150,7 @@ def _record(settings: "Settings", step: str, file: Path, *, force: bool) -> None
 
 def _wrap_data_keys(settings: "Settings") -> int:
     """Wrap what depends on the previous key in the database again; return how much did. A witness has no database."""
+    from rppam.cli.database import database_named
     from rppam.cluster.link.data_keys import data_keys_of
     from rppam.db.database import Database
     from rppam.db.url import is_not_made, parse_database_url
@@ -165,7 +166,8 @@ def _wrap_data_keys(settings: "Settings") -> int:
         finally:
             await database.stop()
 
-    return asyncio.run(run())
+    with database_named(settings):
+        return asyncio.run(run())
 
 
 def _unready(settings: "Settings", change: "Changed", prober: "MemberProber") -> list[str]:

@@ -11,9 +11,11 @@ the node's own words.
 import asyncio
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from rppam.access.tokens.target import Target, Where
+from rppam.cli.database import exit_of
 from rppam.cli.view import TEXT_CHARS_MAX, parse_view
 from rppam.cluster.health.model import ClusterHealth
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json
@@ -61,10 +63,19 @@ class Taken(NamedTuple):
 class Orders:
     """A cluster as its administrator talks to it. Every question raises :class:`OrderError`."""
 
-    def __init__(self, where: Where, subject: str | None = None, others: tuple[str, ...] = ()) -> None:
-        """``subject``: who orders, where the token is made here; ``others``: further nodes that may get the token."""
+    def __init__(
+        self,
+        where: Where,
+        subject: str | None = None,
+        others: tuple[str, ...] = (),
+        fixes: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``subject``: who orders, where the token is made here; ``others``: further nodes that may get the token.
+
+        ``fixes``: what to do after some codes, for who types commands, in place of what a node says of its REST API.
+        """
         self.where = where
-        self._subject, self._others = subject, others
+        self._subject, self._others, self._fixes = subject, others, fixes
         self._clock = SystemClock()
 
     @cached_property
@@ -94,21 +105,21 @@ class Orders:
         answer = await self._ask(self.url, method, path, body)
         told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
         if answer.status != 200 or not isinstance(told.get("said"), str):
-            raise _refused(self.url, answer)
+            raise self._refused(self.url, answer)
         return Taken(_text(told["said"]), _text(told.get("node")), at, _others(told.get("others")))
 
     async def read(self, path: str) -> object:
         """What the asked node answers there."""
         answer = await self._ask(self.url, "GET", path, None)
         if answer.status != 200:
-            raise _refused(self.url, answer)
+            raise self._refused(self.url, answer)
         return answer.body
 
     async def ask_for(self, path: str, body: Mapping[str, object]) -> object:
         """What the asked node answers to a question that has a body."""
         answer = await self._ask(self.url, "POST", path, body)
         if answer.status >= 300:
-            raise _refused(self.url, answer)
+            raise self._refused(self.url, answer)
         return answer.body
 
     async def write(self, path: str, body: Mapping[str, object], if_match: str, method: str = "PUT") -> str:
@@ -127,7 +138,7 @@ class Orders:
                 continue
             if answer.status == 200:
                 return answer.etag
-            failure = _refused(base, answer)
+            failure = self._refused(base, answer)
             if answer.status != 421:
                 break
             if base == self.url and (leader := await self._leader()) not in {"", *bases}:
@@ -161,6 +172,23 @@ class Orders:
             if method != "GET":
                 fix = "Look with 'rppam status' whether the order was taken"
             raise OrderError(f"{base}: {error}. {fix}", Exit.ERRORS) from error
+
+    def _refused(self, url: str, answer: Answer) -> OrderError:
+        told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+        code = code_of(answer)
+        detail, fix = _text(told.get("detail")), self._fixes.get(code) or _text(told.get("fix"))
+        if not code:
+            return OrderError(f"{url}: {_refusal(answer)}", Exit.ERRORS)
+        # Some sentences end with what to do already.
+        sentence = detail.rstrip(".") if fix.rstrip(".") in detail else f"{detail.rstrip('.')}. {fix.rstrip('.')}"
+        elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
+        if isinstance(elsewhere, str) and elsewhere.rstrip("/") != url:
+            sentence = (
+                f"{sentence}. No token is sent to an address that a node only tells of: if {_text(elsewhere)} is where "
+                "that node is, give it the order there with --url"
+            )
+        exit_code = exit_of(code, Exit.NO if answer.status in {409, 412, 421, 503} else Exit.ERRORS)
+        return OrderError(f"{sentence} ({code})", exit_code, code=code)
 
     async def new_leader(self, view: ClusterHealth, taken: Taken) -> tuple[str, int]:
         """Wait until another node leads than the one that took the order; return it, and after how many ms."""
@@ -223,24 +251,6 @@ def _others(body: object) -> tuple[Told, ...]:
 def code_of(answer: Answer) -> str:
     """The code of the error that a node answered with, or nothing."""
     return _text(answer.body.get("code")) if isinstance(answer.body, Mapping) else ""
-
-
-def _refused(url: str, answer: Answer) -> OrderError:
-    told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-    code = code_of(answer)
-    detail, fix = (_text(told.get(name)) for name in ("detail", "fix"))
-    if not code:
-        return OrderError(f"{url}: {_refusal(answer)}", Exit.ERRORS)
-    # Some sentences end with what to do already.
-    sentence = detail.rstrip(".") if fix.rstrip(".") in detail else f"{detail.rstrip('.')}. {fix.rstrip('.')}"
-    elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
-    if isinstance(elsewhere, str) and elsewhere.rstrip("/") != url:
-        sentence = (
-            f"{sentence}. No token is sent to an address that a node only tells of: if {_text(elsewhere)} is where "
-            "that node is, give it the order there with --url"
-        )
-    exit_code = Exit.NO if answer.status in {409, 412, 421, 503} else Exit.ERRORS
-    return OrderError(f"{sentence} ({code})", exit_code, code=code)
 
 
 def _refusal(answer: Answer) -> str:

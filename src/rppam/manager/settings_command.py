@@ -6,6 +6,7 @@ author has not seen. Which values are right is decided by the leader.
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v1/settings"
 ACKNOWLEDGED: Final = "doctor/acknowledged"
+_FIXES: Final = {
+    "RPPAM-6501": "'rppam settings get NAME' shows the whole value.",
+    "RPPAM-6502": "'rppam settings list' shows the names; they are case-sensitive.",
+    "RPPAM-6503": "Look at what is new with 'rppam settings get NAME', and run the command again.",
+    "RPPAM-6504": "Use a revision that 'rppam settings history NAME' shows, or 0 for the default.",
+}
+"""What a node's fixes are in the words of these commands."""
+_OTHER_REVISION: Final = re.compile(r"If-Match names another revision than (\d+), which is in force")
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 Work = Callable[..., Coroutine[Any, Any, Any]]
 """(orders, and the sub-command's own options): what is shown; as JSON, or by the sub-command's own lines."""
@@ -45,10 +54,11 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
         def run(*, where: Where, others: tuple[str, ...], as_json: bool, **options: Any) -> int:
             from rppam.manager.orders_command import OrderError, Orders
 
+            fixes = {code: fix.replace("NAME", options.get("name", ACKNOWLEDGED)) for code, fix in _FIXES.items()}
             try:
-                found = asyncio.run(work(Orders(where, others=others), **options))
+                found = asyncio.run(work(Orders(where, others=others, fixes=fixes), **options))
             except OrderError as error:
-                fail(str(error), error.code)
+                fail(_OTHER_REVISION.sub(r"it was changed meanwhile: revision \1 is in force", str(error)), error.code)
                 return error.exit_code
             if as_json:
                 click.echo(json.dumps(found))

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from rppam.access.tokens.target import Where
+from rppam.cli.database import exit_of
 from rppam.http.client import NoAnswerError, advice, ask_json, refusal
 from rppam.kernel.errors import Exit
 from rppam.kernel.logging import one_line
@@ -88,7 +89,8 @@ class Rest:
             raise RestError(f"{target.url}: {error}. {advice(method, error)}", "", Exit.ERRORS) from None
         found = answer.body if isinstance(answer.body, dict) else {}
         if not 200 <= answer.status < 300:
-            raise RestError(refusal(target.url, answer.status, found), str(found.get("code", "")))
+            code = str(found.get("code", ""))
+            raise RestError(refusal(target.url, answer.status, found), code, exit_of(code, Exit.NO))
         return found
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from rppam.access.tokens.target import Target, Where
+from rppam.cli.database import exit_of
 from rppam.cli.errors import tell
 from rppam.kernel.errors import Exit
 
@@ -98,7 +99,8 @@ class Rest:
         code = told.get("code", f"HTTP {status}")
         detail, fix = str(told.get("detail", "")).rstrip("."), str(told.get("fix", "")).rstrip(".")
         sentence = detail if not fix or fix in detail else f"{detail}. {fix}"
-        kind = Refused if status in _REFUSED else Failed
+        is_refused = exit_of(str(code), Exit.NO if status in _REFUSED else Exit.ERRORS) == Exit.NO
+        kind = Refused if is_refused else Failed
         raise kind(f"{code}: {sentence}.", told)
 
 

@@ -54,6 +54,7 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
     from rppam.access.mfa.store import SqlFactors
     from rppam.access.passkeys.store import SqlPasskeys
     from rppam.access.sessions.store import SqlSessions
+    from rppam.cli.database import database_named
     from rppam.config.load import load_settings
     from rppam.db.database import Database
     from rppam.kernel.actor import Actor, ActorKind, acting
@@ -78,7 +79,7 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
             passwords.close()
             await database.stop()
 
-    with acting(Actor(ActorKind.HOST, name=getuser())):
+    with acting(Actor(ActorKind.HOST, name=getuser())), database_named(settings):
         return asyncio.run(run())
 
 
