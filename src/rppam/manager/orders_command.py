@@ -30,6 +30,8 @@ WAIT_S: Final = 15.0
 LOOK_S: Final = 0.005
 HEALTH: Final = "/system/health/cluster"
 LEADER: Final = "/system/health/leader"
+PING: Final = "/system/health/ping"
+PING_S: Final = 2.0
 
 
 class OrderError(Exception):
@@ -86,6 +88,19 @@ class Orders:
     def url(self) -> str:
         """The node that is asked."""
         return self._target.url.rstrip("/")
+
+    async def elsewhere(self) -> str:
+        """Which other member can be asked where this host's own node does not answer; empty where none is known."""
+        from rppam.manager.elsewhere import advice_elsewhere
+
+        async def answers(url: str) -> bool:
+            try:
+                await get_json(url + PING, timeout_s=PING_S, trust=self._target.trust)
+            except NoAnswerError:
+                return False
+            return True
+
+        return await advice_elsewhere(self.url, self.where.config, answers)
 
     async def look(self) -> ClusterHealth:
         """The cluster as the asked node sees it."""

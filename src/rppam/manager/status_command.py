@@ -43,6 +43,8 @@ class _Seen(NamedTuple):
 def command(*, where: Where, watch: bool, interval: float, as_json: bool) -> int:
     """Show leader, epoch, quorum, Redis, nodes and warnings of the cluster, as one node sees them.
 
+    Where this host's own node does not answer, it says which other member does.
+
     Exit code 0: healthy; 1: it answers and is not healthy; 2: no node answers there, or wrong usage.
     """
     from rich.console import Console
@@ -55,7 +57,7 @@ def command(*, where: Where, watch: bool, interval: float, as_json: bool) -> int
     async def look_on(screen: "ScreenContext | None") -> None:
         """In one loop, so that Ctrl-C never meets one that is being closed."""
         while True:
-            seen = await _look(orders)
+            seen = await _look(orders, asks_others=not watch)
             codes[:] = [seen.code]
             _show(seen, orders.url, console, screen, as_json=as_json)
             if not watch:
@@ -69,13 +71,17 @@ def command(*, where: Where, watch: bool, interval: float, as_json: bool) -> int
     return codes[-1]
 
 
-async def _look(orders: "Orders") -> _Seen:
+async def _look(orders: "Orders", *, asks_others: bool) -> _Seen:
+    from rppam.http.client import NoAnswerError
     from rppam.manager.orders_command import OrderError
 
     try:
         body, view = await orders.health()
     except OrderError as error:
-        return _Seen(error.exit_code, {"url": orders.url, "error": str(error), "code": error.code}, failure=str(error))
+        failure = str(error)
+        if asks_others and isinstance(error.__cause__, NoAnswerError) and (advice := await orders.elsewhere()):
+            failure = f"{failure}. {advice}"
+        return _Seen(error.exit_code, {"url": orders.url, "error": failure, "code": error.code}, failure=failure)
     return _Seen(Exit.DONE if view.healthy else Exit.NO, body, view)
 
 
