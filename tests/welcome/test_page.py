@@ -36,3 +36,35 @@ async def test_the_description_of_the_api_is_shown_by_a_page_of_the_node_itself(
     assert "innerHTML" not in text
     assert "http://" not in text + page.text
     assert "https://" not in text + page.text
+
+
+@pytest.mark.parametrize("path", ["/", "/api"])
+@pytest.mark.parametrize(
+    ("accepted", "kind"),
+    [
+        ("text/plain", "text/plain"),
+        ("application/json", "text/plain"),
+        ("text/html;q=0, */*", "text/plain"),
+        ("*/*", "text/html"),
+        ("text/plain, text/*;q=0.5", "text/html"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+    ],
+)
+async def test_who_takes_no_html_gets_a_few_lines_of_text(served: Served, path: str, accepted: str, kind: str) -> None:
+    page = await served.http.get(path, headers={"Accept": accepted})
+    assert (page.status_code, page.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
+    assert "Accept" in page.headers["vary"].split(", ")
+    if kind == "text/plain":
+        assert "<" not in page.text
+        assert "/openapi.json" in page.text
+        assert 3 < len(page.text.splitlines()) < 12
+    again = await served.http.get(path, headers={"Accept": accepted, "If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+
+
+async def test_what_the_text_names_is_there(served: Served) -> None:
+    text = (await served.http.get("/", headers={"Accept": "text/plain"})).text
+    paths = re.findall(r"^(/\S+)", text, re.MULTILINE)
+    assert len(paths) == 4
+    for path in paths:
+        assert (await served.http.get(path)).status_code in {200, 503}, path

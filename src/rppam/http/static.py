@@ -3,7 +3,8 @@
 A page is served at its own path and asked for again each time, with an ETag. What it refers to as ``asset:NAME`` is
 served at ``/static/SLICE/NAME.HASH.SUFFIX``, which never changes and may be kept for ever. Each file is a route of its
 own, so nothing but these files can be reached, whatever the path says. Public: a page holds nothing but what is in the
-package, and fetches everything else with the caller's own rights.
+package, and fetches everything else with the caller's own rights. A page may have a plain text beside it, ``page.txt``
+for ``page.html``, which those get who take no HTML.
 """
 
 import gzip
@@ -28,6 +29,7 @@ _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
 }
 _PACKED: Final = frozenset({".css", ".html", ".js", ".svg"})
@@ -48,6 +50,8 @@ _HEADERS: Final = {
 }
 """Beside those that every answer carries."""
 
+_Handler = Callable[[Request], Awaitable[Response]]
+
 
 class StaticFileError(ValueError):
     """A file that cannot be served. A mistake in the package: it does not start."""
@@ -62,7 +66,8 @@ def static_router(package: str, folder: str, slice_name: str, pages: Mapping[str
     for name, content in found.items():
         _check(name, content)
     router = APIRouter(include_in_schema=False)
-    assets = {name: content for name, content in found.items() if name not in pages.values()}
+    texts = {name: str(PurePosixPath(name).with_suffix(".txt")) for name in pages.values()}
+    assets = {name: content for name, content in found.items() if name not in {*texts, *texts.values()}}
     # What is referred to first: a style sheet names its fonts, and its hash has to change with theirs.
     paths: dict[str, str] = {}
     for name in sorted(assets, key=lambda one: (one.endswith((".css", ".js")), one.endswith(".js"), one)):
@@ -73,7 +78,8 @@ def static_router(package: str, folder: str, slice_name: str, pages: Mapping[str
     for path, name in pages.items():
         if name not in found:
             raise StaticFileError(f"the page {path} is to be {name}, which {package}/{folder} does not hold")
-        _add(router, path, PurePosixPath(name).suffix, _referring(name, found[name], paths), "no-cache")
+        text = found.get(texts[name])
+        _add(router, path, PurePosixPath(name).suffix, _referring(name, found[name], paths), "no-cache", text=text)
     return router
 
 
@@ -131,14 +137,33 @@ def _referring(name: str, content: bytes, paths: Mapping[str, str]) -> bytes:
 
 
 def _add(
-    router: APIRouter, path: str, suffix: str, content: bytes, kept: str, headers: Mapping[str, str] = _HEADERS
+    router: APIRouter,
+    path: str,
+    suffix: str,
+    content: bytes,
+    kept: str,
+    headers: Mapping[str, str] = _HEADERS,
+    *,
+    text: bytes | None = None,
 ) -> None:
-    router.get(path, response_model=None)(declare(ANYBODY)(_served(content, suffix, kept, headers)))
+    if text is None:
+        served = _served(content, suffix, kept, headers)
+    else:
+        headers = {**headers, "Vary": "Accept, Accept-Encoding"}
+        served = _either(_served(content, suffix, kept, headers), _served(text, ".txt", kept, headers))
+    router.get(path, response_model=None)(declare(ANYBODY)(served))
 
 
-def _served(
-    content: bytes, suffix: str, kept: str, headers: Mapping[str, str]
-) -> Callable[[Request], Awaitable[Response]]:
+def _either(page: _Handler, text: _Handler) -> _Handler:
+    """The text for those who take no HTML."""
+
+    async def page_or_text(request: Request) -> Response:
+        return await (page if takes_html(request.headers.get("accept", "")) else text)(request)
+
+    return page_or_text
+
+
+def _served(content: bytes, suffix: str, kept: str, headers: Mapping[str, str]) -> _Handler:
     @cache
     def packed() -> bytes:
         """Made when first asked for: a start must not wait for what nobody may want."""
@@ -161,8 +186,18 @@ def _served(
 
 def takes_gzip(accepted: str) -> bool:
     """Whether an ``Accept-Encoding`` takes it."""
+    return _takes(accepted, ("gzip", "*"))
+
+
+def takes_html(accepted: str) -> bool:
+    """Whether an ``Accept`` takes it; without one everything is taken (RFC 9110, section 12.5.1)."""
+    return not accepted.strip() or _takes(accepted, ("text/html", "text/*", "*/*"))
+
+
+def _takes(accepted: str, names: tuple[str, ...]) -> bool:
+    """By the first of ``names`` that stands there: the more exact one counts."""
+    asked = {}
     for one in accepted.split(","):
-        coding, _, quality = one.partition(";")
-        if coding.strip().lower() in {"gzip", "*"}:
-            return re.fullmatch(r"\s*q=0(\.0*)?\s*", quality) is None
-    return False
+        name, *parameters = (part.strip().lower() for part in one.split(";"))
+        asked[name] = not any(re.fullmatch(r"q\s*=\s*0(\.0*)?", parameter) for parameter in parameters)
+    return next((asked[name] for name in names if name in asked), False)
