@@ -113,9 +113,11 @@ def _show(error: click.ClickException) -> None:
 
 def _sentence(error: click.ClickException) -> str:
     """What click says; of a wrong number in plain words."""
-    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
     wrong = _NO_NUMBER.fullmatch(error.message)
-    if not isinstance(kind, (click.IntRange, click.FloatRange)) or wrong is None:
+    if not isinstance(error, click.BadParameter) or error.param is None or wrong is None:
+        return error.format_message()
+    kind = error.param.type
+    if not isinstance(kind, (click.IntRange, click.FloatRange)):
         return error.format_message()
     what = "a whole number" if isinstance(kind, click.IntRange) else "a number"
     least = None if kind.min is None else f"above {kind.min:g}" if kind.min_open else f"of at least {kind.min:g}"
