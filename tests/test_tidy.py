@@ -30,7 +30,7 @@ LARGE = {
     "src/rppam/gateway/ssh/channel.py: Front": (48, 22),
     "src/rppam/gateway/ssh/live.py: LiveAccess": (17, 19),
     "src/rppam/gateway/ssh/terminals.py: WebTerminal": (35, 19),
-    "src/rppam/recordings/recorder.py: Recorder": (20, 26),
+    "src/rppam/recordings/recorder.py: Recorder": (21, 25),
 }
 """Methods and attributes of classes that are too large still. None is added, and they only shrink."""
 DOCSTRING = re.compile(r'(?:#.*\n|\s)*(?:"""\s*[^\s"]|"[^"\s])')

@@ -3,7 +3,7 @@
 Decides when what came is sealed and stored, and when its user may see it: ``strict`` shows nothing before it is
 durable, ``bounded`` shows at once and lets at most :data:`HIGH_BYTES`, or about a second, be not yet durable; beyond
 that no more is taken from the target. While the store takes nothing the channel stands still; after :data:`LOSS_S` the
-recording is lost, and whoever began it is told.
+recording is lost, and whoever began it is told. While one batch is stored the next one is sealed.
 
 What it does not promise: that a user who is shown something in ``bounded`` has it in the recording when this process
 dies in that second.
@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.db.errors import DatabaseError
 from rppam.kernel.actor import Actor
@@ -26,16 +27,71 @@ from rppam.recordings.store import SqlRecordings
 log: Final = logging.getLogger("rppam.recordings")
 
 FLUSH_S: Final = 0.1
-FLUSH_BYTES: Final = 32 * 1024
+FLUSH_BYTES: Final = 1024 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
 HIGH_BYTES: Final = 4 * 1024 * 1024
-LOW_BYTES: Final = 1024 * 1024
+LOW_BYTES: Final = 2 * 1024 * 1024
 TELL_S: Final = 10.0
 TELL_BYTES: Final = 16 * 1024 * 1024
 """So often the ledger learns how far a recording has come."""
 LOSS_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _US: Final = 1_000_000
+_NOT_ON: Final = "the recording %s cannot be gone on with"
+
+
+class Batch(NamedTuple):
+    """What is stored at once."""
+
+    chunks: Sequence[Chunk]
+    size: int
+    output: int
+    """How many bytes of output are durable with it, of all that was ever recorded of this channel."""
+    shows: int
+    """How many of those that wait to be shown may be shown with it, of all that ever waited."""
+
+
+class Shows:
+    """What waits to be shown, in the order it came."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.asked = 0
+        """How many ever waited."""
+
+    def add(self, show: Callable[[], None]) -> None:
+        """Have one more wait."""
+        self._waiting.append(show)
+        self.asked += 1
+
+    def show(self, upto: int | None = None) -> None:
+        """Show the first ``upto`` of all that ever waited, or all, but those that were shown before."""
+        until = self.asked if upto is None else upto
+        while self._waiting and self.asked - len(self._waiting) < until:
+            self._waiting.popleft()()
+
+
+class Sealer:
+    """Makes chunks of records, each bound to the one before."""
+
+    def __init__(self, recording: Recording, key: bytes) -> None:
+        self._ident, self._key = recording.id, key
+        self._seq, self._head = recording.chunks, recording.head
+
+    def sealed(self, records: Sequence[bytes]) -> list[Chunk]:
+        """The records as chunks of a bounded size. Runs on a thread, one call after the other."""
+        found: list[Chunk] = []
+        start = size = 0
+        for place, one in enumerate(records, 1):
+            size += len(one)
+            if size < CHUNK_BYTES and place < len(records):
+                continue
+            plain = b"".join(records[start:place])
+            self._seq += 1
+            chunk = sealed_chunk(self._key, secrets.token_bytes(12), self._ident, self._seq, self._head, plain)
+            found.append(chunk)
+            self._head, start, size = chunk.hash, place, 0
+        return found
 
 
 class Recorder:
@@ -54,23 +110,25 @@ class Recorder:
         after_ms: int = 0,
     ) -> None:
         """``may_lose``: what cannot be recorded is shown all the same. ``after_ms``: how long nobody recorded it."""
-        self._store, self._recording, self._key, self._actor = store, recording, key, actor
+        self._store, self._recording, self._actor = store, recording, actor
+        self._sealer = Sealer(recording, key)
         self._on_lost, self._strict, self._may_lose = on_lost, strict, may_lose
         self._loop = asyncio.get_running_loop()
         self._last_us = int(self._loop.time() * _US) - after_ms * 1000
-        self.kept, self._output = recording.output, 0
-        """How many bytes of output are durable, of all that was ever recorded of this channel; those that wait."""
+        self.kept = self._heard = recording.output
+        """How many bytes of output are durable, of all that was ever recorded of this channel; how many have come."""
         self._on_kept: Callable[[int], None] | None = None
         self._pending: list[bytes] = []
-        self._shows: list[Callable[[], None]] = []
+        self._shows = Shows()
         self._waiting = self._undurable = 0
-        self._seq, self._head = recording.chunks, recording.head
         self._told_at, self._told_bytes = self._loop.time(), 0
         self._came = asyncio.Event()
         self._paused: Callable[[bool], None] | None = None
         self._is_paused = self._closing = False
         self._lost = ""
         """Why it goes on no more; empty: it does."""
+        self._storing: asyncio.Task[bool] | None = None
+        """Of the batch that was sealed last: whether it is stored."""
         self._task = self._loop.create_task(self._run(), name="recording")
 
     @property
@@ -92,13 +150,14 @@ class Recorder:
         if self._lost:
             if self._may_lose:
                 show()
-                self._tell_kept(len(data))
+                self._heard += len(data)
+                self._tell_kept(self._heard)
             return
-        self._output += len(data)
+        self._heard += len(data)
         if data:
             self._add(Sort.ERROR if is_error else Sort.OUT, data)
         if self._strict and (self._pending or self._undurable):
-            self._shows.append(show)
+            self._shows.add(show)
         else:
             show()
 
@@ -108,7 +167,7 @@ class Recorder:
     def gap(self, count: int) -> None:
         """``count`` bytes of output were not recorded here, as policy allowed."""
         self._add(Sort.GAP, str(count).encode())
-        self._output += count
+        self._heard += count
 
     def resize(self, columns: int, rows: int) -> None:
         """The user's terminal has another size."""
@@ -128,9 +187,8 @@ class Recorder:
         if not self._lost:
             ident, generation = self._recording.id, self._recording.generation
             await self._keep_trying(lambda: self._store.end(ident, State.DONE, how, self._actor, generation))
-        shows, self._shows = self._shows, []
-        for show in shows if self._may_lose or not self._lost else ():
-            show()
+        if self._may_lose or not self._lost:
+            self._shows.show()
 
     async def leave(self) -> None:
         """Store what has come, and leave the recording to whoever goes on with it."""
@@ -138,10 +196,11 @@ class Recorder:
         self._came.set()
         await asyncio.shield(self._task)
 
-    def _tell_kept(self, more: int) -> None:
-        self.kept += more
-        if self._on_kept is not None and more:
-            self._on_kept(self.kept)
+    def _tell_kept(self, kept: int) -> None:
+        if kept > self.kept:
+            self.kept = kept
+            if self._on_kept is not None:
+                self._on_kept(kept)
 
     def _add(self, sort: Sort, data: bytes) -> None:
         if self._lost:
@@ -161,75 +220,68 @@ class Recorder:
             self._paused(on)
 
     async def _run(self) -> None:
-        while not (self._closing and not self._pending):
-            await self._came.wait()
-            self._came.clear()
-            if not self._pending:
-                continue
-            if not self._strict and self._waiting < FLUSH_BYTES and not self._closing:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._full(), FLUSH_S)
-            try:
-                if not await self._store_pending():
+        try:
+            while not (self._closing and not self._pending):
+                await self._came.wait()
+                self._came.clear()
+                if not self._pending:
+                    continue
+                if not self._strict and self._waiting < FLUSH_BYTES and not self._closing:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._full(), FLUSH_S)
+                batch = await self._sealed_batch()
+                if not await self._is_stored():
                     return
-            except Exception as error:
-                log.exception("the recording %s cannot be gone on with", self._recording.id)
-                self._lose(f"something unforeseen happened ({type(error).__name__})")
-                return
+                self._storing = self._loop.create_task(self._store_batch(batch), name="storing a recording")
+            await self._is_stored()
+        except Exception as error:
+            log.exception(_NOT_ON, self._recording.id)
+            self._lose(_unforeseen(error))
 
     async def _full(self) -> None:
         while self._waiting < FLUSH_BYTES and not self._closing:
             await self._came.wait()
             self._came.clear()
 
-    async def _store_pending(self) -> bool:
+    async def _sealed_batch(self) -> Batch:
+        """All that has come."""
         records, self._pending = self._pending, []
-        shows, self._shows = self._shows, []
         size, self._waiting = self._waiting, 0
-        output, self._output = self._output, 0
-        self._undurable = size
-        chunks = await asyncio.to_thread(self._sealed, records)
+        self._undurable += size
+        heard, asked = self._heard, self._shows.asked
+        chunks = await asyncio.to_thread(self._sealer.sealed, records)
+        return Batch(chunks, size, heard, asked)
+
+    async def _is_stored(self) -> bool:
+        """Wait for the batch that was sealed before; whether the recording goes on."""
+        task, self._storing = self._storing, None
+        return task is None or await task
+
+    async def _store_batch(self, batch: Batch) -> bool:
         now = self._loop.time()
-        self._told_bytes += size
+        self._told_bytes += batch.size
         tell = self._told_bytes >= TELL_BYTES or now - self._told_at >= TELL_S
-        generation, durable = self._recording.generation, self.kept + output
-        kept = await self._keep_trying(
-            lambda: self._store.append(
-                self._recording.id, chunks, size, self._actor, tell=tell, generation=generation, output=durable
+        ident, generation = self._recording.id, self._recording.generation
+        try:
+            kept = await self._keep_trying(
+                lambda: self._store.append(
+                    ident, batch.chunks, batch.size, self._actor, tell=tell, generation=generation, output=batch.output
+                )
             )
-        )
+        except Exception as error:
+            log.exception(_NOT_ON, self._recording.id)
+            self._lose(_unforeseen(error))
+            return False
         if not kept:
-            if self._may_lose:
-                self._tell_kept(output)
             return False
         if tell:
             self._told_at, self._told_bytes = now, 0
-        self._seq, self._head, self._undurable = chunks[-1].seq, chunks[-1].hash, 0
-        for show in shows:
-            show()
-        self._tell_kept(output)
-        if self._waiting < LOW_BYTES:
+        self._undurable -= batch.size
+        self._shows.show(batch.shows)
+        self._tell_kept(batch.output)
+        if self._waiting + self._undurable < LOW_BYTES:
             self._pause(False)
-        if self._pending:
-            self._came.set()
         return True
-
-    def _sealed(self, records: Sequence[bytes]) -> list[Chunk]:
-        """On a thread: the records as chunks of a bounded size."""
-        found: list[Chunk] = []
-        seq, head = self._seq, self._head
-        start = size = 0
-        for place, one in enumerate(records, 1):
-            size += len(one)
-            if size < CHUNK_BYTES and place < len(records):
-                continue
-            seq += 1
-            chunk = sealed_chunk(
-                self._key, secrets.token_bytes(12), self._recording.id, seq, head, b"".join(records[start:place])
-            )
-            found.append(chunk)
-            head, start, size = chunk.hash, place, 0
-        return found
 
     async def _keep_trying(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Whether it was done in time; else the recording is lost."""
@@ -256,6 +308,12 @@ class Recorder:
         self._lost = why or "it cannot be gone on with"
         log.error("the recording %s goes on here no more: %s", self._recording.id, why)
         if self._may_lose:
+            self._shows.show()
+            self._tell_kept(self._heard)
             self._pause(False)
         else:
             self._on_lost(why)
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"something unforeseen happened ({type(error).__name__})"

@@ -24,6 +24,7 @@ from rppam.gateway.ssh.chained_login import IN_HARDWARE, PIN_GIVEN
 from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.in_browser import InBrowser, let_go
+from rppam.gateway.ssh.wire import quicken
 from rppam.gateway.ssh_tokens_store import PREFIX
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
@@ -61,6 +62,7 @@ class LoggingIn(forwards.Forwarding):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
+        quicken(conn)
 
     def hang_up(self, text: str) -> None:
         """Close the connection with a reason that the user's client shows."""

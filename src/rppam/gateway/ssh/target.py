@@ -25,6 +25,7 @@ from rppam.gateway.errors import (
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, Route
 from rppam.gateway.ssh.algorithms import FAST_CIPHERS, HOST_KEYS, LEGACY_KEYS, SIGNATURES, common, legacy
+from rppam.gateway.ssh.wire import quicken
 
 REACH_S: Final = 6.0
 ALL_S: Final = 14.0
@@ -65,6 +66,9 @@ class _Client(asyncssh.SSHClient):
     def __init__(self, route: Route, pins: Sequence[PinnedKey]) -> None:
         self._route, self._pins = route, pins
         self.shown: PinnedKey | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        quicken(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.shown = pinned_of(key)
