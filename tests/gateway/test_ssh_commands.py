@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -183,3 +184,15 @@ async def test_a_log_in_that_is_used_is_kept_for_the_next_connection(served: Ser
     assert (await served.http.post("/api/v1/auth/logout", headers=signed_in.headers)).status_code == 204
     signed_in.is_used = True
     await asyncio.wait_for(running, 10)
+
+
+@pytest.mark.integration
+def test_without_a_terminal_it_says_what_to_use_instead() -> None:
+    words = [sys.executable, "-m", "rppam", "ssh", "--user", "bob", "web1"]
+    ended = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, start_new_session=True
+    )
+    assert ended.returncode == 2
+    assert "no terminal to ask for the password on" in ended.stderr
+    assert "rppam login" in ended.stderr
+    assert "GetPassWarning" not in ended.stderr

@@ -49,7 +49,7 @@ class NameUnfit(GatewayError, code="RPPAM-8638", status=400):
 class AccessUnknown(GatewayError, code="RPPAM-8606", status=404):
     """No session through the gateway has this id, or it is over."""
 
-    fix = "GET /api/v1/access/sessions lists them."
+    fix = "GET /api/v1/access/sessions or 'rppam session ls' lists them."
 
 
 class SecondFactorNotEnrolled(GatewayError, code="RPPAM-8607", status=403):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import ca_option, kept_log_in, place_of, urls_option
+from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import tell
 from rppam.gateway.terminal_client import Ended, TerminalClient
 from rppam.http.trust import Trust
@@ -91,10 +92,11 @@ def _way_in(url: tuple[str, ...], user: str | None, ca: Any) -> tuple[tuple[str,
 
 def _token(urls: tuple[str, ...], user: str, trust: Any) -> Secret:
     """The token of an account, by its password. Raises :class:`click.ClickException`."""
-    password = click.prompt("Password", hide_input=True, err=True)
+    instead = "log in before (rppam login), or give the token of an account in RPPAM_TOKEN"
+    password = ask_hidden("Password", instead)
     answer, status = _ask(urls, LOGIN, {"username": user, "password": password}, trust)
     if status == 200 and answer.get("mfaRequired"):
-        code = click.prompt("Code", err=True)
+        code = ask_hidden("Code", instead)
         answer, status = _ask(urls, CODE, {"mfaToken": answer["mfaToken"], "code": code}, trust)
     if status != 200 or not answer.get("accessToken"):
         raise click.ClickException(_why(urls, answer, status))

@@ -10,7 +10,7 @@ class RecordingError(RppamError, fault=Fault.CALLER, retry=Retry.NO, exit=Exit.E
 class RecordingUnknown(RecordingError, code="RPPAM-8701", status=404):
     """No recording has this id."""
 
-    fix = "GET /api/v1/recordings lists them."
+    fix = "GET /api/v1/recordings or 'rppam recording ls' lists them."
 
 
 class RecordingUnavailable(
@@ -47,7 +47,7 @@ class RecordingStoreFailed(
 class RecordingDeleted(RecordingError, code="RPPAM-8707", status=410):
     """The recording was kept for as long as the setting says, and is deleted."""
 
-    fix = "Nothing brings it back. GET /api/v1/settings/recordings/retention says for how long others are kept."
+    fix = "Nothing brings it back. 'rppam settings get recordings/retention' says for how long others are kept."
 
 
 class RecordingTaken(RecordingError, code="RPPAM-8705", status=409):

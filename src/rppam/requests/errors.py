@@ -10,7 +10,7 @@ class RequestError(RppamError, fault=Fault.CALLER, retry=Retry.NO, level="info")
 class RequestUnknown(RequestError, code="RPPAM-8501", status=404):
     """No request for access has this id, or the caller may not see it."""
 
-    fix = "GET /api/v1/access-requests lists those that the caller may see."
+    fix = "GET /api/v1/access-requests or 'rppam request ls' lists those that the caller may see."
 
 
 class RequestInvalid(RequestError, code="RPPAM-8502", status=400):
@@ -64,7 +64,7 @@ class ChangedMeanwhile(RequestError, code="RPPAM-8509", retry=Retry.YES, status=
 class GrantUnknown(RequestError, code="RPPAM-8511", status=404):
     """No grant has this id, or the caller may not see it."""
 
-    fix = "GET /api/v1/grants lists those that the caller may see."
+    fix = "GET /api/v1/grants or 'rppam request grants' lists those that the caller may see."
 
 
 class PolicyUnknown(RequestError, code="RPPAM-8521", status=404):

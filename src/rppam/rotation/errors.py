@@ -22,7 +22,10 @@ class RotationInvalid(VaultError, code="RPPAM-8432", status=400):
 class RotationUnderWay(VaultError, code="RPPAM-8433", retry=Retry.SLOWLY, status=409):
     """The entry is checked out, or is being changed already."""
 
-    fix = "Wait until it is over; GET /api/v1/vault/entries/{entryId}/rotation tells how far it is."
+    fix = (
+        "Wait until it is over; GET /api/v1/vault/entries/{entryId}/rotation or 'rppam vault rotation' tells how far "
+        "it is."
+    )
 
 
 class RotationLost(

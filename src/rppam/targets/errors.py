@@ -46,7 +46,7 @@ class TargetInUse(TargetError, code="RPPAM-8306", status=409):
 class HostKeyUnknown(TargetError, code="RPPAM-8307", status=404):
     """The resource has no host key or certificate of this id."""
 
-    fix = "GET /api/v1/resources/{resourceId}/host-keys lists them."
+    fix = "GET /api/v1/resources/{resourceId}/host-keys or 'rppam target show' lists them."
 
 
 class HostKeyConflict(TargetError, code="RPPAM-8308", status=409):

@@ -38,7 +38,7 @@ class EntryChanged(VaultError, code="RPPAM-8404", retry=Retry.CALLER_DECIDES, st
 class FolderUnknown(VaultError, code="RPPAM-8405", status=404):
     """No folder of the vault that the caller may know of has this id or path."""
 
-    fix = "GET /api/v1/vault/folders lists those that the caller has a right on."
+    fix = "GET /api/v1/vault/folders or 'rppam vault folders' lists those that the caller has a right on."
 
 
 class FolderInUse(VaultError, code="RPPAM-8406", status=409):
@@ -68,7 +68,7 @@ class FactorNeeded(VaultError, code="RPPAM-8409", status=403):
 class CheckoutUnknown(VaultError, code="RPPAM-8410", status=404):
     """No check-out that the caller may know of has this id."""
 
-    fix = "GET /api/v1/vault/checkouts lists the own ones, and all to those who manage."
+    fix = "GET /api/v1/vault/checkouts or 'rppam vault checkouts' lists the own ones, and all to those who manage."
 
 
 class CheckedOut(VaultError, code="RPPAM-8411", retry=Retry.SLOWLY, status=409):
@@ -104,7 +104,7 @@ class EntryBlocked(VaultError, code="RPPAM-8413", status=409):
 class VersionUnknown(VaultError, code="RPPAM-8414", status=404):
     """The entry has no such version."""
 
-    fix = "GET /api/v1/vault/entries/{entryId}/versions lists them."
+    fix = "GET /api/v1/vault/entries/{entryId}/versions or 'rppam vault versions' lists them."
 
 
 class GeneratorInvalid(VaultError, code="RPPAM-8415", status=400):

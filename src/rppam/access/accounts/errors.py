@@ -63,7 +63,7 @@ class Overloaded(
 class UserUnknown(AccountError, code="RPPAM-3107", exit=Exit.ERRORS, status=404):
     """No account has this id, or it was deleted."""
 
-    fix = "GET /api/v1/users lists the accounts with their ids; ?deleted=true shows the deleted ones as well."
+    fix = "GET /api/v1/users or 'rppam user list' lists the accounts; ?deleted=true shows the deleted ones as well."
 
 
 class LastAdmin(AccountError, code="RPPAM-3108", exit=Exit.ERRORS, status=409):
