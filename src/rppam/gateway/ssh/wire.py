@@ -58,10 +58,15 @@ class Together:
 def quicken(connection: SSHConnection) -> None:
     """Have a new connection send as the module says. Call it when the connection is made."""
     whole = connection.send_packet
+    known, is_chained = None, False
 
     def send_packet(kind: int, *parts: bytes, **more: Any) -> None:
-        if kind == _IGNORE and parts == (_EMPTY,) and not _is_chained(connection):
-            return
+        nonlocal known, is_chained
+        if kind == _IGNORE and parts == (_EMPTY,):
+            if connection._send_encryption is not known:  # with each exchange of keys there is another
+                known, is_chained = connection._send_encryption, _is_chained(connection)
+            if not is_chained:
+                return
         whole(kind, *parts, **more)
 
     connection.send_packet = send_packet  # type: ignore[assignment]
