@@ -72,7 +72,7 @@ def test_lists_are_one_name_and_one_sentence_a_line(option: str, known: dict[str
         (("--faults", "pause,store-flsh"), "did you mean 'store-flush'?"),
         (("--hours", "0"), "more than 0"),
         (("--hours", "nan"), "more than 0"),
-        (("--nodes", "10"), "1<=x<=9"),
+        (("--nodes", "10"), "from 1 to 9, found 10"),
         (("--policy", "most"), "'record', 'last-man-standing', 'majority'"),
         (("--witnesses", "1"), "a witness votes"),
         (("--profile", "fast"), "'classic', 'default', 'lan'"),
