@@ -77,3 +77,9 @@ def test_a_part_of_too_many_words_suggests_none() -> None:
     assert alike("tls", [f"tls{number}OfSomething" for number in range(5)]) == ()
     assert alike("mfa", ["security/mfa", "security/sessions"]) == ("security/mfa",)
     assert alike("a", ["nodea"]) == ()
+
+
+def test_what_other_products_have_as_keys_of_their_own_is_told_where_it_belongs() -> None:
+    assert only({"redis": {"host": "x"}}).fix.startswith("Write it as part of redis.connectionString: ")
+    assert only({"redis": {"Port": 6379}}).fix.startswith("Write it as part of redis.connectionString: ")
+    assert only({"database": {"server": "x"}}).fix.startswith("Write it as part of database.url: ")

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.db.condition import found
 from rppam.doctor.check_node import judge
 from rppam.doctor.report import Report
 from tests.support.health import seen_health, seen_member
@@ -62,3 +63,14 @@ def test_what_a_healthy_node_warns_of_is_told_once() -> None:
     judge(view, report, redis_enabled=True)
     assert [one.evidence for one in report.findings if one.code == "RD-708"] == ["the licence ends soon"]
     assert not [one for one in report.findings if one.code == "RD-703"]
+
+
+def test_the_fix_is_that_of_the_node_which_knows_what_its_database_is() -> None:
+    members = (seen_member("node1", Role.LEADER),)
+    own = found("RD-607", "the file is not there any more", is_file=True)
+    view = replace(seen_health("node1", "node1", 7, members, healthy=False), findings=(own,))
+    report = Report()
+    judge(view, report, redis_enabled=False)
+    (told,) = [one for one in report.findings if one.code == "RD-607"]
+    assert told.evidence == "the running node says: the file is not there any more"
+    assert told.fix == own.fix

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from rppam.cli.view import TEXT_CHARS_MAX, parse_view
+from rppam.cluster.health.model import ALONE
 from rppam.manager.status_screen import status_picture
 
 STEERING = "\x1b[2J", "\x1b]0;title\x07", "\r\nnode9 healthy", "\x9b31m", "\x7f", "\u202ereversed", "\ud800"
@@ -183,3 +184,21 @@ def test_who_obeys_which_settings(obeyed: list[object], line: str) -> None:
     nodes = [{"nodeName": f"node{number}", "settingsRevision": told} for number, told in enumerate(obeyed, 1)]
     lines = [text.rstrip() for text in shown({"clusterHealthy": True, "nodes": nodes}).splitlines()]
     assert [text for text in lines if text.startswith("Settings")] == ([line] if line else [])
+
+
+def test_a_node_that_is_to_have_no_redis_is_not_told_to_miss_it() -> None:
+    body = {
+        "clusterHealthy": False,
+        "leaderNode": "n1",
+        "quorumMet": True,
+        "redisReason": ALONE,
+        "safetyLevel": "single",
+    }
+    screen = shown({**body, "databaseConnected": False, "databaseReason": "no file"})
+    assert screen.splitlines()[0].strip() == "cluster  needs attention: the database cannot be worked with"
+    assert ALONE in screen
+    assert "not connected: this node" not in screen
+    assert "this node alone decides" in screen
+    elsewhere = shown({**body, "redisReason": "refused"})
+    assert "not connected: refused" in elsewhere
+    assert "the record in one Redis decides" in elsewhere

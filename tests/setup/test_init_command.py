@@ -111,6 +111,14 @@ def test_a_node_without_redis_is_told_to_run_alone(tmp_path: Path) -> None:
         assert ("Note: no Redis is named, so this node runs alone" in done.stdout) == told
 
 
+def test_what_a_connection_string_says_twice_is_told_at_once(tmp_path: Path) -> None:
+    string = "127.0.0.1:7699,ssl=true,ssl=false"
+    done = rppam("init", "--dir", str(tmp_path), "--node-name", "node1", "--port", "7691", "--redis", "-", stdin=string)
+    assert done.returncode == 0, done.stderr
+    assert "Note: redis.connectionString: ssl: stands there with different values" in done.stdout
+    assert "--advertise-url http://HOST:7691" in done.stdout
+
+
 def test_init_says_what_is_missing() -> None:
     done = rppam("init", "--redis", "h")
     assert done.returncode == 2

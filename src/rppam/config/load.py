@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -181,6 +181,15 @@ def _owners(name: str) -> list[str]:
     ]
 
 
+_FORMS: Final = {"redis": "10.0.1.20:6379,password=...", "database": "postgresql://USER:PASSWORD@HOST:5432/NAME"}
+_MEANT: Final = {
+    (section, word): whole
+    for section, whole in (("redis", "connectionString"), ("database", "url"))
+    for word in ("host", "hostname", "server", "address", "port", "endpoint")
+}
+"""What other products have as keys of their own."""
+
+
 def _unknown_section(name: str) -> Problem:
     fix = "Take it out."
     if near := nearest(name, _ALL_NAMES):
@@ -192,7 +201,9 @@ def _unknown_section(name: str) -> Problem:
 
 def _unknown_key(section: str, name: str, known: Iterable[str]) -> Problem:
     fix = f"Take it out; {section} knows {', '.join(known)}."
-    if near := alike(name, known):
+    if meant := _MEANT.get((section, name.lower())):
+        fix = f"Write it as part of {section}.{meant}: {_FORMS[section]}"
+    elif near := alike(name, known):
         fix = f"Did you mean {' or '.join(f'{section}.{one}' for one in near)}?"
     elif owners := _owners(name):
         fix = f"Did you mean {' or '.join(owners)}?"

@@ -23,7 +23,7 @@ WORKER: Final = "RD-627"
 DENIED: Final = "RD-628"
 
 NO_LOGINS: Final = (
-    "meanwhile nobody can log in and nothing is changed or recorded; who is signed in goes on while Redis knows the "
+    "meanwhile nobody can log in and nothing is changed or recorded; who is signed in goes on where Redis knows the "
     "session, and who leads does not depend on it"
 )
 READS_ONLY: Final = (

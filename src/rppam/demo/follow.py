@@ -36,13 +36,17 @@ class Follower:
         self._answers: dict[str, tuple[float, ClusterHealth]] = {}
         self._ended_at: dict[str, float] = {}
         self._redis_ended = False
+        self.answer_s = ANSWER_S
+        """How long an answer may take; it counts a little longer."""
         self.problems: dict[str, str] = {}
         """By node, why its last answer was of no use."""
 
     def views(self) -> dict[str, ClusterHealth]:
         """The fresh answers."""
         now = self._now()
-        return {name: view for name, (at, view) in self._answers.items() if now - at <= FRESH_S}
+        return {
+            name: view for name, (at, view) in self._answers.items() if now - at <= self.answer_s + FRESH_S - ANSWER_S
+        }
 
     def best_view(self) -> tuple[ClusterHealth | None, str]:
         """The leader's view, else that at the highest epoch; and its node's URL."""
@@ -76,7 +80,7 @@ class Follower:
 
     async def _ask(self, name: str, asked_at: float) -> None:
         try:
-            answer = await get_json(self._urls[name] + HEALTH, token=self._token(), timeout_s=ANSWER_S)
+            answer = await get_json(self._urls[name] + HEALTH, token=self._token(), timeout_s=self.answer_s)
         except NoAnswerError as error:
             self.problems[name] = str(error)
             self._answers.pop(name, None)

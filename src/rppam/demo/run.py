@@ -20,7 +20,7 @@ from rppam.demo.access import Access
 from rppam.demo.children import Child, end_all, start
 from rppam.demo.events import Event, ready_leader
 from rppam.demo.files import DemoFiles, DemoOptions, prepare
-from rppam.demo.follow import PERIOD_S, Follower
+from rppam.demo.follow import ANSWER_S, PERIOD_S, Follower
 from rppam.demo.place import workplace
 from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
 from rppam.demo.screen import Ready, Reporter, RunningNode
@@ -32,6 +32,8 @@ from rppam.setup.errors import DemoError
 
 SLOW_S: Final = 19.0
 """A cluster that is not ready by then, counted from the start of the command, runs on a slow machine."""
+SLOW_ANSWER_S: Final = 5.0
+"""There an answer may take so long until all are ready."""
 READY_S: Final = 90.0
 """One that is not ready by then never will be."""
 NODE_GRACE_S: Final = 5.0
@@ -141,7 +143,7 @@ class _Demo:
                 assert self._target is not None  # it was started before the nodes
                 await Access(urls[leader], files.token()).prepare(self._target, files.admin_password)
                 passed_s = asyncio.get_running_loop().time() - self._started_s
-                place, passed_ms = str(self._place), round(passed_s * 1000)
+                place, passed_ms, follower.answer_s = str(self._place), round(passed_s * 1000), ANSWER_S
                 epoch = follower.watch.epoch
                 return Ready(nodes, leader, epoch, files, redis, self._target.account, place, passed_ms)
             others = [self._target.child] if self._target else []
@@ -149,7 +151,7 @@ class _Demo:
                 if how := child.ended():
                     raise DemoError(f"{child.name} ended {how} before the cluster was ready. {child.log_end()}")
             if passed_s > SLOW_S and not is_told:
-                is_told = True
+                is_told, follower.answer_s = True, SLOW_ANSWER_S
                 self._reporter.note(f"This machine is slow or busy: waiting for up to {READY_S:g} s ...")
             if passed_s > READY_S:
                 raise DemoError(self._why_not_ready(follower))
@@ -168,6 +170,9 @@ class _Demo:
                     f"{len(view.members)} nodes"
                 )
             lines.append(f"  {name}: {said}. Its log: {child.log}")
+        lines.append(
+            "Where a log says that a node leads, the machine is too busy: try fewer nodes (--nodes 1), or later"
+        )
         return "\n".join(lines)
 
     def _hints(self, event: Event, follower: Follower) -> list[str]:

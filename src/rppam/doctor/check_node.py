@@ -5,6 +5,7 @@ that has never run is a note, not a fault: the doctor is for that case, too. One
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -132,7 +133,7 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
     known = {one.code for one in report.findings}
     for one in view.findings:
         if one.severity is not Severity.NOTE and area_of(one.code) in _OF_THE_NODE and one.code not in known:
-            report.add(finding(one.code, f"the running node says: {one.evidence}"))
+            report.add(replace(one, evidence=f"the running node says: {one.evidence}", acknowledged=None))
     if redis_enabled:
         others = [one for one in view.members if one.node != view.node and one.role != Role.WITNESS]
         said = [

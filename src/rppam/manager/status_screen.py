@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
-from rppam.cluster.health.model import FINE, OF_THE_NAME, ClusterHealth, MemberView, NameView, is_grave
+from rppam.cluster.health.model import ALONE, FINE, OF_THE_NAME, ClusterHealth, MemberView, NameView, is_grave
 from rppam.kernel.finding import Finding
 
 SAFETY: Final = {
@@ -69,7 +69,7 @@ def _title(view: ClusterHealth) -> Text:
 def why_not_healthy(view: ClusterHealth) -> str:
     """What keeps the cluster from being healthy, the gravest first; empty when it does not show."""
     ill = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
-    redis = [] if view.redis_connected else ["Redis is not connected"]
+    redis = [] if view.redis_connected or _is_alone(view) else ["Redis is not connected"]
     quorum = [] if view.quorum_met or redis else ["quorum is not met"]
     lost = [one.node for one in view.members if one.database_connected is False and one.node != view.node]
     database = ["the database cannot be worked with"] if view.database_connected is False else []
@@ -96,7 +96,10 @@ def _head(view: ClusterHealth, url: str) -> Table:
     short = f": {view.quorum_reason}" if view.quorum_reason and is_told else ""
     table.add_row("Quorum", _good_or(view.quorum_met, quorum + short))
     lost = "not connected" + (f": {view.redis_reason}" if view.redis_reason else "")
-    table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
+    said = view.redis_reason if _is_alone(view) else lost
+    table.add_row(
+        "Redis", _good_or(view.redis_connected or _is_alone(view), "connected" if view.redis_connected else said)
+    )
     if view.database_connected is not None:
         table.add_row("Database", _database(view))
     if view.pending_change:
@@ -104,10 +107,15 @@ def _head(view: ClusterHealth, url: str) -> Table:
     if (settings := _settings(view)) is not None:
         table.add_row("Settings", settings)
     if view.safety_level:
-        about = SAFETY.get(view.safety_level)
+        about = "this node alone decides" if _is_alone(view) else SAFETY.get(view.safety_level)
         table.add_row("Safety", Text(view.safety_level + (f" ({about})" if about else "")))
     table.add_row("Seen by", Text(f"{view.node or 'a node'} at {url}"))
     return table
+
+
+def _is_alone(view: ClusterHealth) -> bool:
+    """Whether it has no Redis, and is to have none."""
+    return not view.redis_connected and view.redis_reason == ALONE
 
 
 def _database(view: ClusterHealth) -> Text:

@@ -6,7 +6,10 @@ from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 class DemoError(RppamError, code="RPPAM-7101", fault=Fault.PLATFORM, retry=Retry.NO, exit=Exit.NO):
     """The demo could not bring up a cluster on this machine; everything it started has ended."""
 
-    fix = "Read the reason; use other ports with --base-port, or keep the logs with --dir."
+    fix = (
+        "Read the reason; use other ports with --base-port, fewer nodes with --nodes on a busy machine, or keep the "
+        "logs with --dir."
+    )
 
 
 class InitError(RppamError, code="RPPAM-7102", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from rppam.config.connection import parse_connection
 from rppam.config.errors import ConnectionStringError
 from rppam.config.places import Places, default_places
+from rppam.config.remarks import remarks as remarks_on
 from rppam.config.writing import format_connection
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import InitError
@@ -204,6 +205,15 @@ def rendered(config: Config, protect: Callable[[Secret], str]) -> Config:
     }
 
 
+def _of_string(string: str) -> list[str]:
+    """What a connection string says to no effect, or twice; one that is refused is told elsewhere."""
+    try:
+        said = parse_connection(string)
+    except ConnectionStringError:
+        return []
+    return [f"redis.connectionString: {one}" for one in remarks_on(said)]
+
+
 def remarks(config: Config, *, joining: bool, placed: Collection[Path] = ()) -> list[str]:
     """What the operator should know before starting the node. ``placed``: files that were put there."""
     found = []
@@ -213,6 +223,7 @@ def remarks(config: Config, *, joining: bool, placed: Collection[Path] = ()) -> 
             "For a cluster give --redis, --redis-files or --hosts"
         )
     string = config.get("redis", {}).get("connectionString")
+    found += _of_string(string) if isinstance(string, str) else []
     if joining and isinstance(string, str) and any(part.strip().startswith(LOOPBACK) for part in string.split(",")):
         found.append(
             "redis.connectionString names this host itself (127.0.0.1); give --redis with Redis's real address"
@@ -224,11 +235,12 @@ def remarks(config: Config, *, joining: bool, placed: Collection[Path] = ()) -> 
             "Use PostgreSQL for a cluster: --database postgresql://user:password@host/rppam"
         )
     if config.get("cluster", {}).get("enabled") and not config.get("node", {}).get("advertiseUrl"):
-        host = str(config.get("api", {}).get("host", "127.0.0.1"))
+        api = config.get("api", {})
+        host, port = str(api.get("host", "127.0.0.1")), api.get("port", 7101)
         if host.startswith("127.") or host in ("::1", "localhost"):
             found.append(
                 "api.host is this host alone, so neither a load balancer nor another member reaches the node; "
-                "give --host 0.0.0.0 (behind a firewall or TLS) and --advertise-url http://HOST:7101"
+                f"give --host 0.0.0.0 (behind a firewall or TLS) and --advertise-url http://HOST:{port}"
             )
     references = [
         f"{section}.{key}"

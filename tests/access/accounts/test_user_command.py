@@ -183,7 +183,10 @@ def test_accounts_are_made_and_changed_and_their_sessions_ended(sqlite_url: str,
     assert (own.returncode, own.stdout) == (0, ""), own.stderr
     assert "the roles pam_user" in own.stderr
     (tmp_path / "empty").write_text("\n")
-    assert rppam("add", "ann", "--password-file", tmp_path / "empty", "--config", config).returncode == 2
+    empty = rppam("add", "ann", "--password-file", tmp_path / "empty", "--config", config)
+    assert (empty.returncode, "found a file without any" in empty.stderr) == (2, True)
+    absent = rppam("add", "ann", "--password-file", tmp_path / "absent", "--config", config)
+    assert (absent.returncode, "found: No such file or directory" in absent.stderr) == (2, True)
     wanted = ("--add", "pam_admin", "--remove", "pam_user")
     assert rppam("roles", "jane", *wanted, "--config", config).stdout == "pam_admin\npam_approver\n"
     assert rppam("roles", "jane", "--config", config).stdout == "pam_admin\npam_approver\n"

@@ -258,7 +258,11 @@ def _typed(file: Path | None) -> "Secret | None":
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--password-file {file}: expected one password in the file ({error})") from None
+        why = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise click.UsageError(f"--password-file {file}: expected a file with one password; found: {why}") from None
+    if not text.strip():
+        where = "standard input" if str(file) == "-" else "a file"
+        raise click.UsageError(f"--password-file {file}: expected one password, found {where} without any")
     return Secret(text.removesuffix("\n").removesuffix("\r"))
 
 

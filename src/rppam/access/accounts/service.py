@@ -107,7 +107,7 @@ class Accounts:
             place.keep(password)
         if not await self._store.create_first(stored, settings):
             return await self._not_shown_yet(place)
-        log.warning("Made the first administrator %r; its password is shown once, now.", FIRST_ADMIN)
+        log.warning("Made the first administrator %r.", FIRST_ADMIN)
         return FirstAdmin(FIRST_ADMIN, password)
 
     async def _not_shown_yet(self, place: FirstPasswordFile | None) -> FirstAdmin | None:

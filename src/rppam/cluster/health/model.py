@@ -18,6 +18,8 @@ CONTROL_PROCESS: Final = "the control process of this node"
 """With this begins every reason that means: nobody can say how the cluster is, as that process is not there."""
 OTHERS_MAX: Final = 100
 """How many nodes are shown beside those that vote, where not all can be."""
+ALONE: Final = "this node runs alone, without Redis: redis.enabled is false"
+"""Why such a node has no connection to Redis."""
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 

@@ -17,6 +17,7 @@ from rppam.cluster.health.agreement import LEADS, SERVES, Agreement, HeldKeys, s
 from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import has_vote, heard_at, other_members
 from rppam.cluster.health.model import (
+    ALONE,
     CertificateView,
     ClusterSnapshot,
     DiskRoom,
@@ -40,7 +41,6 @@ from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
 NO_QUORUM: Final = "Redis does not answer this node, so its vote is missing"
-ALONE: Final = "this node runs alone, without Redis: redis.enabled is false"
 
 
 class NodeFacts(NamedTuple):
