@@ -35,3 +35,18 @@ def test_a_node_that_could_tell_nobody_s_session_asks_for_no_requests(tmp_path: 
         assert node.status_of("/system/health/live") == 200, "nothing that a restart would heal"
         server.restart()
         eventually(lambda: all_answer(node, 200), within_s=30, what="ready again", say=node.log)
+
+
+def test_so_does_a_node_without_redis_whose_file_was_taken_away(tmp_path: Path) -> None:
+    need(KIND)
+    with Server(KIND) as server, Lab(tmp_path / "lab", server.port, nodes=1, times=CALM) as lab:
+        (node,) = lab.nodes
+        file = tmp_path / "own.db"
+        node.config |= {"database": {"url": f"sqlite:///{file}"}, "redis": {"enabled": False}}
+        node.config["cluster"] = {**node.config.get("cluster", {}), "enabled": False}
+        node.start()
+        eventually(lambda: all_answer(node, 200), within_s=30, what="ready alone", say=node.log)
+        away = file.rename(tmp_path / "away.db")
+        eventually(lambda: all_answer(node, 503), within_s=30, what="not ready without its file", say=node.log)
+        away.rename(file)
+        eventually(lambda: all_answer(node, 200), within_s=30, what="ready again", say=node.log)

@@ -23,6 +23,8 @@ class BackendAvailability:
     def __init__(self, link: Link | None, database: Database, clock: Clock) -> None:
         """``link``: this process's own to Redis; ``None`` without Redis."""
         self._link, self._database, self._clock = link, database, clock
+        self._is_file_gone = False
+        """The database is a file that was taken away: what has it open goes on reading, and nothing is kept."""
         self._lost_at: Instant | None = None
 
     def before(self, look: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -35,7 +37,8 @@ class BackendAvailability:
         return both
 
     def look(self) -> None:
-        """See whether one of them answers. Takes no time."""
+        """See whether one of them answers. Takes as long as a look whether a file is there."""
+        self._is_file_gone = self._database.is_file and not self._database.is_made
         if not self._is_lost:
             self._lost_at = None
         elif self._lost_at is None:
@@ -49,4 +52,6 @@ class BackendAvailability:
 
     @property
     def _is_lost(self) -> bool:
-        return (self._link is None or not self._link.is_connected) and bool(self._database.reason)
+        if self._link is not None and self._link.is_connected:
+            return False
+        return self._is_file_gone or bool(self._database.reason)
