@@ -31,7 +31,7 @@ ALIVE: Final = "/system/health/ping"
 TIMEOUT_S: Final = 20.0
 _INSTEAD: Final = (
     "log in on a terminal (by way of SSH: ssh -t) with --user NAME, or give commands a token by RPPAM_TOKEN or "
-    "--token-file FILE; on a node's host --config FILE makes one"
+    "--token-file FILE; on a node's host, most take --config FILE instead"
 )
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -97,12 +97,12 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
 
 
 def _asked_name() -> str:
-    try:
+    if sys.stdin.isatty():
         return str(click.prompt("User", default=getuser(), err=True, type=str))
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-    raise click.UsageError(f"there is no terminal to ask for the user on, and standard input is empty: {_INSTEAD}")
+    line = sys.stdin.readline()
+    if not line:
+        raise click.UsageError(f"there is no terminal to ask for the user on, and standard input is empty: {_INSTEAD}")
+    return line.strip() or getuser()
 
 
 def _refuse_silence(url: str, trust: Trust) -> None:
