@@ -37,7 +37,12 @@ def policy() -> dict[str, Any]:
 
 
 def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """How many are open, but those of the database: each of its threads opens it once it is needed."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += not one.readlink().name.endswith(("db", "db-wal", "db-shm"))
+    return found
 
 
 # ---- targets ---------------------------------------------------------------------------------------------------------
