@@ -36,9 +36,8 @@ def database_named(settings: "Settings") -> Iterator[None]:
 
 
 def _whole(error: "DatabaseError", settings: "Settings") -> str:
-    from rppam.catalogue.table import ROWS
     from rppam.config.database import show_database_url
-    from rppam.db.condition import FILE_FIXES, LOST
+    from rppam.db.condition import LOST, found
     from rppam.db.errors import DatabaseRefused, DatabaseUnreachable
     from rppam.db.url import SQLITE, parse_database_url
 
@@ -48,8 +47,8 @@ def _whole(error: "DatabaseError", settings: "Settings") -> str:
     place = str(url.database) if is_file else shown
     if place in said:  # a file that is not there is named with its fix
         return said
-    finding = LOST if isinstance(error, DatabaseUnreachable) else ""
+    code = LOST if isinstance(error, DatabaseUnreachable) else ""
     if isinstance(error, DatabaseRefused):
-        finding = error.finding
-    fix = (FILE_FIXES.get(finding, "") if is_file else "") or (ROWS[finding].advice if finding else error.row.remedy)
+        code = error.finding
+    fix = found(code, "", is_file=is_file).advice if code else error.row.remedy
     return f"{said}. The database is {place} (database.url). {fix}"

@@ -98,31 +98,30 @@ class ClusterWatch:
         ]
 
     def _redis(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
-        seeing = {name: view for name, view in views.items() if not _why_blind(view)}
-        down = [name for name, view in seeing.items() if not view.redis_connected]
-        if self.redis_connected and len(down) * 2 > len(seeing):
-            self.redis_connected = False
-            reason = views[down[0]].redis_reason
-            text = "Redis is lost" + (f": {reason.rstrip('.')}." if reason else ".")
-            return [Event("redis-lost", down[0], self.epoch, text, {"nodes": down})]
-        if not self.redis_connected and seeing and not down:
-            self.redis_connected = True
-            first = next(iter(seeing))
-            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(seeing)})]
-        return []
+        up = {name: view.redis_connected for name, view in views.items() if not _why_blind(view)}
+        reasons = {name: view.redis_reason for name, view in views.items()}
+        events = self._turned("redis", "Redis", up, reasons, was_up=self.redis_connected)
+        self.redis_connected ^= bool(events)
+        return events
 
     def _database(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
-        seeing = {name: view.database_connected is True for name, view in views.items() if _has_looked(view)}
-        down = [name for name, is_up in seeing.items() if not is_up]
-        if self.database_connected and len(down) * 2 > len(seeing):
-            self.database_connected = False
-            reason = views[down[0]].database_reason
-            text = "The database is lost" + (f": {reason.rstrip('.')}." if reason else ".")
-            return [Event("database-lost", down[0], self.epoch, text, {"nodes": down})]
-        if not self.database_connected and seeing and not down:
-            self.database_connected = True
-            first = next(iter(seeing))
-            return [Event("database-back", first, self.epoch, "The database is back.", {"nodes": list(seeing)})]
+        up = {name: view.database_connected is True for name, view in views.items() if _has_looked(view)}
+        reasons = {name: view.database_reason for name, view in views.items()}
+        events = self._turned("database", "The database", up, reasons, was_up=self.database_connected)
+        self.database_connected ^= bool(events)
+        return events
+
+    def _turned(
+        self, kind: str, what: str, up: Mapping[str, bool], reasons: Mapping[str, str], *, was_up: bool
+    ) -> list[Event]:
+        """That something all nodes need is lost to most of those that can tell, or back to all of them."""
+        down = [name for name, is_up in up.items() if not is_up]
+        if was_up and len(down) * 2 > len(up):
+            reason = reasons[down[0]]
+            text = f"{what} is lost" + (f": {reason.rstrip('.')}." if reason else ".")
+            return [Event(f"{kind}-lost", down[0], self.epoch, text, {"nodes": down})]
+        if not was_up and up and not down:
+            return [Event(f"{kind}-back", next(iter(up)), self.epoch, f"{what} is back.", {"nodes": list(up)})]
         return []
 
     def _leadership(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:

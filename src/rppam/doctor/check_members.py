@@ -81,7 +81,7 @@ class MemberCheck:
         if runs:
             self._report.add(finding("RD-905", f"{address}: {probe.evidence}"))
         elif is_in_use(settings.node.data_dir):
-            if STOPPED not in {one.code for one in self._report.findings}:
+            if not self._report.has(STOPPED):
                 self._report.add(finding("RD-905", f"{address}: {probe.evidence}"))
         elif problem := port_problem(host, port, "cluster.memberHost"):
             self._report.add(finding("RD-904", f"{problem}; what answers there: {probe.evidence}"))

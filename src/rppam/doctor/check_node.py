@@ -82,8 +82,11 @@ def _why_no_answer(settings: Settings, report: Report, url: str, error: str) -> 
     problem = port_problem(settings.api.host, settings.api.port, "api.host")
     data = settings.node.data_dir
     if is_in_use(data):
-        known = STOPPED in {one.code for one in report.findings}
-        return [] if known else [finding("RD-707", f"a node runs on this host with {data}, and {url}: {error}")]
+        return (
+            []
+            if report.has(STOPPED)
+            else [finding("RD-707", f"a node runs on this host with {data}, and {url}: {error}")]
+        )
     if problem:
         return [finding("RD-608", f"{problem}, and {url} gives no answer of a node: {error}")]
     return [finding("RD-709" if (data / LIVES_FILE).exists() else "RD-701", f"{url}: {error}")]

@@ -39,6 +39,10 @@ class Report:
             replace(finding, evidence=self.clean(finding.evidence), fix=self.clean(finding.fix)) for finding in findings
         ]
 
+    def has(self, code: str) -> bool:
+        """Whether there is a finding of this code."""
+        return any(one.code == code for one in self.findings)
+
     def clean(self, text: str) -> str:
         """The text without any secret that was announced."""
         for secret in sorted(self._secrets, key=len, reverse=True):
