@@ -34,7 +34,7 @@ def lines(own: OwnHost, code: str) -> dict[str, str]:
 
 def test_paths_and_port_are_those_of_the_config(own: Callable[[str], OwnHost], tmp_path: Path) -> None:
     here = own("127.0.0.1:6379")
-    assert lines(here, "RD-603")["Debian/Ubuntu"].startswith("sudo chown -R rppam: /srv/keys;")
+    assert lines(here, "RD-603")["Debian/Ubuntu"].startswith("sudo chown -R $USER: /srv/keys;")
     assert "'sport = :8443'" in lines(here, "RD-608")["Debian/Ubuntu"]
     assert str(tmp_path / "rppam.config") in lines(here, "RD-607")["RHEL"]
 
@@ -52,3 +52,9 @@ def test_what_restarts_redis_is_named_for_the_host_of_redis(own: Callable[[str],
     assert lines(there, "RD-603")["Debian/Ubuntu"].startswith("sudo chown"), "that is of this host"
     several = own("192.0.2.7:26379,192.0.2.8:26379,serviceName=rppam-master")
     assert lines(several, "RD-304")["Debian/Ubuntu"].startswith("sudo "), "which of them, the evidence says"
+
+
+def test_what_no_unit_starts_is_started_by_hand(own: Callable[[str], OwnHost], tmp_path: Path) -> None:
+    here = own("127.0.0.1:6379")
+    assert lines(here, "RD-709")["RHEL"] == f"rppam node --config {tmp_path}/rppam.config"
+    assert lines(here._replace(is_by_hand=False), "RD-709")["RHEL"].startswith("sudo systemctl start rppam;")

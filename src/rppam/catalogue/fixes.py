@@ -74,7 +74,8 @@ def config(common: str, key: str) -> Fix:
     """Change rppam.config and restart the node."""
     return linux(
         common,
-        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
+        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check "
+        "/etc/rppam/rppam.config; sudo systemctl restart rppam",
         f"edit {key} in the mounted /app/config/rppam.config; docker restart NODE-CONTAINER",
         rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service NODE-SERVICE",
     )

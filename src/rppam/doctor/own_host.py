@@ -1,9 +1,9 @@
 """The lines of a fix as they hold for this host: with the paths and the port of its config, and with the name of
 another host where it is Redis's.
 
-The table of codes has the places that packages use. Somebody who pastes a line wants it to work here; and one that
-restarts Redis, pasted on a node, would do nothing, or restart another Redis. What it does not know: what a line means,
-only which words stand in it.
+The table of codes has the places that packages use, and their unit of systemd. Somebody who pastes a line wants it to
+work here; and one that restarts Redis, pasted on a node, would do nothing, or restart another Redis. What it does not
+know: what a line means, only which words stand in it.
 """
 
 import re
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rppam.config.settings import Settings
+from rppam.doctor.by_hand import by_hand, has_unit
 from rppam.kernel.network import is_this_host
 
 _CONFIG: Final = "/etc/rppam/rppam.config"
@@ -30,6 +31,8 @@ class OwnHost(NamedTuple):
     words: Mapping[str, str]
     redis: str
     """Where Redis runs, when that is another host; empty where it runs here, or at several places."""
+    is_by_hand: bool = False
+    """No service manager starts the node."""
 
     @classmethod
     def of(cls, settings: Settings, config: Path) -> "OwnHost":
@@ -42,7 +45,8 @@ class OwnHost(NamedTuple):
         }
         said = settings.redis.connection
         hosts = {endpoint.host for endpoint in said.endpoints} if said is not None else set()
-        return cls(words, hosts.pop() if len(hosts) == 1 and not _is_here(hosts) else "")
+        redis = hosts.pop() if len(hosts) == 1 and not _is_here(hosts) else ""
+        return cls(words, redis, is_by_hand=not has_unit(config))
 
     def fitted(self, fix: str) -> str:
         """A fix, as it holds here."""
@@ -55,6 +59,8 @@ class OwnHost(NamedTuple):
             return line
         if _ELSEWHERE.match(rest):  # the paths of this host are not those of another
             return line
+        if self.is_by_hand:
+            rest = by_hand(rest)
         known = re.compile("|".join(map(re.escape, self.words)))  # the longest stand first
         rest = known.sub(lambda word: self.words[word[0]], rest)
         if self.redis and _OF_REDIS.search(rest):
