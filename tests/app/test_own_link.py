@@ -23,15 +23,15 @@ def warned(lab: Lab) -> list[list[str]]:
     return [[one for one in warnings if SAID in one] for warnings in answers]
 
 
-def gauge(node: LabNode) -> set[str]:
-    """What several answers say of the connection of who answers."""
+def gauge(node: LabNode, name: str = "rppam_worker_redis_connected") -> set[str]:
+    """What several answers say, at first of the connection of who answers."""
     found: set[str] = set()
     for _ in range(ASKED):
         link = HTTPConnection(HOST, node.port, timeout=5)
         link.request("GET", "/system/metrics")
         lines = link.getresponse().read().decode().splitlines()
         link.close()
-        found |= {line.split()[1] for line in lines if line.startswith("rppam_worker_redis_connected ")}
+        found |= {line.split()[1] for line in lines if line.startswith(f"{name} ")}
     return found
 
 
@@ -68,5 +68,5 @@ def test_without_redis_nothing_is_said_of_it(tmp_path: Path) -> None:
         node.config["cluster"] = {"enabled": False}
         node.start()
         eventually(lambda: node.status_of("/system/health/ready") == 200, within_s=20, what="ready", say=node.log)
-        assert gauge(node) == set()
+        assert gauge(node) == set() == gauge(node, "rppam_redis_clock_offset_seconds")
         assert not any(warned(lab))

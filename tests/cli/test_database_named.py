@@ -35,7 +35,7 @@ def test_a_server_is_named_without_its_password(tmp_path: Path) -> None:
     url = "postgresql://rppam:hunter2@127.0.0.1:1/rppam"
     done = prefork.run("user", "list", "--config", str(config_of(tmp_path, url)))
     assert done.returncode == 1, done.stderr
-    assert "127.0.0.1:1/rppam (database.url). Check that the database runs" in done.stderr
+    assert "127.0.0.1:1/rppam (database.url). Check that the database runs (SQLite: " in done.stderr
     assert "hunter2" not in done.stderr
 
 

@@ -114,6 +114,7 @@ WRONG_VALUES = [
     ("license", "trustedKeys", "k", '"k"', "a list"),
     ("license", "trustedKeys", [5], "5", "a list"),
     ("api", "port", "7101", '"7101"', "Take the quotes away"),
+    ("api", "port", "99999", '"99999"', "Write a number from 1 to 65535, without quotes"),
     ("api", "port", 0, "0", "1 to 65535"),
     ("api", "port", True, "true", "digits"),
     ("api", "host", "0.0.0.0:80", '"0.0.0.0:80"', "without a port"),

@@ -68,6 +68,14 @@ def test_what_is_issued_is_read_back() -> None:
     assert licence.key_id == TRUSTED.id
 
 
+def test_another_file_is_told_by_its_size_and_not_shown() -> None:
+    with pytest.raises(LicenceMalformed, match=r"found 25 characters on 2 lines$") as told:
+        verify("a password\nof another one", [TRUSTED])
+    assert "password" not in str(told.value)
+    with pytest.raises(LicenceKeyUnusable, match=r"found 3 characters on 1 line that are neither$"):
+        parse_public_key("a b", "--trusted")
+
+
 def test_an_expired_licence_still_verifies() -> None:
     licence = verify(issue(TERMS._replace(days=1), KEY, "old", WallMs(NOW - 10 * 86_400_000)), [TRUSTED])
     assert state_of(licence, NOW) is LicenceState.EXPIRED

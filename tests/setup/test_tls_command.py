@@ -119,7 +119,9 @@ def test_what_is_missing_is_named(tmp_path: Path, words: tuple[str, ...], told: 
 )
 def test_what_is_no_host_name_is_refused(tmp_path: Path, name: str) -> None:
     tls("ca", "--dir", tmp_path)
-    assert "expected host names or addresses" in refusal("issue", "--dir", tmp_path, "--", name)
+    said = refusal("issue", "--dir", tmp_path, "--", name)
+    assert "expected host names or addresses" in said
+    assert "such as " in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.key", "ca.pem"]
 
 

@@ -42,8 +42,8 @@ HOST: Final = (
             r"copy license.jwt C:\ProgramData\Ravenphyre\RP-PAM\license.jwt")),
     error("RD-607", "The database cannot be reached, or refuses the connection.",
         "503 for logins; a warning in health",
-        config("Check that the database runs, that this host may connect, and database.url with its user and password.",
-            "database.url")),
+        config("Check that the database runs (SQLite: that its file is there), that this host may connect, and "
+            "database.url with its user and password. rppam status says what was seen.", "database.url")),
     error("RD-622", "The database's tables are of another release than this node.",
         "RPPAM-2906; a warning in health; some requests are refused with 503",
         here("Run one release on all nodes. Where the tables are newer, update this node; where they are older (a "

@@ -115,11 +115,17 @@ class Whole(Kind):
 
     def read(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            quoted = isinstance(value, str) and re.fullmatch(r"[0-9]+", value)
-            raise WrongValueError(shown(value), "Take the quotes away." if quoted else "Write digits only.")
+            quoted = isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value)
+            fits = quoted and self.least <= int(str(value)) <= self.most
+            without = "Take the quotes away." if fits else f"{self._fix[:-1]}, without quotes."
+            raise WrongValueError(shown(value), without if quoted else "Write digits only.")
         if not self.least <= value <= self.most:
-            raise WrongValueError(shown(value), f"Write a number from {self.least} to {self.most}.")
+            raise WrongValueError(shown(value), self._fix)
         return value
+
+    @property
+    def _fix(self) -> str:
+        return f"Write a number from {self.least} to {self.most}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def parse_public_key(text: str, place: str) -> TrustedKey:
             key = Ed25519PublicKey.from_public_bytes(raw) if is_raw else load_der_public_key(raw)
     except (ValueError, UnsupportedAlgorithm, InternalError, binascii.Error):
         raise LicenceKeyUnusable(
-            f"{place}: expected an Ed25519 public key in PEM or base64, found {len(text)} characters that are neither"
+            f"{place}: expected an Ed25519 public key in PEM or base64, found {_size(text)} that are neither"
         ) from None
     if not isinstance(key, Ed25519PublicKey):
         raise LicenceKeyUnusable(f"{place}: expected an Ed25519 public key, found another kind of key")
@@ -278,7 +278,7 @@ def _token(text: str) -> str:
     if not token:
         raise LicenceMalformed("the licence file is empty")
     if not _COMPACT.fullmatch(token):
-        raise LicenceMalformed("expected one line of three base64url parts joined by dots, found something else")
+        raise LicenceMalformed(f"expected one line of three base64url parts joined by dots, found {_size(token)}")
     return token
 
 
@@ -345,6 +345,12 @@ def _features(claims: Mapping[str, object]) -> tuple[str, ...]:
 
 def _wrong(name: str, expected: str, found: object) -> NoReturn:
     raise LicenceMalformed(f"claim {name}: expected {expected}, found {_shown(found)}")
+
+
+def _size(text: str) -> str:
+    """A text from a file that may be another than was meant, and is therefore not shown."""
+    lines = text.count("\n") + 1
+    return f"{len(text)} characters on {lines} line{'s' if lines > 1 else ''}"
 
 
 def _shown(value: object) -> str:

@@ -261,8 +261,8 @@ def too_slow(target: Target, partial_bytes: int) -> StoreNoGreeting:
     if partial_bytes:
         return StoreNoGreeting(
             f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within "
-            f"{target.connect_timeout_ms} ms; check that Redis is not frozen, and that nothing in between holds back "
-            "what it says"
+            f"{target.connect_timeout_ms} ms; check that neither Redis nor this node is frozen or short of processor "
+            "time, and that nothing in between holds back what it says"
         )
     hint = "" if target.ssl else ", and whether the port demands TLS (ssl=true)"
     return StoreNoGreeting(

@@ -48,6 +48,7 @@ PURPOSES: Final = {
 }
 """Whom a certificate is for: the API of a node, a Redis or sentinel, a node or a witness that asks Redis."""
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME_FIX: Final = "Write letters, digits, hyphens and dots, such as node1.example.com, or an address; each by itself."
 _HOST_NAME: Final = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?)+")
 
 
@@ -207,7 +208,7 @@ class TlsFolder:
     def _refuse_names(self, names: tuple[str, ...], file: str) -> None:
         for name in (name for name in names if not is_address(name)):
             if not _HOST_NAME.fullmatch(name):
-                raise CertificateFilesError(f"expected host names or addresses, found {name!r}")
+                raise CertificateFilesError(f"expected host names or addresses, found {name!r}. {_NAME_FIX}")
             try:
                 parse_host(name.removeprefix("*."))  # what ends in a number reads as an address everywhere
             except NotAnEndpointError as error:

@@ -173,6 +173,8 @@ async def test_without_a_terminal_the_password_is_a_line_of_standard_input(serve
     done = await without_terminal("login", "--url", served.url, "--user", "admin", text=f"{PASSWORD}\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"signed in at {served.url} as admin" in done.stdout
+    done = await without_terminal("login", "--url", served.url, text=f"admin\n{PASSWORD}\n")
+    assert (done.returncode, done.stderr) == (0, ""), "and so is the user"
 
 
 async def test_the_token_goes_to_no_address_that_did_not_give_it(served: Served) -> None:

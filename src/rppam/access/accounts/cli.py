@@ -36,7 +36,11 @@ _password_option: Final = click.option(
 
 @click.group("user", cls=Group, context_settings=_HELP, epilog="Example: rppam user reset-password admin")
 def command() -> None:
-    """Manage accounts from this host."""
+    """Manage accounts from this host: the commands work with the database itself, while nodes run or not.
+
+    Exit code 0: done; 1: the database cannot be reached, or does not answer now; 2: it refuses, or something asked for
+    is wrong; 78: the configuration cannot be read.
+    """
 
 
 @command.command("reset-password", context_settings=_HELP, epilog="Example: rppam user reset-password admin")

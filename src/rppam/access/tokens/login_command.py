@@ -7,7 +7,6 @@ nothing else is needed. A password is asked for once something answers there.
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from getpass import getuser
 from ipaddress import ip_address
@@ -19,7 +18,7 @@ import click
 
 from rppam.access.tokens.kept import kept_file, kept_of, read_kept, write_kept
 from rppam.access.tokens.target import ca_option, login_url_option
-from rppam.cli.asking import ask_hidden
+from rppam.cli.asking import ask, ask_hidden
 from rppam.cli.errors import fail
 from rppam.http.trust import Trust
 from rppam.kernel.errors import Exit
@@ -74,7 +73,7 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
     ca = None if ca is None else ca.absolute()
     try:
         _refuse_silence(url, Trust(ca))
-        name = user or _asked_name()
+        name = user or ask("User", _INSTEAD, default=getuser())
         token = _signed_in(url, name, Trust(ca))
         kept = kept_of(url, name, token, ca, SystemClock().wall_ms() // 1000)
     except _NotDone as error:
@@ -94,15 +93,6 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
         return Exit.DONE
     click.echo(f"signed in at {url} as {name}, until {until} and longer while it is used; 'rppam logout' ends it")
     return Exit.DONE
-
-
-def _asked_name() -> str:
-    if sys.stdin.isatty():
-        return str(click.prompt("User", default=getuser(), err=True, type=str))
-    line = sys.stdin.readline()
-    if not line:
-        raise click.UsageError(f"there is no terminal to ask for the user on, and standard input is empty: {_INSTEAD}")
-    return line.strip() or getuser()
 
 
 def _refuse_silence(url: str, trust: Trust) -> None:

@@ -193,7 +193,7 @@ class NodeView:
             safety_level=votes.safety_level(facts.safety_level) if votes else facts.safety_level,
             ready=self.serving and not self.draining and not orders.maintenance,
             time=iso_utc(wall_ms),
-            store_clock_offset_ms=self._driver.store.view.offset_ms,
+            store_clock_offset_ms=self._driver.store.view.offset_ms if connected and facts.redis_enabled else None,
             warnings=self._all_warnings(votes),
             findings=self._ask.acknowledge(
                 (
