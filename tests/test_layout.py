@@ -1,8 +1,6 @@
 """The rules of the layout that import-linter has no words for: doors of slices, and the order inside one."""
 
-import ast
 from collections.abc import Iterator
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from rppam.app.slices import SLICES
 from rppam.kernel.slice import Slice, load
+from tests.support.sources import source
 
 SOURCE = Path(__file__).parents[1] / "src"
 ROWS = (
@@ -28,18 +27,6 @@ def modules_of(package: str) -> list[Path]:
     return sorted((SOURCE / package.replace(".", "/")).rglob("*.py"))
 
 
-@cache
-def imports(path: Path) -> tuple[str, ...]:
-    """Every module that a file imports from, also inside functions."""
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-        elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-    return tuple(found)
-
-
 def row_of(module: str) -> int | None:
     """In which row a module stands by the last word of its name; ``None`` where the name has no row."""
     word = module.rpartition(".")[2].rpartition("_")[2]
@@ -54,7 +41,7 @@ def imported_from_others() -> Iterator[tuple[Path, Slice, str]]:
     """Each import from one slice into another: the file, the slice that has the module, and its name in there."""
     for slice_ in FEATURES:
         for path in modules_of(slice_.package):
-            for name in imports(path):
+            for name in source(path).imported:
                 other = slice_of(name)
                 if other is not None and other is not slice_:
                     yield path, other, name.removeprefix(other.package).removeprefix(".")
@@ -79,7 +66,7 @@ def test_inside_a_slice_imports_go_down(slice_: Slice) -> None:
     upwards = []
     for path in modules_of(slice_.package):
         own = row_of(path.stem)
-        for name in imports(path):
+        for name in source(path).imported:
             other = row_of(name) if name.startswith(f"{slice_.package}.") else None
             if own is not None and other is not None and other > own:
                 upwards.append(f"{path.relative_to(SOURCE)} imports {name}")

@@ -1,12 +1,13 @@
 """What the project says of itself to installers: every package that is imported is one that it asks for."""
 
-import ast
 import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
+
+from tests.support.sources import source
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -16,14 +17,8 @@ PARTS = {"pydantic_core"}
 
 def imported() -> set[str]:
     """The first words of what the product imports."""
-    found: set[str] = set()
-    for path in (ROOT / "src" / "rppam").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"rppam"}
+    names = {name for path in (ROOT / "src" / "rppam").rglob("*.py") for name in source(path).absolute}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"rppam"}
 
 
 def test_every_package_that_is_imported_is_asked_for() -> None:
