@@ -4,6 +4,7 @@ Hypothesis would repeat the same examples for ever where the variable CI is set.
 Ctrl-C, also where a shell began the tests in the background: it ignores that signal then, and so would its children.
 """
 
+import gc
 import importlib.util
 import os
 import signal
@@ -33,6 +34,7 @@ SHARED_OUT = ("tests/test_docs.py", "tests/benchmarks/")
 if importlib.util.find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # httpx looks for it on disk with each request
 
+gc.disable()  # until all tests are collected: what is made up to there stays, so that there is nothing to find
 register_profiles()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,6 +63,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     mark_long(items)
+
+
+def pytest_collection_finish() -> None:
+    """Leave tests and modules out of every later collection of garbage, which would walk through a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
