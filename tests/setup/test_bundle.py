@@ -3,24 +3,40 @@
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.setup.bundle import Bundle, seal, unseal
+from rppam.setup.bundle import SCRYPT_N as DEAR_N, Bundle, seal, unseal
 from rppam.setup.errors import BundleError, BundleExpired
 
 BUNDLE = Bundle({"node": {"nodeName": "node1"}}, {"cluster.key": Secret("s3cr3t-key"), "jwt/a.pem": Secret("-----")})
 NOW = WallMs(1_800_000_000_000)
 HOUR_MS = 3_600_000
+CHEAP_N = 2**14
 PASSPHRASE = Secret("aaaaaa-bbbbbb-cccccc-dddddd")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap() -> Iterator[None]:
+    """The least that is taken from a file: a fifth of a second for each bundle would be most of what these tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rppam.setup.bundle.SCRYPT_N", CHEAP_N)
+        yield
 
 
 @pytest.fixture(scope="module")
 def sealed() -> str:
     return seal(BUNDLE, PASSPHRASE, NOW)
+
+
+def test_a_passphrase_is_as_dear_as_it_shall_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rppam.setup.bundle.SCRYPT_N", DEAR_N)
+    text = seal(BUNDLE, PASSPHRASE, NOW)
+    assert (json.loads(text)["kdf"]["n"], DEAR_N) == (65_536, 2**16)
+    assert unseal(text, PASSPHRASE, NOW, place="b") == BUNDLE
 
 
 def test_it_opens_with_its_passphrase_also_typed_with_a_line_end(sealed: str) -> None:
