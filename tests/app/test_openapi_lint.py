@@ -92,8 +92,9 @@ def test_the_document_has_no_flaw(document: dict[str, Any]) -> None:
 
 
 def test_flaws_are_found(document: dict[str, Any]) -> None:
-    """Planted ones, each of another kind."""
+    """Planted ones, each of another kind, in a document of one path: there they are found in a tenth of the time."""
     wrong = deepcopy(document)
+    wrong["paths"] = {path: operations for path, operations in wrong["paths"].items() if path == "/api/v1/users"}
     users = wrong["paths"]["/api/v1/users"]
     users["get"]["responses"]["200"]["content"]["application/json"]["schema"] = {"type": "strnig"}
     users["post"]["operationId"] = users["get"]["operationId"]
