@@ -52,7 +52,7 @@ from-nothing: dev servers ## types docs/operations/three-nodes.md, from-nothing.
 	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_three_nodes.py tests/setup/test_from_nothing.py -s $(ARGS)
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
-	@$(BIN)/python scripts/run_tests.py --unit --jobs $(UNIT_JOBS) --hypothesis-profile quick
+	@$(BIN)/python scripts/run_tests.py --unit --marked "not late" --jobs $(UNIT_JOBS) --hypothesis-profile quick
 	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS) --kept
 
 coverage: dev ## the unit tests, and how much of the code they reach

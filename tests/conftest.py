@@ -16,6 +16,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
 from tests.support.examples import register_profiles
+from tests.support.late_tests import mark_late
 from tests.support.long_tests import mark_long
 
 pytest_plugins = [
@@ -63,6 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     mark_long(items)
+    mark_late(items)
 
 
 def pytest_collection_finish() -> None:

@@ -29,6 +29,7 @@ from scripts.run_tests import (
 )
 from tests.conftest import SHARED_OUT, unit_of
 from tests.support.costs import spent_s
+from tests.support.late_tests import DEAR, WAITING
 from tests.support.long_tests import TESTS, VARIANTS, is_long
 
 ROOT = Path(__file__).parents[1]
@@ -242,8 +243,8 @@ def test_times_are_read_from_the_report_of_pytest(tmp_path: Path) -> None:
     assert durations(report) == {"tests.a::test_b[1]": 1.5}
 
 
-@pytest.mark.parametrize("name", [*TESTS, *VARIANTS])
-def test_what_is_long_is_there(name: str) -> None:
+@pytest.mark.parametrize("name", [*TESTS, *VARIANTS, *DEAR, *WAITING])
+def test_what_is_long_or_late_is_there(name: str) -> None:
     path, _, test = name.partition("::")
     assert list(ROOT.joinpath("tests").glob(f"{path.removeprefix('tests/')}*")) if path != "tests/" else True
     if test:
