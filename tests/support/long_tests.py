@@ -60,6 +60,8 @@ VARIANTS: Final[dict[str, tuple[str, ...]]] = {
     "tests/gateway/test_bad_input.py::test_a_client_that_never_reads": ("off", "bounded"),
     "tests/redis/hostile/test_hostile.py::test_a_lying_redis": ("0", "2", "3"),
     "tests/setup/test_balancers.py::test_a_switchover": ("nginx",),
+    # Two seeds of each policy under each fault; the simulated clusters of the gate live with all of them at once.
+    "tests/sim/test_simulate_command.py::test_every_fault_of_members": ("others",),
     # Those that the simulation needs longest to find.
     "tests/sim/test_plants.py": ("probe-binds", "store-first", "lease-of-silence-is-enough"),
     # Pages of commands that need no cluster: those on the way to the first node stay.
@@ -115,6 +117,7 @@ TESTS: Final[tuple[str, ...]] = (
     "tests/app/test_starting.py::test_with_abort_connect_a_black_hole",
     "tests/app/test_starting.py::test_with_abort_connect_a_replica",
     "tests/app/test_starting.py::test_without_redis_a_new_node_is_ready",
+    "tests/audit/test_on_nodes.py::test_a_database_that_was_put_back",
     "tests/audit/test_on_nodes.py::test_events_carry_the_databases_time",
     "tests/audit/test_on_nodes.py::test_monitoring_reads_of_every_node",
     "tests/audit/test_on_nodes.py::test_monitoring_tells_for_how_long",
@@ -165,6 +168,7 @@ TESTS: Final[tuple[str, ...]] = (
     "tests/console/test_narrow.py",
     "tests/console/test_passkeys.py",
     "tests/console/test_recordings.py",
+    "tests/console/test_release_before.py::test_every_page_stands",
     "tests/console/test_sessions.py::test_a_session_is_watched",
     "tests/console/test_sessions.py::test_a_passkey_ends",
     "tests/console/test_sessions.py::test_a_token_of_the_own_page",
@@ -191,7 +195,9 @@ TESTS: Final[tuple[str, ...]] = (
     "tests/failover_test/test_on_nodes.py::test_a_node_comes_back",
     "tests/faults/test_address.py::test_an_address_of_ipv6",
     "tests/faults/test_lab_series.py::test_a_switchover_is_timed",
+    "tests/faults/test_lab_through.py::test_a_client_that_knows_a_name",
     "tests/faults/test_no_way_back.py",
+    "tests/faults/test_slow_answers.py",
     "tests/gateway/test_ansible.py",
     "tests/gateway/test_bad_input.py::test_500_silent_connections",
     "tests/gateway/test_demo.py",
