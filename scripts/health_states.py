@@ -405,9 +405,12 @@ def _node() -> Iterable[State]:
     yield State("Licence", "what becomes of it cannot be recorded", unwritten, "the journal of the licence")
     change = _all(_with(refused={"forged": 4}), _warned("pam-3 does not hold the key of this cluster"))
     yield State("Keys", "keys of members differ", change, "does not hold the key of this cluster")
-    for name, sentence in (("there is no cluster key", NO_KEY), ("there is no sealing key", NO_SEALING_KEY)):
-        change = _warned(sentence.format(path="/var/lib/rppam/keys/cluster.key"))
-        yield State("Keys", name, change, "nothing: health and rppam doctor say it")
+    for name, sentence, file in (
+        ("there is no cluster key", NO_KEY, "cluster.key"),
+        ("there is no sealing key", NO_SEALING_KEY, "sealing.key"),
+    ):
+        change = _warned(sentence.format(path=f"/var/lib/rppam/keys/{file}"))
+        yield State("Keys", name, change, sentence.partition(",")[0].partition(" at ")[0])
     change = _found("RD-603", "/var/lib/rppam/keys/jwt holds no signing key (jwt*.pem)")
     yield State(
         "Keys", "the signing keys on the disk cannot be used", change, "the changed signing keys cannot be used"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import stat
 from functools import partial
@@ -220,7 +221,12 @@ def test_a_live_node_tells_its_own_view(tmp_path: Path) -> None:
         lab.nodes[1].stop()
         held = look(str(lab.nodes[1].file))
         (stopped,) = (one for one in held["findings"] if one["code"] == "RD-710")
-        assert "process" in stopped["evidence"]
+        assert stopped["evidence"].count("(process ") >= 3, "main, control, workers"
+        first, *_ = re.findall(r"process (\d+)", stopped["evidence"])
+        running = lab.nodes[1].process
+        assert running is not None
+        assert int(first) == running.pid, "the one that the others end with, and are watched by"
+        assert f"kill -CONT {first} " in stopped["fix"]
         assert not codes(held) & {"RD-701", "RD-707", "RD-709", "RD-904", "RD-905"}, "told once, and by its cause"
         lab.nodes[1].cont()
 

@@ -74,3 +74,27 @@ def test_the_fix_is_that_of_the_node_which_knows_what_its_database_is() -> None:
     (told,) = [one for one in report.findings if one.code == "RD-607"]
     assert told.evidence == "the running node says: the file is not there any more"
     assert told.fix == own.fix
+
+
+def test_redis_is_a_reason_and_a_warning_is_none() -> None:
+    members = (
+        seen_member("node1", Role.STANDBY),
+        replace(seen_member("node2", Role.STANDBY, MemberStatus.UNREACHABLE), redis_connected=False),
+    )
+    why = "1 of 3 votes can be won, 2 are needed"
+    view = replace(
+        seen_health("node1", None, 7, members, healthy=False),
+        redis_connected=False,
+        redis_reason="connection refused",
+        quorum_reason=why,
+        no_leader_reason=f"{why}; start node2",
+        warnings=("the licence ends soon",),
+    )
+    report = Report()
+    judge(view, report, redis_enabled=True)
+    told = {one.code: one.evidence for one in report.findings}
+    assert told["RD-703"].count(why) == 1
+    assert "no connection to Redis: connection refused" in told["RD-703"]
+    assert "licence" not in told["RD-703"]
+    assert told["RD-708"] == "the licence ends soon"
+    assert "node2 (unreachable): not heard now" in told["RD-706"], "what it said last is no news"

@@ -42,7 +42,8 @@ log: Final = logging.getLogger("rppam.node")
 
 NO_KEY: Final = (
     "members do not vote here, the Redis record alone decides who leads: there is no cluster key at {path}. "
-    "'rppam init' makes one, 'rppam init --bundle' takes it to the other nodes"
+    "Where other nodes have one, take it from there (there rppam init --bundle FILE, here rppam init --join FILE); for "
+    "a whole cluster without one rppam init makes it"
 )
 
 
@@ -109,6 +110,8 @@ def member_parts(
     ``url``: where this node's REST API answers; empty of a witness, which has none. ``home``: the host to whose members
     the promise file has to belong; by default, this one.
     """
+    for sentence in () if is_witness else warnings(settings):
+        log.warning("%s", sentence)
     if not votes(settings):
         return None
     promises = FilePromises(settings.node.data_dir / FILE_NAME, home)

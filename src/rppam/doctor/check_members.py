@@ -42,6 +42,10 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 
 PROBE_S: Final = 3.0
+_FETCH: Final = (
+    "Where other nodes have one, take it from there: there rppam init --bundle FILE, here rppam init --join FILE; then "
+    "restart the node."
+)
 _CLOCKS: Final = "sys/devices/system/clocksource/clocksource0"
 _TRUSTED: Final = {"nonstop_tsc", "tsc_reliable", "tsc_known_freq"}
 """Any of these besides ``constant_tsc``: the processor, or the hypervisor, vouches for its counter."""
@@ -170,7 +174,7 @@ class MemberCheck:
                 self._report.add(finding("RD-604", evidence))
             else:
                 what = "There is no cluster key here, so this node has no vote: the Redis record alone decides."
-                self._report.add(finding("RD-604", evidence, severity=Severity.WARNING, what=what))
+                self._report.add(finding("RD-604", evidence, severity=Severity.WARNING, what=what, fix=_FETCH))
             return None
         try:
             key = read_cluster_key(path)

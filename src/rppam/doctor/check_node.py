@@ -17,7 +17,7 @@ from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.driver.datadir import LOCK_NAME, is_in_use
-from rppam.cluster.health.model import FINE, ClusterHealth, MemberView
+from rppam.cluster.health.model import FINE, ClusterHealth, MemberView, is_grave
 from rppam.cluster.store.hint_files import LIVES_FILE
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
@@ -28,13 +28,14 @@ from rppam.http.serving_errors import SigningKeyError
 from rppam.http.trust import Trust
 from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding, Severity
-from rppam.process.linux import holders_of, is_stopped, processes_below
+from rppam.process.linux import holders_of, is_stopped, processes_of_node
 
 ANSWER_S: Final = 2.0
 _OF_THE_NODE: Final = frozenset((6, 7, 9))
 """Areas of what a running node knows better than its files show: what its account may write, what its database
 answers, what other nodes say. Redis the doctor asks itself."""
 STOPPED: Final = "RD-710"
+CERTIFICATE: Final = "RD-612"
 _WORDS: Final[dict[object, str]] = {True: "true", False: "false", UNSET: "not known"}
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
@@ -46,10 +47,12 @@ def check_processes(settings: Settings, report: Report) -> None:
         return
     below: dict[int, str] = {}
     for holder in holders_of(settings.node.data_dir / LOCK_NAME):
-        below |= processes_below(holder)
-    stopped = [f"{name} (process {pid})" for pid, name in sorted(below.items()) if is_stopped(pid)]
+        below |= processes_of_node(holder)  # which begins with the one that the others end with
+    stopped = {pid: name for pid, name in below.items() if is_stopped(pid)}
     if stopped:
-        report.add(finding(STOPPED, f"{', '.join(stopped)}, of the node with {settings.node.data_dir}"))
+        named = ", ".join(f"{name} (process {pid})" for pid, name in stopped.items())
+        fix = f"kill -CONT {' '.join(map(str, stopped))}"
+        report.add(finding(STOPPED, f"{named}, of the node with {settings.node.data_dir}", fix=fix))
 
 
 async def check_node(settings: Settings, config: Path, report: Report) -> bool:
@@ -84,7 +87,7 @@ def _why_no_answer(settings: Settings, report: Report, url: str, error: str) -> 
     if is_in_use(data):
         return (
             []
-            if report.has(STOPPED)
+            if report.has(STOPPED) or report.has(CERTIFICATE)  # which says why it is not believed
             else [finding("RD-707", f"a node runs on this host with {data}, and {url}: {error}")]
         )
     if problem:
@@ -117,7 +120,11 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
 
 def _is_heard(one: MemberView) -> bool:
     """Whether what it said last still holds; that it is not heard is told apart, with what to do."""
-    return one.status != MemberStatus.UNREACHABLE
+    return one.status not in {MemberStatus.UNREACHABLE, MemberStatus.UNKNOWN}
+
+
+def _of_redis(one: MemberView) -> str:
+    return f"redisConnected {_WORDS[one.redis_connected]}" if _is_heard(one) else "not heard now"
 
 
 def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
@@ -127,23 +134,26 @@ def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
     if not view.healthy:
         away = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
         nobody = f"no node leads: {view.no_leader_reason}" if view.no_leader_reason else ""
-        reasons = [nobody, view.quorum_reason, view.database_reason, *away, *view.warnings]
-        report.add(finding("RD-703", "; ".join(filter(None, ["clusterHealthy: false", *dict.fromkeys(reasons)]))))
-    else:
-        said = [one.evidence for one in report.findings]
-        new = [warning for warning in view.warnings if not any(warning in evidence for evidence in said)]
-        report.add(*(finding("RD-708", warning) for warning in new))
+        quorum = "" if view.quorum_reason in nobody else view.quorum_reason
+        redis = f"no connection to Redis: {view.redis_reason or 'no reason is given'}"
+        grave = [one.what for one in view.findings if is_grave(one)]
+        apart = redis if redis_enabled and not view.redis_connected else ""
+        reasons = dict.fromkeys(filter(None, [nobody, apart, quorum, view.database_reason, *grave, *away]))
+        report.add(finding("RD-703", "; ".join(["clusterHealthy: false", *reasons])))
+    said = [one.evidence for one in report.findings]
+    new = [warning for warning in view.warnings if not any(warning in evidence for evidence in said)]
+    report.add(*(finding("RD-708", warning) for warning in new))
     known = {one.code for one in report.findings}
     for one in view.findings:
         if one.severity is not Severity.NOTE and area_of(one.code) in _OF_THE_NODE and one.code not in known:
             report.add(replace(one, evidence=f"the running node says: {one.evidence}", acknowledged=None))
     if redis_enabled:
         others = [one for one in view.members if one.node != view.node and one.role != Role.WITNESS]
-        said = [
+        each = [
             f"{view.node} (this node): redisConnected {_WORDS[view.redis_connected]}",
-            *(f"{one.node} ({one.status}): redisConnected {_WORDS[one.redis_connected]}" for one in others),
+            *(f"{one.node} ({one.status}): {_of_redis(one)}" for one in others),
         ]
-        report.add(finding("RD-706", "; ".join(said)))
+        report.add(finding("RD-706", "; ".join(each)))
     heard = [one for one in view.members if one.node != view.node and _is_heard(one)]
     cut = [one.node for one in heard if one.database_connected is False]
     if cut:

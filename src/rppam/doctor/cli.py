@@ -57,7 +57,7 @@ def command(
     """
     from rppam.catalogue.table import finding
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
+    from rppam.config.places import LINUX, config_path
     from rppam.config.rules import witness_problems
     from rppam.doctor.check_members import is_witness
     from rppam.doctor.own_host import OwnHost
@@ -74,7 +74,8 @@ def command(
     try:
         settings = load_settings(path, check_pushed=problems_of, check_built=problems_as_witness)
     except ConfigError as error:
-        report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
+        found = [finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems]
+        report.add(*(replace(one, fix=one.fix.replace(LINUX.config_file, str(path))) for one in found))
         _show(report.findings, platform, as_json=as_json)
         return Exit.CONFIGURATION
     asyncio.run(_check(settings, path, sentinel_conf, report, witness=witness))

@@ -5,10 +5,11 @@ what the host's clock and disk are made of. What could not be seen gives no find
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from rppam.catalogue.members import PORT
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy
@@ -114,7 +115,9 @@ def probe_finding(probe: MemberProbe, *, is_fresh: bool) -> Finding | None:
     is_gone = probe.outcome in {ProbeOutcome.REFUSED, ProbeOutcome.SILENT, ProbeOutcome.NO_ROUTE} and not is_fresh
     if is_gone:
         evidence += "; its heartbeat is old, so it may be down"
-    return finding(probe.outcome, evidence, severity=Severity.WARNING if is_gone else None)
+    found = finding(probe.outcome, evidence, severity=Severity.WARNING if is_gone else None)
+    port = probe.address.rpartition(":")[2]
+    return replace(found, fix=found.fix.replace(PORT, port)) if port.isdecimal() else found
 
 
 def ground_findings(facts: GroundFacts) -> list[Finding]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
+from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.health.model import ALONE, FINE, OF_THE_NAME, ClusterHealth, MemberView, NameView, is_grave
 from rppam.kernel.finding import Finding
 
@@ -191,7 +192,9 @@ def node_table(view: ClusterHealth, gap: int = 2) -> Table:
 
 def _row(one: MemberView) -> tuple[RenderableType, ...]:
     leads = one.role == "leader"
-    redis, database = _yes_or_no(one.redis_connected), _yes_or_no(one.database_connected)
+    is_heard = one.status not in {MemberStatus.UNREACHABLE, MemberStatus.UNKNOWN}
+    redis = _yes_or_no(one.redis_connected if is_heard else None)  # else it is what it said last
+    database = _yes_or_no(one.database_connected)
     return (
         Text(("● " if leads else "  ") + one.node, style="bold" if leads else ""),
         Text(one.role or "-", style="bold cyan" if leads else ""),

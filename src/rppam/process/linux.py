@@ -80,6 +80,18 @@ def processes_below(parent: int) -> dict[int, str]:
     return found
 
 
+def processes_of_node(holder: int) -> dict[int, str]:
+    """The names of all processes of the node whose data directory ``holder`` has locked, the one that began first.
+
+    The lock is held by the control process, which the node's main process watches.
+    """
+    fields = _stat(holder)
+    if fields is None:
+        return {}
+    is_control = fields[0] == CONTROL_NAME and int(fields[1][1]) > 1
+    return processes_below(int(fields[1][1]) if is_control else holder)
+
+
 def holders_of(file: Path) -> list[int]:
     """The processes that hold a lock (flock) of ``file``, as /proc/locks says; empty where that cannot be told.
 

@@ -171,7 +171,9 @@ def _verify_file(path: Path, *, as_json: bool) -> int:
         with path.open(encoding="utf-8", newline="\n") as file:
             found = check_file(file)
     except (RecordingFileBroken, UnicodeDecodeError) as error:
-        click.echo(json.dumps({"ok": False, "problem": str(error)}) if as_json else str(error))
+        is_text = isinstance(error, RecordingFileBroken)
+        said = f"{path}: {error if is_text else 'it is no text, and so no recording that was exported as cast3'}"
+        click.echo(json.dumps({"ok": False, "problem": said}) if as_json else said)
         return Exit.NO
     if as_json:
         click.echo(json.dumps({"ok": True, **found._asdict()}))
