@@ -8,7 +8,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 T ?= tests
 JOBS ?= 3
-UNIT_JOBS ?= 2
+QUICK_JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
 RUNS ?= 30
@@ -21,7 +21,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test long check all sim-gate-beside fuzz-beside newest-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers console-times docs lock clean
+.PHONY: help env demo dev servers quick quick-unit-1 quick-unit-2 quick-sim test long check all sim-gate-beside fuzz-beside newest-beside newest fuzz lint-beside thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times address-failovers sentinel from-nothing fault-table hardened hostile sessions-outlive ledger-faults siem-faults vault-checkouts vault-keys vault-canaries vault-expiry vault-sql-away vault-to-token vault-beside bench console console-failovers console-times docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,8 +51,13 @@ sentinel: dev servers ## the tests that wait for elections among real Sentinels,
 from-nothing: dev servers ## types docs/operations/three-nodes.md, from-nothing.md and what follows it on hosts of their own; some minutes
 	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_three_nodes.py tests/setup/test_from_nothing.py -s $(ARGS)
 
-quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
-	@$(BIN)/python scripts/run_tests.py --unit --marked "not late" --jobs $(UNIT_JOBS) --hypothesis-profile quick
+quick: dev ## the inner loop: style, types, layers, unit tests and 50 simulated clusters, side by side
+	@$(MAKE) --no-print-directory --jobs $(QUICK_JOBS) --output-sync=target style layers types quick-unit-1 types-windows quick-unit-2 quick-sim
+
+quick-unit-1 quick-unit-2: quick-unit-%: dev # a share each: workers of one run would each import all files
+	@$(BIN)/python scripts/run_tests.py --unit --marked "not late" --share $*/2 --jobs 0 --hypothesis-profile quick --cache .pytest_cache/$@
+
+quick-sim: dev
 	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS) --kept
 
 coverage: dev ## the unit tests, and how much of the code they reach

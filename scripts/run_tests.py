@@ -74,6 +74,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
     parser.add_argument("--unit", action="store_true", help="only what needs no server, socket or other process")
+    parser.add_argument("--share", default="1/1", help="only this share of their files, such as 2/3; with --unit")
     parser.add_argument("--beside", action="store_true", help="the unit tests, and those that are marked so")
     parser.add_argument("--patient", action="store_true", help="at the lowest priority: tests may take long")
     parser.add_argument("--here", action="store_true", help="in this process, for a debugger or coverage; with --unit")
@@ -105,7 +106,7 @@ def main() -> int:
     if options.patient:
         os.environ["PYTEST_ADDOPTS"] = f"--timeout={PATIENT_S}"
     if options.unit:
-        code = run.tried(*beside, UNIT + also, wanted=may_hold_unit_tests)
+        code = run.tried(*beside, UNIT + also, wanted=may_hold_unit_tests, share=options.share)
     elif options.beside:
         code = run.tried("-n", "0", "-m", f"({BESIDE}){also}", wanted=may_run_beside)
     elif options.marked:  # which takes its time with examples, and waits for nothing
@@ -195,6 +196,19 @@ def files_in(paths: Iterable[str], wanted: Callable[[str], bool]) -> list[str]:
     return found
 
 
+def share_of(files: list[str], share: str) -> list[str]:
+    """Every so many of them, by size, so that shares are about as large: of ``2/3`` the second of each three."""
+    number, whole = map(int, share.split("/"))
+    if not 1 <= number <= whole:
+        raise ValueError(f"expected a share such as 2/3, found {share}")
+
+    def size(file: str) -> int:
+        place = ROOT / file
+        return place.stat().st_size if place.is_file() else 0
+
+    return sorted(files, key=size, reverse=True)[number - 1 :: whole] if whole > 1 else files
+
+
 class Machine:
     """How much of its processors the kernel had, from the start of the run on."""
 
@@ -233,10 +247,10 @@ class Run:
         self.seconds: dict[str, float] = {}
         """How long each test took, with its fixtures."""
 
-    def tried(self, *words: str, wanted: Callable[[str], bool] | None = None) -> int:
+    def tried(self, *words: str, wanted: Callable[[str], bool] | None = None, share: str = "1/1") -> int:
         """Run tests, and those that failed once more; 0 when all of them passed. ``wanted`` chooses files by text."""
         self._last_failed.unlink(missing_ok=True)
-        paths = self._paths if wanted is None else files_in(self._paths, wanted)
+        paths = self._paths if wanted is None else share_of(files_in(self._paths, wanted), share)
         if not paths:
             return 0
         code = self._pytest(*paths, *words)

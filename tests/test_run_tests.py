@@ -25,6 +25,7 @@ from scripts.run_tests import (
     is_marked,
     judged,
     may_hold_unit_tests,
+    share_of,
     worse,
 )
 from tests.conftest import SHARED_OUT, unit_of
@@ -155,6 +156,25 @@ def test_each_file_is_looked_into_where_it_may_have_such_tests() -> None:
         "tests/test_docs.py::test_x",
         "tests/absent",
     ], "left to pytest, which says what is wrong"
+
+
+def test_shares_are_all_files_once_and_about_as_large() -> None:
+    files = files_in(["tests"], may_hold_unit_tests)
+    shares = [share_of(files, f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(one for share in shares for one in share) == sorted(files)
+    sizes = [sum((ROOT / file).stat().st_size for file in share) for share in shares]
+    assert min(sizes) > 0.9 * max(sizes)
+    assert share_of(files, "1/1") == files
+    with pytest.raises(ValueError, match="found 3/2"):
+        share_of(files, "3/2")
+
+
+def test_the_shares_of_the_inner_loop_are_the_whole() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    begun = makefile.partition("\nquick: ")[2].partition("\n\n")[0]
+    shares = re.findall(r"quick-unit-(\d+)", begun)
+    assert sorted(shares) == ["1", "2"]
+    assert f"--share $*/{len(shares)} " in makefile
 
 
 @pytest.mark.parametrize("mark", MARKS)
