@@ -52,7 +52,7 @@ from-nothing: dev servers ## types docs/operations/three-nodes.md, from-nothing.
 	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_three_nodes.py tests/setup/test_from_nothing.py -s $(ARGS)
 
 quick: dev ## the inner loop: style, types, layers, unit tests and 50 simulated clusters, side by side
-	@$(MAKE) --no-print-directory --jobs $(QUICK_JOBS) --output-sync=target style layers types quick-unit-1 types-windows quick-unit-2 quick-sim
+	@$(MAKE) --no-print-directory --jobs $(QUICK_JOBS) --output-sync=target style types quick-unit-1 layers quick-unit-2 quick-sim
 
 quick-unit-1 quick-unit-2: quick-unit-%: dev # a share each: workers of one run would each import all files
 	@$(BIN)/python scripts/run_tests.py --unit --marked "not late" --share $*/2 --jobs 0 --hypothesis-profile quick --cache .pytest_cache/$@
