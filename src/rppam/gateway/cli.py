@@ -3,14 +3,14 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
 from rppam.cli.errors import fail, tell
 from rppam.cli.group import Group
+from rppam.gateway.watching import watched
 from rppam.kernel.errors import Exit
 from rppam.targets.rest_command import listed
 
@@ -108,18 +108,16 @@ def watch(*, session: str, where: Where) -> int:
         tell("nothing of this session is recorded now; `rppam recording ls` has what was")
         return Exit.NO
     target = where.target(HOST)
+    url = f"{target.url}{RECORDINGS}/{live[0]}/watch"
     try:
-        for name, data in _events(pieces(f"{target.url}{RECORDINGS}/{live[0]}/watch", target.token(), target.trust)):
-            if name == "o":
-                click.echo(data["text"], nl=False)
-            elif name == "over":
-                return Exit.DONE
-            elif name == "end":
-                click.echo(err=True)
-                tell(str(data["detail"]))
+        why = watched(lambda: pieces(url, target.token(), target.trust), lambda text: click.echo(text, nl=False))
     except NoAnswerError as error:
         fail(str(error))
-    return Exit.ERRORS
+        return Exit.ERRORS
+    if why:
+        click.echo(err=True)
+        tell(why)
+    return Exit.ERRORS if why else Exit.DONE
 
 
 def _named(where: Where, word: str) -> tuple[str, Exit | None]:
@@ -139,16 +137,3 @@ def _named(where: Where, word: str) -> tuple[str, Exit | None]:
     else:
         tell(f"no session that goes on is of {word!r}: 'rppam session ls' shows them")
     return word, Exit.NO
-
-
-def _events(found: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Names and data of server-sent events."""
-    rest, name = b"", ""
-    for piece in found:
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            word, _, value = line.decode().partition(": ")
-            if word == "event":
-                name = value
-            elif word == "data":
-                yield name, json.loads(value)
