@@ -29,6 +29,7 @@ async def running(tmp_path: Path) -> tuple[_Demo, Follower]:
         redis = Child("Redis", process, tmp_path / "redis.log", "again Redis")
     demo = _Demo(DemoOptions(2, 7101, None, None), tmp_path, Reporter(Console(file=io.StringIO())), SystemClock())
     demo._children = nodes
+    demo._ssh = {"http://127.0.0.1:7111": "ssh -p 7112 alice+web1@127.0.0.1"}
     demo._redis = RedisServer(redis, 6379, Secret("r"), Secret("n"))
     urls = {"node1": "http://127.0.0.1:7101", "node2": "http://127.0.0.1:7111"}
     follower = Follower(urls, nodes, redis, lambda: Secret("t"))
@@ -44,6 +45,7 @@ async def test_who_killed_something_reads_what_starts_it_again_and_who_answers(
     said = "\n".join(demo._hints(Event("node-exited", "node1", 7, "node1 ended."), follower))
     assert "again node1" in said
     assert "http://127.0.0.1:7111" in said, "one that answers, and not the dead one"
+    assert "ssh -p 7112 " in said
     assert "7101" not in said
     assert "again Redis" in "\n".join(demo._hints(Event("redis-exited", None, 7, "Redis ended."), follower))
     assert demo._hints(Event("leader-elected", "node2", 7, "node2 leads."), follower) == []

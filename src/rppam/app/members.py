@@ -110,8 +110,6 @@ def member_parts(
     ``url``: where this node's REST API answers; empty of a witness, which has none. ``home``: the host to whose members
     the promise file has to belong; by default, this one.
     """
-    for sentence in () if is_witness else warnings(settings):
-        log.warning("%s", sentence)
     if not votes(settings):
         return None
     promises = FilePromises(settings.node.data_dir / FILE_NAME, home)
@@ -184,6 +182,12 @@ def warnings(settings: Settings) -> tuple[str, ...]:
     if votes(settings) and not settings.auth.sealing_key_path.exists():
         return (NO_SEALING_KEY.format(path=settings.auth.sealing_key_path),)
     return ()
+
+
+def log_warnings(settings: Settings) -> None:
+    """Log them, as a node starts."""
+    for sentence in warnings(settings):
+        log.warning("%s", sentence)
 
 
 def witness_warnings(settings: Settings) -> tuple[str, ...]:

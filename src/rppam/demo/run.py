@@ -23,7 +23,7 @@ from rppam.demo.files import DemoFiles, DemoOptions, prepare
 from rppam.demo.follow import ANSWER_S, PERIOD_S, Follower
 from rppam.demo.place import workplace
 from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
-from rppam.demo.screen import Ready, Reporter, RunningNode
+from rppam.demo.screen import Ready, Reporter, RunningNode, ssh_line
 from rppam.demo.ssh_target import SshTarget, start_ssh_target
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
@@ -85,6 +85,8 @@ class _Demo:
         self._children: dict[str, Child] = {}
         self._redis: RedisServer | None = None
         self._target: SshTarget | None = None
+        self._ssh: dict[str, str] = {}
+        """What to paste to log in by the gateway of a node, by the address of its API."""
         self._started_s = asyncio.get_running_loop().time()
         self.is_ready = False
 
@@ -103,6 +105,7 @@ class _Demo:
             lock = config.parent / LOCK_NAME  # the folder is its data directory
             self._children[name] = start(name, argv, log=config.parent / f"{word}.log", lock=lock)
         urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+        self._ssh = {url: ssh_line(files.ssh_ports[name]) for name, url in urls.items()}
         follower = Follower(urls, self._children, redis.child, files.token)
         questions = [asyncio.create_task(follower.ask_forever(name), name=f"ask {name}") for name in urls]
         try:
@@ -184,6 +187,7 @@ class _Demo:
         _, url = follower.best_view()
         if event.node and url:
             lines.append(f"          a node that answers:  {url}")
+            lines += [f"          and its gateway:  {self._ssh[url]}"] if url in self._ssh else []
         return lines
 
     async def _follow(self, follower: Follower, questions: "list[asyncio.Task[None]]") -> None:

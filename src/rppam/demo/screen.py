@@ -45,6 +45,11 @@ EVENT_STYLES: Final = {
 }
 
 
+def ssh_line(port: int) -> str:
+    """What to paste to log in to the demo's target by the gateway at that port."""
+    return f"ssh -p {port} {USER}+{NAME}@{HOST}"
+
+
 class RunningNode(NamedTuple):
     """A node of the demo, or a witness."""
 
@@ -151,7 +156,7 @@ class Ready(NamedTuple):
             f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}",
             f"  ADMIN_JWT=$(sed -n 's/^Authorization: Bearer //p' {file})",
             "",
-            f"  ssh -p {self.files.ssh_ports[first.name]} {USER}+{NAME}@{HOST}     ({USER} has the same password)",
+            f"  {ssh_line(self.files.ssh_ports[first.name])}     ({USER} has the same password)",
             "",
             f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {redis.child.pid}   Ctrl-C ends all.",
         ]
