@@ -153,6 +153,12 @@ def test_encrypt_refuses_what_is_no_secret(tmp_path: Path, stdin: bytes) -> None
     assert result.stdout == ""
 
 
+def test_encrypt_makes_no_key_for_nothing(tmp_path: Path) -> None:
+    key = tmp_path / "config.key"
+    assert run("encrypt", "--key-file", key, "--new-key", stdin=b"").exit_code == 2
+    assert not key.exists()
+
+
 def test_encrypt_without_a_key_says_how_to_make_one(tmp_path: Path) -> None:
     result = run("encrypt", "--key-file", tmp_path / "none", stdin="x")
     assert result.exit_code == 78

@@ -125,6 +125,7 @@ def encrypt(key_file: Path | None, new_key: bool, as_json: bool) -> None:
     from rppam.config.places import default_places
 
     path = key_file or Path(default_places().data_dir) / "keys" / "config.key"
+    secret = _read_secret() if new_key else None  # no key is made for nothing
     try:
         if new_key:
             secrets.create_key(path)
@@ -132,7 +133,7 @@ def encrypt(key_file: Path | None, new_key: bool, as_json: bool) -> None:
         key = secrets.read_key(path)
     except ConfigError as error:
         _fail(error, as_json=as_json)
-    value = secrets.encrypt(_read_secret(), key)
+    value = secrets.encrypt(secret or _read_secret(), key)
     if as_json:
         _print_json({"value": value, "keyFile": str(path)})
     else:

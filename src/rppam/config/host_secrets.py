@@ -68,7 +68,10 @@ def read_key(path: Path) -> bytes:
     try:
         content = read_file(path, _KEY_FILE_BYTES_MAX)
     except OSError as error:
-        fix = "Copy it from where the value was encrypted, or make one: rppam config encrypt --new-key --key-file FILE."
+        fix = (
+            "Copy it from where the value was encrypted. Where it is lost, no value that it encrypted can be read any "
+            "more: make a new key, and encrypt each value anew: rppam config encrypt --new-key --key-file FILE."
+        )
         raise SecretError.of("", f"the key file {path}", f"none that is readable ({error.strerror})", fix) from None
     if content.open_to:
         fix = f"Run: chmod 600 {path}"

@@ -93,7 +93,8 @@ def _holes(facts: RedisFacts, holes: Mapping[str, str], shown: str) -> Finding:
         return finding("RD-302", f"{of_package}, whose changelog does not name {'; '.join(left)}")
     mended = f"{of_package}, whose changelog says that it mends {', '.join(holes)}"
     what = "This version of Redis has known vulnerabilities, and the distribution has mended them under this number."
-    return finding("RD-302", mended, severity=Severity.NOTE, what=what)
+    fix = "Nothing has to be done: this build has no such hole."
+    return replace(finding("RD-302", mended, severity=Severity.NOTE, what=what), fix=fix)
 
 
 def _why_not_asked(package: Package | str | None, build: str) -> str:

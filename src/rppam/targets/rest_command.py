@@ -90,7 +90,9 @@ class Rest:
             ids = ", ".join(item["id"] for item in found)
             raise Refused(f"several are named {word!r}; name one by its id: {ids}")
         if not _IDENT.fullmatch(word):
-            raise Refused(f"nothing that you may know of is named {word!r}")
+            raise Refused(
+                f"nothing that you may know of is named {word!r}; the 'ls' of this command shows what there is"
+            )
         item: dict[str, Any] = self.ask("GET", f"{path}/{quote(word, safe='')}")
         return item
 
