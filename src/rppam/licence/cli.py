@@ -34,7 +34,11 @@ _json_option: Final = click.option("--json", "as_json", is_flag=True, help="One 
     epilog="Example: rppam license verify license.jwt --trusted issuer.pub.pem",
 )
 def command() -> None:
-    """Issue, show and verify licence files."""
+    """Issue, show and verify licence files.
+
+    Exit code 0: done; 1: the licence that is shown has expired; 2: wrong usage or terms; 77: a licence cannot be used,
+    read or written; 78: a key cannot be used.
+    """
 
 
 @command.command("new-key", context_settings=_HELP, epilog="Example: rppam license new-key --out issuer.pem")
@@ -120,7 +124,10 @@ def issue(key: Path, tier: str, out: Path, as_json: bool, **terms: Any) -> None:
 @click.option("--config", type=CONFIG_FILE, help="Take the file and the trusted keys from this config.")
 @_json_option
 def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
-    """Show what a licence says. Without FILE: the one that this host's config names. Exit 1 when it has expired."""
+    """Show what a licence says. Without FILE: the one that this host's config names.
+
+    Exit code 0: shown; 1: shown, and it has expired; 77: it cannot be read; 78: a key cannot be used.
+    """
     from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
     from rppam.licence.service import trusted_keys
