@@ -36,5 +36,5 @@ def values_of_node(settings: Settings, licence: Licence | None) -> Mapping[str, 
         "auth.issuer": auth.issuer,
         "auth.audience": auth.audience,
         "auth.tokenMinutes": f"{auth.token_minutes}",
-        "license.path": "" if licence is None else f"the licence {licence.id}",
+        "license.path": "no licence that can be used" if licence is None else f"the licence {licence.id}",
     }

@@ -49,7 +49,8 @@ MEMBERS: Final = (
             "names what keeps it.", "there: sudo rppam doctor --config /etc/rppam/rppam.config")),
     warning("RD-909", "Nodes of this cluster differ in a setting that must be the same on all of them.",
         "the finding names the setting, and who has what",
-        config("Make it the same everywhere: rppam config push does it, where it may; else edit it on the nodes named.",
+        config("Make it the same everywhere: rppam config push does it, where it may; else edit it on the nodes named. "
+            "For license.path copy the licence file from a node that has it, and restart the node.",
             "the setting named")),
     note("RD-910", "Nodes of this cluster run different releases.",
         "the version of each node in cluster health",
