@@ -4,6 +4,7 @@
 test runs the check.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -198,7 +199,7 @@ def config_page() -> str:
 
 
 def _section(name: str, made: type[Section]) -> str:
-    about = (made.__doc__ or "").strip()
+    about = inspect.cleandoc(made.__doc__ or "")
     head = f"\n## {name}\n\n{about}\n\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n"
     rows = (
         f"| `{key.name}` | {_cell(key.kind.expected)} | {_default(key, field)} | {_cell(key.about)} |\n"
