@@ -9,6 +9,7 @@ from typing import Any
 import asyncssh
 import pytest
 
+from rppam.gateway.cli import state_of
 from rppam.gateway.holder import protocol
 from rppam.gateway.holder.shell import StaleError, attach
 from rppam.gateway.model import Alive
@@ -191,7 +192,7 @@ async def test_an_administrator_ends_a_shell_that_nobody_is_attached_to(places: 
     await until_recorded(a, "access.detach")
     (one,) = await sessions(a)
     assert one["active"]
-    assert one["detachedAt"]
+    assert state_of(one) == f"kept, nobody attached since {one['detachedAt']}"
     answer = await b.served.http.post(
         f"/api/v1/access/sessions/{one['id']}/kill", json={"reason": "lunch"}, headers=b.served.bearer()
     )
@@ -200,6 +201,8 @@ async def test_an_administrator_ends_a_shell_that_nobody_is_attached_to(places: 
     await until(lambda: a.target.held == [])
     (tape,) = await listed(a)
     assert tape["state"] == "done"
+    (one,) = await sessions(a)
+    assert state_of(one) == one["why"] != ""
 
 
 @pytest.mark.parametrize("policy", [{"resume": "never"}], ids=["never"])

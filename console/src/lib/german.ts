@@ -723,6 +723,7 @@ export const german: Record<string, string> = {
   "held": "gehalten",
   "hidden in {0} s": "verborgen in {0} s",
   "is recorded": "wird aufgezeichnet",
+  "kept, nobody attached": "gehalten, niemand verbunden",
   "leader": "Führung",
   "live": "live",
   "log-in": "Anmeldung",

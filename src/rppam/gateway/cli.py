@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
@@ -49,11 +50,18 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
         return Exit.DONE
     rows = [("SESSION", "SINCE", "USER", "ACCOUNT", "NODE", "STATE")]
     for one in found["items"]:
-        end = "live" if one["active"] else one["why"]
         place = f"{one['account']}@{one['target']}"
-        rows.append((one["id"], one["startedAt"], one["user"], place, one["node"], end))
+        rows.append((one["id"], one["startedAt"], one["user"], place, one["node"], state_of(one)))
     listed(rows, "no session is shown" if everything else "nobody is on a target; --all shows past sessions as well")
     return Exit.DONE
+
+
+def state_of(session: Mapping[str, Any]) -> str:
+    """How a session of the list is: live, kept for its user by its target, or why it is over."""
+    if not session["active"]:
+        return str(session["why"])
+    since = session.get("detachedAt")  # which a node of the release before may not say
+    return f"kept, nobody attached since {since}" if since else "live"
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam session kill alice --reason lunch")
