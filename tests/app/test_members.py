@@ -18,6 +18,7 @@ from rppam.kernel.instant import Instant
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
+from rppam.licence.service import read_licence
 from tests.cluster.link.links import make_node
 from tests.support.ports import free_port
 
@@ -75,7 +76,8 @@ def test_what_keeps_a_node_from_voting_and_its_licence_from_use_is_logged_at_its
         "license": {"path": str(tmp_path / "license.jwt")},
     }
     with caplog.at_level(logging.WARNING):
-        log_warnings(parse_settings(json.dumps(config), folder=tmp_path))
+        settings = parse_settings(json.dumps(config), folder=tmp_path)
+        log_warnings(settings, read_licence(settings.license)[1])
     key, licence = caplog.messages
     assert f"there is no cluster key at {tmp_path}/gone.key" in key
     assert f"license.path: {tmp_path}/license.jwt is not used, so this node counts as Standard" in licence

@@ -37,8 +37,6 @@ from rppam.config.settings import Settings
 from rppam.crypto.store_mac import StoreMac
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
-from rppam.licence.errors import LicenceError
-from rppam.licence.service import read_licence
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -186,12 +184,8 @@ def warnings(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def log_warnings(settings: Settings) -> None:
+def log_warnings(settings: Settings, licence_problem: str) -> None:
     """Log them, and why the licence is not used, as a node starts."""
-    try:
-        _, licence_problem = read_licence(settings.license)
-    except LicenceError as error:  # what the config trusts has changed since the node began
-        licence_problem = str(error)
     for sentence in filter(None, (*warnings(settings), licence_problem)):
         log.warning("%s", sentence)
 

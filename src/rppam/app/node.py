@@ -21,7 +21,7 @@ from rppam.access.accounts.model import FirstAdmin
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.app.checkup import Checkup
-from rppam.app.members import log_warnings, tell_namesake
+from rppam.app.members import tell_namesake
 from rppam.app.new_cluster import first_log_in, initial_settings
 from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.node import Turned
@@ -206,7 +206,6 @@ class Node:
 
     async def _tell_service_manager(self) -> None:
         """READY once this node takes part, or serves without Redis; then the watchdog, while the loop turns."""
-        log_warnings(self.settings)
         await self._take_part()
         self.view.serving = True
         self._notifier.ready(f"serving on port {self.settings.api.port}")

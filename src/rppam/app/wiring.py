@@ -22,7 +22,14 @@ from rppam.app.boot_context import BootContext, inherit
 from rppam.app.checkup import Checkup, checkup_of
 from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
-from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
+from rppam.app.members import (
+    MemberParts,
+    log_warnings,
+    member_address,
+    member_parts,
+    votes,
+    warnings as member_warnings,
+)
 from rppam.app.node import Node, Surface, bounded
 from rppam.app.offers import offered
 from rppam.app.own_link import WithOwnLink
@@ -317,7 +324,8 @@ def _tokens(known: BootContext, clock: Clock, entropy: Entropy, session_clock: D
 def whole(
     known: BootContext, data_dir: DataDir, people: People, deciding: Deciding, surface: Surface, manager: Notifier
 ) -> Node:
-    """A node of these parts."""
+    """A node of these parts; what its files lack is logged."""
+    log_warnings(known.settings, known.licence_problem)
     return Node(
         known.settings,
         data_dir,

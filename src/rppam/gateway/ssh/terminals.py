@@ -55,10 +55,8 @@ class Terminals:
         """Never returns; cancelled, it leaves every terminal to its holder."""
         if sys.platform == "win32":
             raise NoGateway("there is no gateway on this system")
-        if sys.version_info >= (
-            3,
-            13,
-        ):  # which else looks at the name that the socket was bound by
+        if sys.version_info >= (3, 13):
+            # Else it looks at the name that the socket was bound by.
             server = await asyncio.start_unix_server(self._called, sock=plug, cleanup_socket=False)
         else:
             server = await asyncio.start_unix_server(self._called, sock=plug)
