@@ -60,6 +60,7 @@ def test_a_terminal_shows_the_status_of_the_cluster_below_guide_and_events(ready
     shown = file.getvalue()
     guide, _, rest = shown.partition("Ctrl-C ends all.")
     assert "kill -STOP 2" in guide
+    assert "kill -CONT 2" in guide
     assert rest.index("node1 leads, epoch 7.") < rest.index("● node1")
     assert "Seen by" in rest
 

@@ -13,6 +13,7 @@ import pytest
 from rppam.kernel.system_clock import SystemClock
 from rppam.licence import service as licence
 from rppam.licence.model import Tier
+from tests.support.lab import eventually
 from tests.support.pages import Page, parse
 from tests.support.typed_hosts import CAN, ROOT, WHY_NOT, Hosts
 
@@ -91,14 +92,13 @@ def test_the_page_has_no_more_commands_than_it_says() -> None:
 
 def settled(hosts: Hosts) -> dict[str, Any]:
     """What node2 says once no running node warns of the voters: the witness votes some seconds after it has joined."""
-    deadline = time.monotonic() + 30
-    while True:
-        views = {host: json.loads(hosts.type(host, "sudo -u rppam rppam status --json")) for host in ("node1", "node2")}
-        warned = [warning for view in views.values() for warning in view["warnings"] if "voters" in warning]
-        if not warned:
-            return dict(views["node2"])
-        assert time.monotonic() < deadline, warned
-        time.sleep(0.5)
+    said: list[dict[str, Any]] = []
+
+    def agree() -> dict[str, Any] | None:
+        said[:] = [json.loads(hosts.type(host, "sudo -u rppam rppam status --json")) for host in ("node1", "node2")]
+        return None if any("voters" in warning for one in said for warning in one["warnings"]) else said[1]
+
+    return eventually(agree, within_s=30, what="no warning of the voters", say=lambda: str(said))
 
 
 @pytest.mark.slow
@@ -129,10 +129,11 @@ def test_five_bare_hosts_become_a_healthy_cluster(cluster: Hosts) -> None:
 def test_the_leader_may_go_and_no_host_has_what_it_must_not(cluster: Hosts) -> None:
     cluster.type("node1", "sudo -u rppam rppam cluster switchover --to node2")
     asked = "curl -sf --cacert tls/ca.pem https://10.0.1.50:7101/system/health/ping"
-    deadline = time.monotonic() + 20
-    while json.loads(cluster.type("desk", asked))["node"] != "node2":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+
+    def moved() -> bool:
+        return bool(json.loads(cluster.type("desk", asked))["node"] == "node2")
+
+    eventually(moved, within_s=20, what="node2 behind the address")
     held = cluster.type("witness1", "find /etc/rppam /var/lib/rppam-witness -type f | sort").splitlines()
     assert {Path(one).name for one in held} >= {"cluster.key", "redis-ca.crt", "redis.password"}
     assert not {"sealing.key", "config.key", "license.jwt"} & {Path(one).name for one in held}

@@ -158,12 +158,13 @@ class Ready(NamedTuple):
             "",
             f"  {ssh_line(self.files.ssh_ports[first.name])}     ({USER} has the same password)",
             "",
-            f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {redis.child.pid}   Ctrl-C ends all.",
+            f"Try:  kill -9 {leader.pid}   kill -9 {redis.child.pid}",
+            f"      kill -STOP {leader.pid}   and, when you have seen it, kill -CONT {leader.pid}",
         ]
         if len(self.nodes) > 1:
             what = f"only the process of {leader.name} that leads: another node leads at once"
             lines.append(f"      kill -9 {leader.control_pid}   ({what})")
-        return lines
+        return [*lines, "Ctrl-C ends all."]
 
 
 def _path_to_us() -> str:

@@ -201,7 +201,7 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except FileNotFoundError:
-        raise LicenceMissing(f"{path}: there is no such file") from None
+        raise LicenceMissing(f"{path}: there is no such file: copy it there, or name the one that is meant") from None
     except OSError as error:
         raise LicenceUnreadable(f"{path}: {error.strerror}") from None
 

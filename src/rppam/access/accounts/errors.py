@@ -112,7 +112,7 @@ class CurrentPasswordWrong(
 class NoAccount(AccountError, code="RPPAM-3112", exit=Exit.ERRORS, status=403):
     """The token was made on a host and belongs to no account."""
 
-    fix = "Sign in with a user name and password (POST /api/v1/auth/login)."
+    fix = "Log in as yourself: 'rppam login', or POST /api/v1/auth/login with a user name and password."
 
     def __init__(self) -> None:
         super().__init__("this is about the caller's own account, and a token made by 'rppam token' has none")
