@@ -212,6 +212,31 @@ async def test_invalidations_that_are_switched_off_are_noticed(join: Join, table
     await a.warm("s1")
 
 
+async def test_a_redis_that_never_keeps_them_on_is_asked_seldom_and_named_once(
+    join: Join, server: Server, table: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asked again at once, it would get hundreds of commands a second, and the log a line for each."""
+    a = await join()
+    copy, truth = table.write("s1"), tracking._is_on
+    monkeypatch.setattr(tracking, "AGAIN_S", 3.0)
+    monkeypatch.setattr(tracking, "_is_on", lambda _answer, _prefix: False)
+    await until(lambda: a.cache.tracking.denied == tracking.STAYS_OFF)
+    asked = questions(server)
+    await asyncio.sleep(1)
+    assert questions(server) == asked
+    assert a.link.connection is not None
+    address = a.link.connection.target.address
+    assert [line for line in caplog.messages if "invalidations off" in line or "tell of changes" in line] == [
+        f"Redis at {address} has switched invalidations off; switching on again",
+        f"Redis at {address} does not tell of changes ({tracking.STAYS_OFF}): every read goes "
+        "to Redis. Allow the node's user CLIENT TRACKING and CLIENT TRACKINGINFO; 'rppam redis setup' does",
+    ]
+    assert await a.sessions.get("s1") == copy
+    assert a.sessions.hit("s1") is None
+    monkeypatch.setattr(tracking, "_is_on", truth)
+    await until(lambda: a.cache.coherence.is_proven and a.cache.tracking.denied == "")
+
+
 async def test_where_nobody_reads_nothing_is_asked_and_the_next_read_wakes_it(
     join: Join, server: Server, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,8 @@ async def test_one_that_answers_a_byte_at_a_time_is_given_up_and_keeps_no_thread
     await other.prepare("some")
     for one in servers:
         one.close()
+    async with asyncio.timeout(10):  # each has a connection of its own, and ends once that is gone
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
 
 @pytest.mark.integration

@@ -230,6 +230,7 @@ def test_a_switchover_and_a_stop_fail_no_request(kind: str, lab: Lab, tmp_path: 
             time.sleep(1)
         assert sum(traffic.seen.values()) > 200
         assert traffic.failed == {}
+        leader.wait()
         leader.start()
         lab.wait_until_healthy()
         assert login_from("127.0.0.5", port) == 401

@@ -10,8 +10,8 @@ goes to Redis, and has the proof asked for at once.
 NOLOOP is not used. Redis remembers one writer for each key and turn, the first; another's change in the same turn would
 then be kept from the first.
 
-What it does not promise: that every Redis allows it. Where CLIENT TRACKING is denied, nothing is ever proven, and so
-nothing is served from memory; it is tried again every :data:`AGAIN_S`.
+What it does not promise: that every Redis allows it. Where CLIENT TRACKING is denied, or off again as soon as it is on,
+nothing is ever proven, and so nothing is served from memory; it is tried again every :data:`AGAIN_S`.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ from rppam.redis.link import Link
 log: Final = logging.getLogger("rppam.cache")
 
 AGAIN_S: Final = 15.0
+COMPLAIN_EVERY_NS: Final = 60_000_000_000
+STAYS_OFF: Final = "they are off as soon as they are on"
 IDLE_NS: Final = 15_000_000_000
 """Reads that hit are not counted, as that would cost each of them: of constant ones, one in this time misses."""
 _EVERY_S: Final = PROVE_EVERY_NS / 1_000_000_000
@@ -52,6 +54,7 @@ class Tracking:
         self._wanted_at = now_ns()
         self._wanted = asyncio.Event()
         self._denied = ""
+        self._complains_from = now_ns()
         link.on_up(self._up)
         link.on_down(self._down)
         link.on_push(self._pushed)
@@ -97,13 +100,19 @@ class Tracking:
         while connection.lost is None:
             try:
                 await self._switch_on(connection)
-                await self._prove_on(connection)
+                if await self._prove_on(connection):
+                    self._complain(connection)
+                    continue
+                why = STAYS_OFF
             except StoreReplyError as error:
-                self._deny(connection, error)
-                await asyncio.sleep(AGAIN_S)
+                why = error.raw
             except StoreError:
                 # No answer in time; if the connection is over, somebody else says so. Nothing is proven meanwhile.
                 await asyncio.sleep(_EVERY_S)
+                continue
+            if connection.lost is None:
+                self._deny(connection, why)
+                await asyncio.sleep(AGAIN_S)
 
     async def _switch_on(self, connection: Connection) -> None:
         timeout_ms = self._link.options.command_timeout_ms
@@ -113,21 +122,22 @@ class Tracking:
         words = ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
         await connection.command(*words, timeout_ms=timeout_ms)
         if self._link.connection is connection:
-            self._denied = ""
             self._coherence.link_up(asked)
             self._on_all()
 
-    async def _prove_on(self, connection: Connection) -> None:
-        """Prove it again and again, until it is not so any more."""
+    async def _prove_on(self, connection: Connection) -> bool:
+        """Prove it again and again, until it is not so any more; whether it was so once, or nobody could say."""
+        was_on = False
         while connection.lost is None:
             if not await self._prove(connection):
-                log.warning("Redis at %s has switched invalidations off; switching on again", connection.target.address)
                 self._lost()
-                return
+                return was_on
+            was_on = True
             await asyncio.sleep(_EVERY_S)
             if self._now_ns() - self._wanted_at > IDLE_NS:
                 self._wanted.clear()
                 await self._wanted.wait()
+        return True
 
     async def _prove(self, connection: Connection) -> bool:
         """Whether invalidations are on. An answer that does not come proves nothing, and is asked for again."""
@@ -143,18 +153,26 @@ class Tracking:
         if not _is_on(answer, self._prefix.encode()):
             return False
         if self._link.connection is connection:
+            self._denied = ""
             self._coherence.proven(asked)
         return True
 
-    def _deny(self, connection: Connection, error: StoreReplyError) -> None:
-        if self._denied != error.raw:
+    def _complain(self, connection: Connection) -> None:
+        """Once a minute at most: what switches them off may do so each time."""
+        now = self._now_ns()
+        if connection.lost is None and now >= self._complains_from:
+            self._complains_from = now + COMPLAIN_EVERY_NS
+            log.warning("Redis at %s has switched invalidations off; switching on again", connection.target.address)
+
+    def _deny(self, connection: Connection, why: str) -> None:
+        if self._denied != why:
             log.warning(
                 "Redis at %s does not tell of changes (%s): every read goes to Redis. Allow the node's user "
                 "CLIENT TRACKING and CLIENT TRACKINGINFO; 'rppam redis setup' does",
                 connection.target.address,
-                error.raw,
+                why,
             )
-        self._denied = error.raw
+        self._denied = why
         self._coherence.link_down()
 
 

@@ -31,7 +31,7 @@ HOSTILE_S: Final = float(os.environ.get("HOSTILE_S", "0"))
 LIE_S: Final = HOSTILE_S or 1.2
 GROWN_KIB_MAX: Final = 64 * 1024
 LATE_S: Final = 1.0
-LOG_BYTES_MAX: Final = 600_000 if HOSTILE_S else 200_000
+LOG_BYTES_MAX: Final = 300_000 if HOSTILE_S else 100_000
 """With HOSTILE_S each node is told all lies, not a third of them."""
 FAULT: Final = re.compile("Traceback|a listener on the Redis connection failed|a fault of this node")
 COME_BACK_S: Final = 6.0
