@@ -118,6 +118,8 @@ WRONG = [
     (",,", "found none", "Begin with"),
     ("password=x", "found none", "Begin with"),
     ("h,=v", "'=' without a name", "name=value"),
+    ("h,Password", "'Password', an option without '='", "Write password=...; a host of this name"),
+    ("h,ssl,abortConnect=false", "'ssl', an option without '='", "ssl:6379"),
     ("h:", "'h:', a colon without a port", "leave the colon out"),
     ("h:,password=p", "a colon without a port", "part 1"),
     ("h:0", "port '0'", "1 to 65535"),

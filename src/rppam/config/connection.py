@@ -83,6 +83,9 @@ def _read_tokens(text: str, reading: Reading) -> None:
             secret = _unknown(name, number, reading, secret)
         elif secret:
             _behind_secret(token, number, reading, secret)
+        elif reading.has_endpoint and (bare := BY_LOWER_NAME.get(token.lower())) is not None:
+            fix = f"Write {bare.name}=...; a host of this name is given with its port, {token}:6379."
+            reading.no_endpoint(f"part {number}", f"{token!r}, an option without '=' and a value", fix)
         else:
             reading.endpoint(token, f"part {number}")
 
