@@ -35,6 +35,8 @@ LOCKS = {
 NEWEST = (3, 13)
 """The newest Python that the product is for: the unit tests run on it, too, where `.venv` is of an older one."""
 NEWEST_VENV = VENV / "newest"
+LAZILY = "--no-compile"
+"""Half of an installation's time: tools compile what they import. A host's service may not write, so `runtime` does."""
 OLD_SERVER = VENV / "bin" / "redis-server-6.2"
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# by rppam scripts/bootstrap.py: packages being installed now start no service\nexit 101\n"
@@ -202,7 +204,8 @@ def set_up(group: str) -> None:
                 if name == "servers":
                     put_old_server()
                 else:
-                    pip("install", "--quiet", "--no-deps", "--require-hashes", "-r", str(LOCKS[name]))
+                    lazily = [] if name == "runtime" else [LAZILY]
+                    pip("install", "--quiet", "--no-deps", *lazily, "--require-hashes", "-r", str(LOCKS[name]))
                 stamp[name] = wanted(name)
             if stamp.get("project") != project:
                 pip("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "-e", str(ROOT))
@@ -244,7 +247,7 @@ def set_up_newest() -> None:
         if subprocess.run([python, "-m", "venv", "--without-pip", str(NEWEST_VENV)], check=False).returncode != 0:
             fail(f"{python} -m venv failed, see above")
         there = ("--python", str(NEWEST_VENV / "bin" / "python"), "install", "--quiet", "--no-deps")
-        pip(*there, "--require-hashes", "-r", str(LOCKS["dev"]))
+        pip(*there, LAZILY, "--require-hashes", "-r", str(LOCKS["dev"]))
         pip(*there, "--no-index", "--no-build-isolation", "-e", str(ROOT))
         stamp.write_text(due, encoding="utf-8")
 
