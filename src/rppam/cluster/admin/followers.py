@@ -21,6 +21,11 @@ UNABLE: Final = (
     "health, and make room in its node.dataDir"
 )
 
+ASIDE: Final = (
+    "{0} stops, was put into maintenance a moment ago (rppam cluster maintenance {0} off), or lacks what a leader "
+    "needs, such as the vault's master key; the warnings in its own health say which"
+)
+
 SILENT: Final = (
     "shows heartbeats and gives no votes; see the warnings in its own health: a full disk, or a network between the "
     "two that lets Redis through and not cluster.memberPort"
@@ -40,10 +45,11 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         return CannotFollow(f"{to} is a witness, which votes and never leads")
     readiness = readiness_of(core, to)
     if readiness is Readiness.ASIDE or (readiness is None and seen is not None and seen.heartbeat.maintenance):
-        told = f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)"
-        ordered = seen is None or seen.heartbeat.maintenance
+        is_ordered = seen is not None and seen.heartbeat.maintenance
         return CannotFollow(
-            told if ordered else f"{told}. If it is neither, its own health says why it should not lead"
+            f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)"
+            if is_ordered
+            else ASIDE.format(to)
         )
     if readiness is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
