@@ -45,7 +45,7 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         return CannotFollow(f"{to} is a witness, which votes and never leads")
     readiness = readiness_of(core, to)
     if readiness is Readiness.ASIDE or (readiness is None and seen is not None and seen.heartbeat.maintenance):
-        is_ordered = seen is not None and seen.heartbeat.maintenance
+        is_ordered = to in core.in_maintenance or (seen is not None and seen.heartbeat.maintenance)
         return CannotFollow(
             f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)"
             if is_ordered
