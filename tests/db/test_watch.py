@@ -1,20 +1,25 @@
 """What is wrong with a database is seen by looking at it, on both engines, and named by the finding that it is."""
 
 import asyncio
+import functools
+import re
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text
 
 import rppam.app.slices  # noqa: F401  # all tables
 from rppam.db.condition import Condition
 from rppam.db.database import Database
-from rppam.db.errors import DatabaseError
+from rppam.db.errors import DatabaseError, DatabaseUnreachable
+from rppam.db.tables import cluster_settings
 from rppam.db.watch import BUSY_US, OPENING_US, REMEMBERED_US, DatabaseWatch
 from rppam.kernel.instant import Instant, WallMs
 from tests.support.database_fixtures import TIMEOUT_MS
@@ -173,8 +178,48 @@ async def test_a_file_that_is_gone_is_told_and_no_empty_one_takes_its_place(
     for _ in range(6):  # one thread has it open still, the others open it anew
         found = await seen(watch)
         assert found.code == "RD-607"
-        assert "is not there any more" in found.evidence or "unable to open database file" in found.evidence
+        assert "is not there any more" in found.evidence
     assert not (tmp_path / "rppam.db").exists()
+
+
+def _put(connection: Connection, name: str) -> None:
+    connection.execute(insert(cluster_settings).values(name=name, value="x"))
+
+
+def _names(connection: Connection) -> set[str]:
+    return set(connection.execute(select(cluster_settings.c.name).where(cluster_settings.c.value == "x")).scalars())
+
+
+async def test_nothing_is_read_from_or_written_to_a_file_that_was_moved_away_or_replaced(
+    sqlite_url: str, open_database: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A connection that has it open could: what it writes is lost, and other nodes see another cluster."""
+    file, away, backup = (tmp_path / name for name in ("rppam.db", "away.db", "backup.db"))
+    database = await open_database(sqlite_url)
+
+    async def write(*names: str) -> list[Any]:
+        works = (database.write(functools.partial(_put, name=name)) for name in names)
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    assert await write("before", "before too") == [None, None]
+    with closing(sqlite3.connect(file)) as one, closing(sqlite3.connect(backup)) as other:
+        one.backup(other)
+    file.rename(away)
+    for found in [*await write("lost"), *await write("lost 1", "lost 2"), *await write("lost 3")]:
+        assert isinstance(found, DatabaseUnreachable), found
+    with pytest.raises(DatabaseUnreachable, match=re.escape(f"the file {file} is not there any more")):
+        await database.read(_names)
+    away.rename(file)
+    assert await write("back") == [None]
+    assert await database.read(_names) == {"before", "before too", "back"}
+    for beside in ("-wal", "-shm"):  # what was not yet in the old file belongs to that one
+        file.with_name(file.name + beside).unlink()
+    backup.replace(file)
+    for _ in range(6):
+        assert await database.read(_names) == {"before", "before too"}
+    assert await write("after", "after too") == [None, None]
+    with closing(sqlite3.connect(file)) as one:
+        assert {name for (name,) in one.execute("SELECT name FROM cluster_settings")} >= {"after", "after too"}
 
 
 @pytest.fixture

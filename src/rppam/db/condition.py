@@ -47,7 +47,8 @@ _MEANWHILE: Final = {
 
 FILE_FIXES: Final = {
     LOST: "Look at the file that is named, and at its folder: the account that runs rppam has to own both. Where the "
-    "file is gone or is another one, put it back, from the last backup if need be: docs/operations/backup.md.",
+    "file is gone or is another one, put it back, from the last backup if need be and without the -wal and -shm of the "
+    "lost one: docs/operations/backup.md.",
     DAMAGED: "Stop the node and look at its disk first (dmesg). Then move the damaged file away, keep it for the "
     "ledger's sake, and put the last backup onto a sound disk: docs/operations/backup.md.",
     WORKER: "What was seen says why: mostly the account may not read the file or write to its folder, or has too few "

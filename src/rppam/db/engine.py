@@ -3,7 +3,8 @@
 PostgreSQL: every statement, lock wait and idle transaction has a limit *on the server*, so that a node that is paused
 in the middle of a transaction cannot hold the fence against the others; the TCP connection has one in the kernel. These
 limits are the session's, and so are the statements that the driver prepares: a pooler in between must pool sessions.
-SQLite: WAL, synchronous=FULL (an epoch that was accepted survives a power cut), foreign keys, a bounded busy wait.
+SQLite: WAL, synchronous=FULL (an epoch that was accepted survives a power cut), foreign keys, a bounded busy wait; and
+each connection knows which file it has, as one whose file was moved away or replaced goes on with what nobody else has.
 """
 
 import contextlib
@@ -30,13 +31,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import NullPool, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 from sqlalchemy.sql.functions import FunctionElement
 
+from rppam.db.errors import DatabaseUnreachable
 from rppam.db.url import SQLITE
 
 WRITES: Final = "rppam_writes"
 """In the info of a connection: whether its next transaction writes."""
+FILE: Final = "rppam_file"
+"""In the info of a connection: the file of SQLite that stood at the path as it was opened, as :func:`file_at` tells."""
 NODE_OPTION: Final = "rppam_node"
 """Execution option of every connection: the name of the node that it belongs to."""
 CONNECT_S_MIN: Final = 2
@@ -96,8 +100,13 @@ def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], N
     )
 
     @event.listens_for(engine, "do_connect")
-    def _connect(dialect: Any, _record: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DBAPIConnection:
+    def _connect(
+        dialect: Any, record: ConnectionPoolEntry, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> DBAPIConnection:
         if url.drivername == SQLITE:
+            record.info[FILE] = file_at(url)  # before it is opened: one that comes in between is then found to differ
+            if record.info[FILE] is None:
+                raise DatabaseUnreachable(f"the file {url.database} is not there any more")
             # A file that was moved away is lost: an empty one in its place would take what is written from now on.
             args, kwargs = (f"file:{quote(args[0])}?mode=rw",), kwargs | {"uri": True}
         connection: DBAPIConnection = dialect.connect(*args, **kwargs)
@@ -123,6 +132,15 @@ def create_file(url: URL) -> None:
     if url.drivername == SQLITE and url.database:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(Path(url.database), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def file_at(url: URL) -> tuple[int, int] | None:
+    """Which file stands where ``url`` says: its device and number; ``None`` where there is none."""
+    try:
+        found = os.stat(url.database or "")  # noqa: PTH116 - before each transaction, and a Path costs more than this
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def break_off(connection: DBAPIConnection) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from rppam.db.engine import WRITES, break_off
+from rppam.db.engine import FILE, WRITES, break_off, file_at
 from rppam.db.errors import DatabaseBusy, DatabaseUnreachable, NotRecorded
 from rppam.db.refusal import translate
 from rppam.kernel.errors import RppamError
@@ -249,7 +249,7 @@ class Lane:
         answers: list[_Answer] = []
         begun = False
         try:
-            held = engine.connect() if held is None else held
+            held = engine.connect() if held is None else _still_there(engine, held)
             held.info[WRITES] = True
             with held.begin():
                 begun = True
@@ -301,9 +301,21 @@ def _answer(held: Connection, job: Job[Any]) -> _Answer:
 
 
 def _still_there(engine: Engine, held: Connection) -> Connection:
-    """``held``, or a new connection when the server dropped it while it was idle (a restart, a failover)."""
+    """``held``, or a new connection when the server dropped it while it was idle (a restart, a failover).
+
+    For SQLite, when another file stands at its path, such as one from a backup. Raises
+    :class:`~rppam.db.errors.DatabaseUnreachable` when none does: what is written to a removed file is lost.
+    """
     line = held.connection.dbapi_connection
-    if engine.dialect.name == "sqlite" or line is None or _has_said_nothing(line):
+    if engine.dialect.name == "sqlite":
+        found = file_at(engine.url)
+        if found is None:
+            raise DatabaseUnreachable(f"the file {engine.url.database} is not there any more")
+        if found == held.info.get(FILE):
+            return held
+        _throw_away(held)
+        return engine.connect()
+    if line is None or _has_said_nothing(line):
         return held
     try:
         alive = engine.dialect.do_ping(line)
