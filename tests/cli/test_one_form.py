@@ -1,6 +1,8 @@
 """Every command tells its errors in one form: ``rppam COMMAND: what is wrong``, and then what to do."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -197,3 +199,13 @@ REPORT: Final = json.dumps(
         "verdicts": [],
     }
 )
+
+
+@pytest.mark.parametrize("words", sorted(words for words, one in EVERY.items() if one.epilog))
+def test_an_example_names_options_that_there_are(words: str) -> None:
+    examples = re.findall(r"(?:\brppam )+([^|)\n]+)", EVERY[words].epilog or "")
+    assert examples
+    for typed in map(shlex.split, examples):
+        meant = max((one for one in EVERY if typed[: len(one.split())] == one.split()), key=len)
+        known = {name for option in EVERY[meant].params for name in (*option.opts, *option.secondary_opts)}
+        assert {word.partition("=")[0] for word in typed if word.startswith("--")} <= known | {"--help"}

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -146,6 +147,28 @@ async def test_a_terminal_outlives_its_gateways_and_shows_and_types_each_line_on
     assert (await verified(a, one["id"]))["ok"]
     assert len(await recorded(a, "access.reattach")) == user.client.resumed
     await until(lambda: a.target.held == [])
+
+
+async def test_a_user_who_sees_nothing_is_told_why_and_when_it_goes_on(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rppam.gateway.terminal_client.TELL_S", 0.3)
+    user = await shown(places[0])
+    user.type("echo on-$((40+2))\n")
+    await user.until("on-42")
+    known = list(user.client._urls)
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))  # nobody listens there
+        user.client._urls[:] = [f"ws://127.0.0.1:{dead.getsockname()[1]}"]
+        await user.client._socket.close()
+        await until(lambda: any(said.startswith("no node answers (") for said in user.told))
+        user.type("echo typed-$((40+2))\n")
+        await asyncio.sleep(1)
+    user.client._urls[:] = known
+    await user.until("typed-42")
+    assert [said.partition(" (")[0] for said in user.told if said] == ["no node answers", "connected again"]
+    user.type("exit 0\n")
+    assert (await user.ended()).status == 0
 
 
 async def test_who_takes_it_up_elsewhere_has_it_and_the_one_before_nothing_more(places: list[Place]) -> None:

@@ -31,7 +31,10 @@ T = TypeVar("T")
 LIMIT: Final = 100
 FOLLOW_EVERY_S: Final = 0.5
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
-_TAMPERED: Final = "Keep a copy of the database as it is now, and find out who could write to it"
+_TAMPERED: Final = (
+    "Keep a copy of the database as it is now, and find out who could write to it; where an older state was restored "
+    "on purpose, 'rppam audit adopt' says so"
+)
 
 
 @click.group("audit", cls=Group, context_settings=_HELP, epilog="Example: rppam audit list --action user.")

@@ -141,7 +141,7 @@ def _named(where: Where, word: str) -> tuple[str, Exit | None]:
         return str(meant[0]["id"]), None
     if meant:
         told = ", ".join(f"{one['id']} ({one['user']} on {one['account']}@{one['target']})" for one in meant)
-        tell(f"{word!r} is on several; name one by its id: {told}")
+        fail(f"{word!r} is on several; name one by its id: {told}")
     else:
-        tell(f"no session that goes on is of {word!r}: 'rppam session ls' shows them")
+        fail(f"no session that goes on is of {word!r}: 'rppam session ls' shows them")
     return word, Exit.NO

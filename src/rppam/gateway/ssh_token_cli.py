@@ -21,12 +21,12 @@ _where: Final = target_options("the token of an account")
 _json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
-@click.group("ssh-token", cls=Group, context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --user alice")
+@click.group("ssh-token", cls=Group, context_settings=_HELP, epilog="Example: rppam ssh-token new web1")
 def command() -> None:
     """Tokens for one log-in at the gateway, typed as the password."""
 
 
-@command.command("new", context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --user alice --minutes 5")
+@command.command("new", context_settings=_HELP, epilog="Example: rppam ssh-token new web1 --minutes 5")
 @click.argument("target")
 @click.option("--account", default="", metavar="NAME", help="Account on the target. Default: the one there is.")
 @click.option(
@@ -55,7 +55,7 @@ def new(*, target: str, account: str, minutes: int, where: Where, as_json: bool)
     return Exit.DONE
 
 
-@command.command("ls", context_settings=_HELP, epilog="Example: rppam ssh-token ls --user alice")
+@command.command("ls", context_settings=_HELP, epilog="Example: rppam ssh-token ls")
 @_where
 @_json
 def ls(*, where: Where, as_json: bool) -> int:

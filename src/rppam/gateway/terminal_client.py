@@ -20,6 +20,8 @@ SILENT_S: Final = 10.0
 PAUSES_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 AT_ONCE_S: Final = 0.05
 GIVE_UP_S: Final = 900.0
+TELL_S: Final = 3.0
+"""Who sees nothing for longer than this is told why."""
 WINDOW_BYTES: Final = 128 * 1024
 """So much typing is on its way at most."""
 
@@ -125,6 +127,8 @@ class TerminalClient:
         self._lost_at = 0.0
         self.last = ""
         """What ended the last connection."""
+        self._is_told = False
+        """The user knows that no node answers."""
 
     def type(self, data: bytes) -> None:
         """Type ``data``."""
@@ -159,6 +163,12 @@ class TerminalClient:
             self._urls.append(self._urls.pop(0))
             if loop.time() - lost > GIVE_UP_S:
                 return Ended(None, None, "no node answers any more")
+            if loop.time() - lost > TELL_S and not self._is_told:
+                self._is_told = True
+                self._tell(
+                    f"no node answers ({self.last or 'silence'}); trying again for {GIVE_UP_S / 60:.0f} minutes, and "
+                    "what you type is kept. 'Enter ~ d' leaves; with --url of more nodes it goes on at another one"
+                )
             await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
             tries += 1
 
@@ -201,6 +211,9 @@ class TerminalClient:
                 kind = said["type"]
                 if kind == "hello":
                     spoke = True
+                    if self._is_told:
+                        self._is_told = False
+                        self._tell("connected again")
                     if self.books.at is not None:
                         self.resumed += 1
                         self.gaps_s.append(asyncio.get_running_loop().time() - self._lost_at)

@@ -2,6 +2,7 @@
 anywhere."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from rppam.targets.rest_command import listed
 HOST: Final = "recording@host"
 RECORDINGS: Final = "/api/v1/recordings"
 FORMATS: Final = ("cast3", "cast2", "ttyrec", "txt")
+_IDENT: Final = re.compile(r"[0-9A-Za-z-]{1,36}")
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _TOKEN: Final = "the token of an administrator or auditor"  # noqa: S105 - no token
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -74,7 +76,9 @@ def files(*, session: str, as_json: bool, where: Where) -> int:
             fail(problem, str(found.get("code", "")))
             return Exit.ERRORS
         items += found["items"]
-        if not as_json:
+        if not as_json and not items:
+            click.echo("no file was carried by SFTP in this session")
+        elif not as_json:
             for one in found["items"]:
                 click.echo(_file_line(one))
         after = found["next"]
@@ -154,6 +158,9 @@ def verify(*, recording: str, as_json: bool, where: Where) -> int:
     """
     if Path(recording).is_file():
         return _verify_file(Path(recording), as_json=as_json)
+    if not _IDENT.fullmatch(recording):
+        fail(f"{recording!r} is no file that is here, and no id of a recording: 'rppam recording ls' shows those")
+        return Exit.ERRORS
     found, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/verify", timeout_s=60.0)
     if problem:
         fail(problem, str(found.get("code", "")))
@@ -245,7 +252,7 @@ def hold(*, recording: str, reason: str, where: Where) -> int:
 
     Exit code 0: held; 2: could not.
     """
-    return _order(where, recording, "hold", reason)
+    return _order(where, recording, "hold", reason, "it is kept until it is released")
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam recording release 01998f... --reason 'case 42 closed'")
@@ -257,14 +264,15 @@ def release(*, recording: str, reason: str, where: Where) -> int:
 
     Exit code 0: released; 2: could not.
     """
-    return _order(where, recording, "release", reason)
+    return _order(where, recording, "release", reason, "it is deleted once its time is over")
 
 
-def _order(where: Where, recording: str, what: str, reason: str) -> int:
+def _order(where: Where, recording: str, what: str, reason: str, done: str) -> int:
     found, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/{what}", {"reason": reason}, timeout_s=60.0)
     if problem:
         fail(problem, str(found.get("code", "")))
         return Exit.ERRORS
+    click.echo(done, err=True)
     return Exit.DONE
 
 

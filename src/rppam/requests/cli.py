@@ -6,6 +6,7 @@ a node's host belongs to no account: it can list and revoke.
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,6 +75,16 @@ def _code(*, asks: bool) -> dict[str, str]:
     return {"code": ask_hidden("Code of the authenticator", instead)} if asks else {}
 
 
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no moment, in the option's own name."""
+    try:
+        if value is None or datetime.fromisoformat(value).tzinfo is not None:
+            return value
+    except ValueError:
+        pass
+    raise click.BadParameter(f"expected a time with its offset, such as 2027-01-31T22:00+01:00, found {value!r}")
+
+
 @command.command(
     context_settings=SETTINGS, epilog="Example: rppam request new deploy@web1 --minutes 30 --reason INC-4711"
 )
@@ -88,7 +99,9 @@ def _code(*, asks: bool) -> dict[str, str]:
     help="What for; several times for several. Default: use.",
 )
 @click.option("--entry", is_flag=True, help="TARGET is the id of an entry of the vault.")
-@click.option("--starts-at", metavar="TIME", help="Not before this moment, in ISO 8601 with an offset.")
+@click.option(
+    "--starts-at", metavar="TIME", callback=_moment, help="Not before this moment, in ISO 8601 with an offset."
+)
 @click.option("--emergency", is_flag=True, help="At once, for a short time; somebody else reviews it.")
 @_code_option
 @_asking
@@ -105,7 +118,7 @@ def new(
     asks_code: bool,
 ) -> Any:
     """Ask for access to TARGET: the id of a privileged account, or ACCOUNT@RESOURCE."""
-    what = {"entryId": target} if entry else {"accountId": rest.account(target)}
+    what = {"entryId": rest.entry(target)} if entry else {"accountId": rest.account(target)}
     body = {**what, "reason": reason, "minutes": minutes, "rights": list(rights) or ["use"], "emergency": emergency}
     if starts_at is not None:
         body["startsAt"] = starts_at

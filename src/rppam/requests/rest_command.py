@@ -53,6 +53,13 @@ class Rest:
             raise RestError(f"ID: expected an id as 'rppam request ls' shows it, found {ident!r}", "", Exit.ERRORS)
         return "/".join(parts)
 
+    def entry(self, word: str) -> str:
+        """The id of an entry of the vault, as it is given. Raises :class:`RestError`."""
+        if not _ID.fullmatch(word):
+            sentence = f"TARGET: with --entry expected the id of an entry, as 'rppam vault ls' shows it, found {word!r}"
+            raise RestError(sentence, "", Exit.ERRORS)
+        return word
+
     def account(self, word: str) -> str:
         """The id of a privileged account: given as it is, or as ACCOUNT@RESOURCE. Raises :class:`RestError`."""
         name, at, resource = word.rpartition("@")

@@ -183,7 +183,7 @@ async def test_the_token_goes_to_no_address_that_did_not_give_it(served: Served)
     assert (await typed(target_command, "ls")).exception is None
     assert (await typed(target_command, "ls", "--url", f"{served.url}/")).exception is None
     elsewhere = await typed(target_command, "ls", "--url", f"http://127.0.0.1:{free_port()}")
-    assert "there is no token: log in" in str(elsewhere.exception)
+    assert f"the log-in of admin counts at {served.url}, not at http://127.0.0.1:" in str(elsewhere.exception)
 
 
 async def test_it_is_renewed_while_it_is_used_and_an_end_is_told_with_what_to_type(served: Served) -> None:

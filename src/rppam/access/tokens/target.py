@@ -156,11 +156,18 @@ def target_of(
             return Target(url or kept.url, lambda: kept.token, Trust(kept.ca))
     if config is None and not path.exists():
         raise click.UsageError(
-            f"there is no token: log in (rppam login --url {url or 'https://HOST:PORT'}), give --token-file FILE, set "
-            f"RPPAM_TOKEN, or run this on a node's host with --config FILE (looked for {path})"
+            f"{_why_no_token(url)}: log in (rppam login --url {url or 'https://HOST:PORT'}), give --token-file FILE, "
+            f"set RPPAM_TOKEN, or run this on a node's host with --config FILE (looked for {path})"
         )
     host = host_of(path, subject or SUBJECT, ca)
     return Target(url or host.url, host.token, host.trust, is_own=True)
+
+
+def _why_no_token(url: str | None) -> str:
+    from rppam.access.tokens.kept import read_kept
+
+    kept = read_kept() if url else None
+    return "there is no token" if kept is None else f"the log-in of {kept.user} counts at {kept.url}, not at {url}"
 
 
 def kept_log_in(urls: tuple[str, ...], ca: Path | None, *, otherwise: bool = False) -> "Kept | None":

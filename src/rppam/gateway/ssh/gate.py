@@ -17,7 +17,16 @@ from rppam.db.errors import DatabaseError
 from rppam.gateway.authority import Authority
 from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, is_key_revoked, problem, shown
 from rppam.gateway.errors import RouteUnknown
-from rppam.gateway.model import ORDERED, ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
+from rppam.gateway.model import (
+    ENDED_BY,
+    ORDERED,
+    ORDERS_EVERY_S,
+    RIGHTS_AT_ONCE,
+    RIGHTS_EVERY_S,
+    SEEN_EVERY_S,
+    Alive,
+    Tick,
+)
 from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
 from rppam.gateway.ssh import deadline, jumps
@@ -163,7 +172,7 @@ class Gate:
         for order in tick.orders:
             if (one := self._live.get(order.session)) is not None:
                 reason = f": {order.reason}" if order.reason else ""
-                said = f"this session was ended by {order.by}{reason}"
+                said = f"{ENDED_BY} {order.by}{reason}"
                 one.kill(f"{ORDERED}{reason}", said)
         for ident, why in tick.gone.items():
             if (one := self._live.get(ident)) is not None:
