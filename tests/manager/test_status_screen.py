@@ -161,6 +161,19 @@ def test_an_address_stays_whole_on_a_terminal_of_80_columns() -> None:
     assert any(line.rstrip().endswith(" https://10.0.1.11:7101") for line in screen.splitlines()), screen
 
 
+@pytest.mark.parametrize(
+    ("silent", "line"), [([], ""), (["node2"], "on node2"), (["node2", "node3"], "on each of node2, node3")]
+)
+def test_who_does_not_answer_is_named_with_where_to_look(silent: list[str], line: str) -> None:
+    nodes = [
+        {"nodeName": name, "role": "standby", "status": "unreachable" if name in silent else "healthy"}
+        for name in ("node1", "node2", "node3")
+    ]
+    lines = shown({"clusterHealthy": not silent, "nodes": nodes}).splitlines()
+    wanted = [f"Next  rppam doctor {line} says what keeps it from answering"] if silent else []
+    assert [one.rstrip() for one in lines if one.startswith("Next ")] == wanted
+
+
 @pytest.mark.parametrize("text", STEERING)
 def test_nothing_in_the_votes_steers_the_terminal(text: str) -> None:
     evil = f"before{text}after"

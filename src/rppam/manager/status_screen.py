@@ -49,6 +49,9 @@ def status_picture(view: ClusterHealth, url: str) -> Group:
         parts += [Text(), *_warnings(view.warnings)]
     if grave := sorted((one for one in view.findings if one.severity in STYLE_OF), key=lambda one: not one.counts):
         parts += [Text(), *(_finding(one, view) for one in grave)]
+    if silent := [one.node for one in view.members if one.status is MemberStatus.UNREACHABLE]:
+        where = f"on {silent[0]}" if len(silent) == 1 else f"on each of {', '.join(silent)}"
+        parts += [Text(), Text.assemble(("Next  ", "dim"), f"rppam doctor {where} says what keeps it from answering")]
     if view.note and view.note.text:
         parts += [Text(), Text.assemble(("Note  ", "dim"), view.note.text)]
     return Group(*parts)
