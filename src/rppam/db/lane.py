@@ -313,8 +313,9 @@ def _still_there(engine: Engine, held: Connection) -> Connection:
             raise DatabaseUnreachable(f"the file {engine.url.database} is not there any more")
         if found == held.info.get(FILE):
             return held
+        newer = engine.connect()  # first, as it may be gone by now: then the next job looks again
         _throw_away(held)
-        return engine.connect()
+        return newer
     if line is None or _has_said_nothing(line):
         return held
     try:
