@@ -126,17 +126,31 @@ RUDE: list[tuple[Callable[[Pair, Pair], Awaitable[None]], str]] = [
 
 @contextlib.asynccontextmanager
 async def before(target: Sshd, act: Callable[[Pair, Pair], Awaitable[None]]) -> AsyncIterator[int]:
-    """The port of what stands before a real sshd, and behaves so."""
+    """The port of what stands before a real sshd, and behaves so. At the end nothing of it is left open."""
+    meetings: set[asyncio.Task[None]] = set()
 
     async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_connection(HOST, target.port)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await act((reader, writer), server)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await act((reader, writer), server)
+        except asyncio.CancelledError:
+            for one in (writer, server[1]):
+                one.transport.abort()
         for one in (writer, server[1]):
             one.close()
+            with contextlib.suppress(OSError):
+                await one.wait_closed()
 
-    async with await asyncio.start_server(met, HOST, 0) as listening:
+    def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meeting = asyncio.create_task(met(reader, writer))
+        meetings.add(meeting)
+
+    async with await asyncio.start_server(meet, HOST, 0) as listening:
         yield listening.sockets[0].getsockname()[1]
+        for meeting in meetings:
+            meeting.cancel()
+        await asyncio.gather(*meetings, return_exceptions=True)
 
 
 @pytest.mark.parametrize(("act", "code"), RUDE, ids=[act.__name__ for act, _ in RUDE])

@@ -120,15 +120,18 @@ class TerminalClient:
         self.books = Books()
         self._socket: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.resumed = 0
-        """How often it has come again."""
         self.gaps_s: list[float] = []
-        """How long each of those took, from the loss."""
+        """How long it took to come again, each time, from the loss."""
         self._lost_at = 0.0
         self.last = ""
         """What ended the last connection."""
         self._is_told = False
         """The user knows that no node answers."""
+
+    @property
+    def resumed(self) -> int:
+        """How often it has come again."""
+        return len(self.gaps_s)
 
     def type(self, data: bytes) -> None:
         """Type ``data``."""
@@ -215,7 +218,6 @@ class TerminalClient:
                         self._is_told = False
                         self._tell("connected again")
                     if self.books.at is not None:
-                        self.resumed += 1
                         self.gaps_s.append(asyncio.get_running_loop().time() - self._lost_at)
                     again = self.books.hello(said["offset"], said["typed"])
                     self._socket = socket
