@@ -118,9 +118,7 @@ def test_five_bare_hosts_become_a_healthy_cluster(cluster: Hosts) -> None:
         assert [one for one in found if one["severity"] == "error"] == [], said
         assert not {"RD-955", "RD-909", "RD-615"} & {one["code"] for one in found}, said
         warned = {one["code"] for one in found if one["severity"] == "warning"}
-        traces = (
-            "grep -h -A60 Traceback /var/log/*.log | tail -200"  # what a finding may refer to; the host is gone soon
-        )
+        traces = "grep -h -A60 Traceback /var/log/*.log | tail -200"  # a finding may refer to one
         assert warned <= {"RD-606", "RD-610"}, (
             f"the licence is short, the password to be removed: {said}\n{cluster.code_of(host, traces)[1]}"
         )

@@ -4,6 +4,7 @@ What is not listed is not recorded: :func:`rppam.ledger.record.record` refuses i
 are ``noun.verb``. What the access to this installation itself is made of stands here; a slice brings its own.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -38,23 +39,31 @@ class Action(NamedTuple):
 
 
 class Catalogue(Mapping[str, Action]):
-    """Actions by name; those of slices are imported at the first look."""
+    """Actions by name; those of slices are imported at the first look, whichever threads look first."""
 
     def __init__(self, actions: Iterable[Action]) -> None:
         self._places: list[str] = []
+        self._is_whole = False
+        self._guard = threading.RLock()
         self._known = {action.name: action for action in actions}
 
     def declare(self, places: Iterable[str]) -> None:
         """Add the actions at these places (``module:attribute``, a sequence of actions)."""
-        self._places += places
+        with self._guard:
+            self._places += places
+            self._is_whole = False
 
     def _all(self) -> dict[str, Action]:
-        places, self._places = self._places, []
-        for place in places:
-            found = {action.name: action for action in load(place)}
-            if clash := found.keys() & self._known.keys():
-                raise ValueError(f"two actions of one name at {place}: {', '.join(sorted(clash))}")
-            self._known |= found
+        if self._is_whole:
+            return self._known
+        with self._guard:
+            while self._places:
+                place = self._places.pop(0)
+                found = {action.name: action for action in load(place)}
+                if clash := found.keys() & self._known.keys():
+                    raise ValueError(f"two actions of one name at {place}: {', '.join(sorted(clash))}")
+                self._known |= found
+            self._is_whole = True
         return self._known
 
     def __getitem__(self, name: str) -> Action:
