@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rppam.ledger import events
 from rppam.ledger.events import Action, Catalogue, Retention
 
 
@@ -19,7 +18,7 @@ def test_threads_that_look_first_at_the_same_time_all_find_every_action(monkeypa
         time.sleep(0.05)
         return (Action(place, "node", "It happened", Retention.CLUSTER),)
 
-    monkeypatch.setattr(events, "load", slow)
+    monkeypatch.setattr("rppam.kernel.slice.load", slow)
     places = [f"place.{number}" for number in range(4)]
     catalogue = Catalogue(())
     catalogue.declare(places)

@@ -7,10 +7,11 @@ the REST API, nor a worker the commands.
 It decides nothing about a feature, and knows none.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 
 class Command(NamedTuple):
@@ -51,6 +52,55 @@ class Slice:
     def place(self, part: str) -> str:
         """The full place of a part: ``rppam.access.lockouts.policy:LOCKOUT``."""
         return f"{self.package}.{part}"
+
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+V = TypeVar("V", bound=Named)
+
+
+class Declared(Mapping[str, V]):
+    """What slices declare of one kind, by name: imported at the first look, whichever threads look first."""
+
+    def __init__(self, known: Iterable[V] = ()) -> None:
+        self._places: list[str] = []
+        """Those that are not in ``_known`` as a whole."""
+        self._known = {one.name: one for one in known}
+        self._guard = threading.RLock()
+
+    def declare(self, places: Iterable[str]) -> None:
+        """Add what stands at these places (``module:attribute``)."""
+        self._places += places
+
+    def _parts(self, found: Any) -> Iterable[V]:
+        """What stands at one place, one by one."""
+        raise NotImplementedError
+
+    def _all(self) -> dict[str, V]:
+        if self._places:
+            with self._guard:
+                while self._places:
+                    place = self._places[0]
+                    for one in self._parts(load(place)):
+                        if one.name in self._known:
+                            raise ValueError(f"two of one name at {place}: {one.name}")
+                        self._known[one.name] = one
+                    del self._places[0]
+        return self._known
+
+    def __getitem__(self, name: str) -> V:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 def load(place: str) -> Any:

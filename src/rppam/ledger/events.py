@@ -4,12 +4,11 @@ What is not listed is not recorded: :func:`rppam.ledger.record.record` refuses i
 are ``noun.verb``. What the access to this installation itself is made of stands here; a slice brings its own.
 """
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.kernel.slice import load
+from rppam.kernel.slice import Declared
 
 
 class Retention(StrEnum):
@@ -38,42 +37,11 @@ class Action(NamedTuple):
     """The cluster's own bookkeeping, which nobody does: lists leave it out unless they are asked for all."""
 
 
-class Catalogue(Mapping[str, Action]):
-    """Actions by name; those of slices are imported at the first look, whichever threads look first."""
+class Catalogue(Declared[Action]):
+    """Actions by name; a slice declares a sequence of them."""
 
-    def __init__(self, actions: Iterable[Action]) -> None:
-        self._places: list[str] = []
-        self._is_whole = False
-        self._guard = threading.RLock()
-        self._known = {action.name: action for action in actions}
-
-    def declare(self, places: Iterable[str]) -> None:
-        """Add the actions at these places (``module:attribute``, a sequence of actions)."""
-        with self._guard:
-            self._places += places
-            self._is_whole = False
-
-    def _all(self) -> dict[str, Action]:
-        if self._is_whole:
-            return self._known
-        with self._guard:
-            while self._places:
-                place = self._places.pop(0)
-                found = {action.name: action for action in load(place)}
-                if clash := found.keys() & self._known.keys():
-                    raise ValueError(f"two actions of one name at {place}: {', '.join(sorted(clash))}")
-                self._known |= found
-            self._is_whole = True
-        return self._known
-
-    def __getitem__(self, name: str) -> Action:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
+    def _parts(self, found: Iterable[Action]) -> Iterable[Action]:
+        return found
 
     def routine(self) -> tuple[str, ...]:
         """The names of what lists leave out."""

@@ -4,11 +4,11 @@ A setting's name has two parts, ``area/name``. Those of the area ``security`` ar
 well as of ``pam_admin``; what others there may be are ``pam_admin``'s alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rppam.config.wording import alike
-from rppam.kernel.slice import load
+from rppam.kernel.slice import Declared
 from rppam.settings.errors import SettingUnknown
 
 if TYPE_CHECKING:
@@ -17,36 +17,20 @@ if TYPE_CHECKING:
 SECURITY: Final = "security/"
 
 
-class Registry(Mapping[str, "Setting[Any]"]):
-    """Settings by name. They are imported at the first look, so that a command that needs none loads none."""
+class Registry(Declared["Setting[Any]"]):
+    """Settings in the order of their names. A command that needs none loads none."""
 
-    def __init__(self) -> None:
-        self._places: list[str] = []
-        self._known: dict[str, Setting[Any]] = {}
-
-    def declare(self, places: Iterable[str]) -> None:
-        """Add the settings at these places (``module:attribute``)."""
-        self._places += places
+    def _parts(self, found: "Setting[Any]") -> "Iterable[Setting[Any]]":
+        return (found,)
 
     def _all(self) -> "dict[str, Setting[Any]]":
-        if self._places:
-            places, self._places = self._places, []
-            found = [*self._known.values(), *map(load, places)]
-            self._known = {one.name: one for one in sorted(found, key=lambda one: str(one.name))}
-            if len(self._known) < len(found):
-                raise ValueError(f"two settings of one name at {', '.join(places)}")
-        if not self._known:
+        found = super()._all()
+        if not found:
             raise LookupError("no settings are declared; import rppam.app.slices first")
-        return self._known
-
-    def __getitem__(self, name: str) -> "Setting[Any]":
-        return self._all()[name]
+        return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
+        return iter(sorted(self._all()))
 
 
 SETTINGS: Final = Registry()
