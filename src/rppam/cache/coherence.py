@@ -30,6 +30,8 @@ NS_PER_MS: Final = 1_000_000
 PROVE_EVERY_NS: Final = 1_000 * NS_PER_MS
 PROVEN_NS: Final = 3_000 * NS_PER_MS
 """Two proofs may fail to come. Less than the five seconds within which everybody knows of a change in any case."""
+COMPLAIN_EVERY_NS: Final = 60_000 * NS_PER_MS
+"""The log says no more often that Redis is not what it should be."""
 ENTRY_OVERHEAD: Final = 512
 """Bytes that an entry takes beside its name and its value, roughly: they are what the bound is for, not a measure."""
 _CHANCES: Final = 64

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from rppam.cache.coherence import NS_PER_MS
+from rppam.cache.coherence import COMPLAIN_EVERY_NS, NS_PER_MS
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy
 from rppam.cache.sealing import SEALED_BYTES_MAX, Place, Sealer, with_key, without_key
 from rppam.kernel.clock import Clock
@@ -31,7 +31,6 @@ CONFIRM_MS: Final = 200
 """Everybody on this link waits while Redis waits for a replica: three quarters of this at most."""
 CONFIRM_AGAIN_NS: Final = 1_000 * NS_PER_MS
 """How long no confirmation is waited for after one that did not come."""
-COMPLAIN_EVERY_NS: Final = 60_000 * NS_PER_MS
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from rppam.cache.coherence import PROVE_EVERY_NS, Coherence
+from rppam.cache.coherence import COMPLAIN_EVERY_NS, PROVE_EVERY_NS, Coherence
 from rppam.redis.connection import Connection
 from rppam.redis.errors import StoreError, StoreReplyError
 from rppam.redis.link import Link
@@ -27,7 +27,6 @@ from rppam.redis.link import Link
 log: Final = logging.getLogger("rppam.cache")
 
 AGAIN_S: Final = 15.0
-COMPLAIN_EVERY_NS: Final = 60_000_000_000
 STAYS_OFF: Final = "they are off as soon as they are on"
 IDLE_NS: Final = 15_000_000_000
 """Reads that hit are not counted, as that would cost each of them: of constant ones, one in this time misses."""

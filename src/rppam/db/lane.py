@@ -303,17 +303,14 @@ def _answer(held: Connection, job: Job[Any]) -> _Answer:
 def _still_there(engine: Engine, held: Connection) -> Connection:
     """``held``, or a new connection when the server dropped it while it was idle (a restart, a failover).
 
-    For SQLite, when another file stands at its path, such as one from a backup. Raises
-    :class:`~rppam.db.errors.DatabaseUnreachable` when none does: what is written to a removed file is lost.
+    For SQLite, when another file stands at its path, such as one from a backup. Raises what a new connection does, such
+    as where there is none: what is written to a removed file is lost.
     """
     line = held.connection.dbapi_connection
     if engine.dialect.name == "sqlite":
-        found = file_at(engine.url)
-        if found is None:
-            raise DatabaseUnreachable(f"the file {engine.url.database} is not there any more")
-        if found == held.info.get(FILE):
+        if file_at(engine.url) == held.info[FILE]:
             return held
-        newer = engine.connect()  # first, as it may be gone by now: then the next job looks again
+        newer = engine.connect()  # first: where that fails, the next job looks again
         _throw_away(held)
         return newer
     if line is None or _has_said_nothing(line):

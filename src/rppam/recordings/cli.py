@@ -76,14 +76,14 @@ def files(*, session: str, as_json: bool, where: Where) -> int:
             fail(problem, str(found.get("code", "")))
             return Exit.ERRORS
         items += found["items"]
-        if not as_json and not items:
-            click.echo("no file was carried by SFTP in this session")
-        elif not as_json:
+        if not as_json:
             for one in found["items"]:
                 click.echo(_file_line(one))
         after = found["next"]
     if as_json:
         click.echo(json.dumps({"items": items}, ensure_ascii=False))
+    elif not items:
+        click.echo("no file was carried by SFTP in this session")
     return Exit.DONE
 
 
