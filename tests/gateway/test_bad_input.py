@@ -25,6 +25,7 @@ from tests.gateway.test_recorded import bytes_of, exported, listed, verified
 from tests.gateway.test_refusals import one_line
 from tests.gateway.test_register import live, recorded
 from tests.support.served import PASSWORD, Served
+from tests.support.strange_redis import scripted
 
 place = test_recorded.place
 pytestmark = [pytest.mark.integration]
@@ -126,31 +127,15 @@ RUDE: list[tuple[Callable[[Pair, Pair], Awaitable[None]], str]] = [
 
 @contextlib.asynccontextmanager
 async def before(target: Sshd, act: Callable[[Pair, Pair], Awaitable[None]]) -> AsyncIterator[int]:
-    """The port of what stands before a real sshd, and behaves so. At the end nothing of it is left open."""
-    meetings: set[asyncio.Task[None]] = set()
+    """The port of what stands before a real sshd, and behaves so."""
 
     async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_connection(HOST, target.port)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await act((reader, writer), server)
-        except asyncio.CancelledError:
-            for one in (writer, server[1]):
-                one.transport.abort()
-        for one in (writer, server[1]):
-            one.close()
-            with contextlib.suppress(OSError):
-                await one.wait_closed()
+        with contextlib.closing(server[1]), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await act((reader, writer), server)
 
-    def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        meeting = asyncio.create_task(met(reader, writer))
-        meetings.add(meeting)
-
-    async with await asyncio.start_server(meet, HOST, 0) as listening:
-        yield listening.sockets[0].getsockname()[1]
-        for meeting in meetings:
-            meeting.cancel()
-        await asyncio.gather(*meetings, return_exceptions=True)
+    async with scripted(met) as port:
+        yield port
 
 
 @pytest.mark.parametrize(("act", "code"), RUDE, ids=[act.__name__ for act, _ in RUDE])

@@ -32,6 +32,7 @@ from tests.gateway.test_recording_retention import aged, ended, left, made, stat
 from tests.support.ports import free_port
 from tests.support.s3_server import BUCKET, REGION, S3Server, s3_server
 from tests.support.served import Served
+from tests.support.strange_redis import scripted
 
 CHUNKS = [Chunk(1, "00" * 32, b"first"), Chunk(2, "11" * 32, b"second")]
 CLOCK = SystemClock()
@@ -175,36 +176,31 @@ async def test_one_that_answers_a_byte_at_a_time_is_given_up_and_keeps_no_thread
     monkeypatch.setattr("rppam.recordings.bucket.ANSWER_S", 0.5)
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(writer):
-            await reader.readuntil(b"\r\n\r\n")
-            head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 100000\r\n"
-            writer.write(head + (b"\r\n" if part == "body" else b"X-Slow: "))
-            for _ in range(600):
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.1)
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 100000\r\n"
+        writer.write(head + (b"\r\n" if part == "body" else b"X-Slow: "))
+        for _ in range(600):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.1)
 
     async def fine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await writer.drain()
 
-    servers = [await asyncio.start_server(one, "127.0.0.1", 0, family=socket.AF_INET) for one in (drip, fine)]
-    slow, other = (
-        Bucket(BucketPlace(False, f"127.0.0.1:{one.sockets[0].getsockname()[1]}", "/rec/", REGION), KEYS, CLOCK.wall_ms)
-        for one in servers
-    )
-    placed = [CHUNKS[0]._replace(sealed=Lies(1, 1, 0, 5).packed())]
-    asked = [slow.get(f"some{number}", placed) for number in range(40)]
-    for failed in await asyncio.gather(*asked, return_exceptions=True):
-        assert isinstance(failed, RecordingStoreFailed), failed
-        assert "did not answer within" in str(failed)
-    await other.prepare("some")
-    for one in servers:
-        one.close()
-    async with asyncio.timeout(10):  # each has a connection of its own, and ends once that is gone
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    async with scripted(drip) as slow_port, scripted(fine) as port:
+        slow, other = (
+            Bucket(BucketPlace(False, f"127.0.0.1:{one}", "/rec/", REGION), KEYS, CLOCK.wall_ms)
+            for one in (slow_port, port)
+        )
+        placed = [CHUNKS[0]._replace(sealed=Lies(1, 1, 0, 5).packed())]
+        asked = [slow.get(f"some{number}", placed) for number in range(40)]
+        for failed in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(failed, RecordingStoreFailed), failed
+            assert "did not answer within" in str(failed)
+        await other.prepare("some")
 
 
 @pytest.mark.integration
