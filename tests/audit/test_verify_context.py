@@ -131,7 +131,7 @@ async def test_what_contradicts_it_is_refused_in_the_database_and_in_a_bundle(
     events = forged(forge(bodies))
     await write(database, events)
     config = tmp_path / "rppam.config"
-    config.write_text(json.dumps({"node": {"dataDir": str(tmp_path)}, "database": {"url": url}}))
+    config.write_text(json.dumps({"node": {"dataDir": str(tmp_path)}, "database": {"url": url, "timeoutMs": 10_000}}))
     config.chmod(0o600)
     with pytest.raises(Tampered, match=sentence):
         await in_a_thread(lambda: verify_database(config, SIGNER.verifier().text()))

@@ -55,7 +55,7 @@ async def test_calls_at_once_have_each_their_own_and_the_last_to_end_has_the_nex
 
 async def test_whatever_comes_together_is_answered_though_one_alone_writes(database: Database) -> None:
     for _ in range(50):
-        asked = [(database.write if number % 3 else database.read)(thread) for number in range(30)]
+        asked = [(database.write if number % 3 else database.read)(thread, timeout_ms=10_000) for number in range(30)]
         assert len(await asyncio.wait_for(asyncio.gather(*asked), 10)) == 30
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rppam.access.accounts.model import AccountRole
 from rppam.gateway.ssh_cli import Keys, SignedIn
 from rppam.gateway.ssh_config_cli import blocks
 from rppam.gateway.terminal_client import PART_BYTES, WINDOW_BYTES, Books, parts
@@ -18,6 +19,7 @@ from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
 from tests.gateway.places import Place
 from tests.gateway.test_kept import until
+from tests.gateway.test_register import SESSIONS, live
 from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
 from tests.support.served import PASSWORD, Served
 from tests.support.terminals import InTerminal
@@ -82,10 +84,31 @@ async def test_who_leaves_it_goes_on_with_it_later(places: list[Place], made: li
     late = Terminal(a, token, "ssh", "--attach", ident)
     made.append(late)
     assert await late.status() == 254
+    assert b"kept" not in late.out
     nowhere = Terminal(a, token, "ssh", "nothing")
     made.append(nowhere)
     assert await nowhere.status() == 254
     assert b"there is no such target" in nowhere.out
+
+
+@pytest.mark.integration
+async def test_whom_an_administrator_ends_is_told_so_and_not_how_to_go_on(
+    places: list[Place],  # noqa: F811
+    made: list[Terminal],
+) -> None:
+    a = places[0]
+    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
+    user = Terminal(a, token, "ssh", "web1")
+    made.append(user)
+    user.type("echo on-$((40+2))\r")
+    await user.until(b"on-42\r\n")
+    (one,) = await live(a)
+    order = f"{SESSIONS}/{one['id']}/kill"
+    admin = a.served.bearer(AccountRole.ADMIN)
+    assert (await a.served.http.post(order, json={"reason": "lunch"}, headers=admin)).status_code == 200
+    await user.until(b"ended by admin: lunch")
+    assert await user.status() == 254
+    assert b"--attach" not in user.out
 
 
 @pytest.mark.integration

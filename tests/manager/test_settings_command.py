@@ -91,7 +91,10 @@ async def test_a_finding_is_acknowledged_and_counts_again(typed: Typed) -> None:
 async def test_refusals_have_their_exit_codes(typed: Typed) -> None:
     wrong = await typed("set", NAME, "idleMinutes=0")
     assert (wrong.return_value, "idleMinutes" in wrong.stderr) == (2, True), wrong.output
-    assert (await typed("set", NAME, "idleMinutes=15", role="pam_auditor")).return_value == 2
+    for role in ("pam_auditor", "pam_user"):
+        lacking = await typed("set", NAME, "idleMinutes=15", role=role)
+        assert lacking.return_value == 2
+        assert "To change it takes the role pam_admin, or security_admin" in lacking.stderr, "also where it is not read"
     assert (await typed("list", url=f"http://127.0.0.1:{free_port()}")).return_value == 2
     typed.served.node.permission = None
     nobody = await typed("set", NAME, "idleMinutes=15", "--json")

@@ -51,7 +51,7 @@ def load_settings(
         content = read_file(path, BYTES_MAX)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        fix = f"Make it with `{made_by}`, or name another with --config or RPPAM_CONFIG."
+        fix = f"Run this on a node's host: `{made_by}` makes it there. Or name another with --config or RPPAM_CONFIG."
         if isinstance(error, PermissionError):
             fix = "Let the account that runs rppam own it, mode 0600, or run this as that account."
         raise ConfigFileError.of(str(path), "a readable configuration file", reason, fix) from None

@@ -31,7 +31,7 @@ class NoTarget(GatewayError, code="RPPAM-8603", status=400):
 class ChannelRefused(GatewayError, code="RPPAM-8604", status=403):
     """The policy does not allow this kind of channel."""
 
-    fix = "Ask an administrator for the right that 'detail' names."
+    fix = "Ask an administrator for that right."
 
 
 class TooManyChannels(GatewayError, code="RPPAM-8605", status=429, retry=Retry.SLOWLY):
@@ -145,7 +145,7 @@ class HardwareKeyNeeded(GatewayError, code="RPPAM-8631", status=403):
 class JumpUnusable(GatewayError, code="RPPAM-8632", status=502, fault=Fault.OPERATOR):
     """The target is to be reached through another one, and that way is a loop, is too long, or is not there."""
 
-    fix = "Correct `via` of the setting access/ssh, or the tags of the target that 'detail' names."
+    fix = "Correct `via` of the setting access/ssh, or the tags of that target."
 
 
 class LoginUnknown(GatewayError, code="RPPAM-8633", status=404):

@@ -22,8 +22,6 @@ ORDERS_EVERY_S: Final = 0.5
 RIGHTS_EVERY_S: Final = 5.0
 """How often it is asked whether the user may still be there: a right or a grant may have ended."""
 RIGHTS_AT_ONCE: Final = 20
-ENDED_BY: Final = "this session was ended by"
-"""How a user is told that somebody has; a name follows, and a reason."""
 ORDERED: Final = "ended by an administrator"
 """What the reason of a session begins with that somebody ordered to end. The register has a name in its place."""
 WHY_CHARS: Final = 300

@@ -14,7 +14,6 @@ import click
 from rppam.access.tokens.target import ca_option, kept_log_in, place_of, urls_option
 from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import tell
-from rppam.gateway.model import ENDED_BY
 from rppam.gateway.terminal_client import Ended, TerminalClient
 from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
@@ -63,8 +62,7 @@ def command(*, target: str | None, user: str | None, attach: str, url: tuple[str
     ended = asyncio.run(_carry(urls, ident, token, trust))
     if ended.text:
         click.echo("\r", err=True)
-        is_over = ended.text.startswith(ENDED_BY)  # who ends a session ends its shell as well
-        tell(ended.text if is_over else f"{ended.text}\nWhere its shell is kept: rppam ssh --attach {ident}")
+        tell(ended.text if ended.is_over else f"{ended.text}\nWhere its shell is kept: rppam ssh --attach {ident}")
     if ended.signal:
         return 128 + int(getattr(signal, f"SIG{ended.signal}", signal.SIGTERM))
     if ended.status is not None:

@@ -37,6 +37,8 @@ class Ended(NamedTuple):
     signal: str | None
     text: str
     """Why, where it did not end by itself."""
+    is_over: bool = False
+    """Whether its shell has ended, or there is none: nothing is left to attach to."""
 
 
 class Books:
@@ -192,8 +194,9 @@ class TerminalClient:
             ) as socket:  # fmt: skip
                 return await self._talk(socket)
         except InvalidStatus as error:
-            if error.response.status_code < 500 and error.response.status_code not in {421, 429}:
-                return Ended(None, None, _problem(bytes(error.response.body or b""))), False
+            status, body = error.response.status_code, bytes(error.response.body or b"")
+            if status < 500 and status not in {421, 429}:
+                return Ended(None, None, _problem(body), is_over=status == 404), False
             self.last = str(error)
         except (InvalidHandshake, WebSocketException) as error:
             self.last = str(error)
@@ -231,7 +234,7 @@ class TerminalClient:
                 elif kind == "exit":
                     return Ended(said["status"], said["signal"], ""), spoke
                 elif kind == "end" and not said["again"]:
-                    return Ended(None, None, said["text"]), spoke
+                    return Ended(None, None, said["text"], is_over=not said["code"]), spoke
                 elif kind == "end":
                     self.last = said["text"]
                     return None, spoke

@@ -115,7 +115,7 @@ class MediaTypeError(RequestError, code="RPPAM-6013", status=415, level="debug")
 class TooLargeError(RequestError, code="RPPAM-6014", status=413):
     """The body is too large."""
 
-    fix = "Send less; 'detail' names the limit, which is lower without a token."
+    fix = "Send less; the limit is lower without a token."
 
     def headers(self) -> Mapping[str, str]:
         """The rest of the body will not be read."""

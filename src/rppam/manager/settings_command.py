@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -30,6 +31,10 @@ _FIXES: Final = {
     "RPPAM-6504": "Use a revision that 'rppam settings history NAME' shows, or 0 for the default.",
 }
 """What a node's fixes are in the words of these commands."""
+_TO_CHANGE: Final = {
+    "RPPAM-6002": "To change it takes the role pam_admin, or security_admin where its name begins with security/."
+}
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _OTHER_REVISION: Final = re.compile(r"If-Match names another revision than (\d+), which is in force")
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 Work = Callable[..., Coroutine[Any, Any, Any]]
@@ -43,8 +48,11 @@ def command() -> None:
     """Show and change settings of the whole cluster, while it runs."""
 
 
-def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., int]]:
-    """Make a sub-command of what asks the cluster; ``lines`` shows what it found to people."""
+def _ask(lines: Callable[[Any], list[str]], also: Mapping[str, str] = _NONE) -> Callable[[Work], Callable[..., int]]:
+    """Make a sub-command of what asks the cluster; ``lines`` shows what it found to people.
+
+    ``also``: further fixes by code.
+    """
 
     def decorate(work: Work) -> Callable[..., int]:
         @target_options("a token of pam_admin or security_admin")
@@ -54,7 +62,8 @@ def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., in
         def run(*, where: Where, others: tuple[str, ...], as_json: bool, **options: Any) -> int:
             from rppam.manager.orders_command import OrderError, Orders
 
-            fixes = {code: fix.replace("NAME", options.get("name", ACKNOWLEDGED)) for code, fix in _FIXES.items()}
+            name = options.get("name", ACKNOWLEDGED)
+            fixes = {code: fix.replace("NAME", name) for code, fix in {**_FIXES, **also}.items()}
             try:
                 found = asyncio.run(work(Orders(where, others=others, fixes=fixes), **options))
             except OrderError as error:
@@ -119,7 +128,7 @@ async def get(orders: "Orders", name: str) -> Any:
 @command.command("set", context_settings=_HELP, epilog="Example: rppam settings set security/sessions idleMinutes=15")
 @click.argument("name")
 @click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True)
-@_ask(_changed_lines)
+@_ask(_changed_lines, _TO_CHANGE)
 async def set_(orders: "Orders", name: str, fields: tuple[str, ...]) -> Any:
     """Change fields of the setting NAME; others stay. A VALUE is JSON, or else a text. Every node obeys at once.
 
@@ -157,7 +166,7 @@ async def _changed(orders: "Orders", found: Any, wanted: Mapping[str, Any]) -> A
 @click.option("--by", default="", help="Who answers for it. Default: you, by the name of your account.")
 @click.option("--on", default="", metavar="NAME", help="On the node of this name alone. Default: on all.")
 @click.option("--end", is_flag=True, help="Take it off the list: it counts again.")
-@_ask(_changed_lines)
+@_ask(_changed_lines, _TO_CHANGE)
 async def acknowledge(orders: "Orders", code: str, reason: str, until: str, by: str, on: str, end: bool) -> Any:
     """Acknowledge the finding CODE of rppam doctor for a time: it is shown as before, and counts no more.
 
@@ -188,7 +197,7 @@ async def history(orders: "Orders", name: str) -> Any:
 @command.command(context_settings=_HELP, epilog="Example: rppam settings rollback security/mfa 3")
 @click.argument("name")
 @click.argument("revision", type=click.IntRange(0))
-@_ask(_changed_lines)
+@_ask(_changed_lines, _TO_CHANGE)
 async def rollback(orders: "Orders", name: str, revision: int) -> Any:
     """Give the setting NAME the value that it had at REVISION; 0 is the default. It becomes a new revision."""
     before = await _one(orders, name)

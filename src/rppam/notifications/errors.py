@@ -17,7 +17,7 @@ class ChannelUnknown(NotificationError, code="RPPAM-8551", status=404):
 class ChannelInvalid(NotificationError, code="RPPAM-8552", status=400):
     """The channel of notifications cannot be as it was given."""
 
-    fix = "Correct the field of the channel that 'detail' names."
+    fix = "Correct this field of the channel."
 
 
 class ChannelTaken(NotificationError, code="RPPAM-8553", status=409):

@@ -10,7 +10,7 @@ class RecordingError(RppamError, fault=Fault.CALLER, retry=Retry.NO, exit=Exit.E
 class RecordingUnknown(RecordingError, code="RPPAM-8701", status=404):
     """No recording has this id."""
 
-    fix = "GET /api/v1/recordings or 'rppam recording ls' lists them."
+    fix = "GET /api/v1/recordings or 'rppam recording ls' lists them; with --session ID those of a session."
 
 
 class RecordingUnavailable(

@@ -16,7 +16,7 @@ class RequestUnknown(RequestError, code="RPPAM-8501", status=404):
 class RequestInvalid(RequestError, code="RPPAM-8502", status=400):
     """The request cannot be as it was given."""
 
-    fix = "Correct the field of the request for access that 'detail' names."
+    fix = "Correct this field of the request for access."
 
 
 class NotPossible(RequestError, code="RPPAM-8503", status=409):
@@ -34,7 +34,7 @@ class DecisionRefused(RequestError, code="RPPAM-8504", status=403):
 class AskedAlready(RequestError, code="RPPAM-8505", status=409):
     """The same access was asked for already and waits for a decision."""
 
-    fix = "Wait for the request that 'detail' names, or cancel it."
+    fix = "Wait for that request, or cancel it."
 
 
 class NobodyApproves(RequestError, code="RPPAM-8506", status=409):
@@ -76,7 +76,7 @@ class PolicyUnknown(RequestError, code="RPPAM-8521", status=404):
 class PolicyInvalid(RequestError, code="RPPAM-8522", status=400):
     """The approval policy cannot be as it was given."""
 
-    fix = "Correct the field of the policy, group or contact that 'detail' names."
+    fix = "Correct this field of the policy, group or contact."
 
 
 class PolicyTaken(RequestError, code="RPPAM-8523", status=409):
@@ -94,4 +94,4 @@ class GroupUnknown(RequestError, code="RPPAM-8524", status=404):
 class GroupTaken(RequestError, code="RPPAM-8525", status=409):
     """Another group of users has this name, or a policy needs the group."""
 
-    fix = "Give it another name; change the policies that 'detail' names before it is deleted."
+    fix = "Give it another name; change those policies before it is deleted."

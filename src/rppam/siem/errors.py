@@ -16,7 +16,7 @@ class TargetUnknown(SiemError, code="RPPAM-8101", status=404):
 class TargetInvalid(SiemError, code="RPPAM-8102", status=400):
     """The SIEM target cannot be as it was given."""
 
-    fix = "Correct what 'detail' names."
+    fix = "Correct this in the SIEM target."
 
 
 class TargetNameTaken(SiemError, code="RPPAM-8103", status=409):

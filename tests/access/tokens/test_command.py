@@ -125,7 +125,7 @@ async def test_a_token_is_revoked_for_every_node_and_by_whoever_holds_it(
     for words, expected, said in (
         (("--token-file", str(file)), 1, "not revoked"),
         (("--id", another["sessionId"]), 1, "no live session"),
-        (("--id", "../x"), 2, "hexadecimal"),
+        (("--id", "../x"), 2, "sessions ls"),
         (("--token-file", str(file), "--url", "http://127.0.0.1:1"), 2, "connection refused"),
     ):
         code, out, err = await run("revoke", *words, **ours)

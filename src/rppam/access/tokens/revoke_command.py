@@ -8,6 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import click
 
@@ -74,8 +75,11 @@ def command(
     from rppam.kernel.secret import Secret
 
     if session_id is not None:
-        if token_file is not None or not session_id.replace("-", "").isalnum():
-            raise click.UsageError("give --id ID or a token, not both; an id is hexadecimal digits and '-'")
+        if token_file is not None:
+            raise click.UsageError("give --id ID or a token, not both")
+        if not _is_ident(session_id):
+            # What it is instead is not shown: it may be the token.
+            raise click.UsageError("--id takes the id of a session, as 'rppam user sessions ls NAME' shows it")
         method, path = "DELETE", f"{SESSIONS}/{session_id}"
         target = target_of(url, None, config, "revoke@host", ca)
     else:
@@ -97,6 +101,13 @@ def command(
         fail(f"{target.url}: {error}. {advice(method, error)}")
         return Exit.ERRORS
     return _say(answer, target)
+
+
+def _is_ident(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def _read(path: Path | None) -> str:

@@ -18,7 +18,6 @@ from rppam.gateway.authority import Authority
 from rppam.gateway.certificates import AGENT, FORWARDING, Certified, Judged, is_key_revoked, problem, shown
 from rppam.gateway.errors import RouteUnknown
 from rppam.gateway.model import (
-    ENDED_BY,
     ORDERED,
     ORDERS_EVERY_S,
     RIGHTS_AT_ONCE,
@@ -172,8 +171,7 @@ class Gate:
         for order in tick.orders:
             if (one := self._live.get(order.session)) is not None:
                 reason = f": {order.reason}" if order.reason else ""
-                said = f"{ENDED_BY} {order.by}{reason}"
-                one.kill(f"{ORDERED}{reason}", said)
+                one.kill(f"{ORDERED}{reason}", f"this session was ended by {order.by}{reason}")
         for ident, why in tick.gone.items():
             if (one := self._live.get(ident)) is not None:
                 one.kill(why, f"this session is ended: {why}")
