@@ -17,8 +17,9 @@ from sqlalchemy import update
 from rppam.rotation.asking import Hands
 from rppam.rotation.requests import Answer, Request
 from rppam.rotation.runner import Runner
+from rppam.rotation.store import failing_in
 from rppam.vault.service import Vault
-from rppam.vault.tables import vault_entries
+from rppam.vault.tables import vault_entries, vault_fields
 from tests.gateway.places import Sshd, sshd
 from tests.support.postgres import Server
 from tests.support.served import Served
@@ -313,6 +314,25 @@ async def test_a_role_of_postgresql_changes_its_own_password_and_the_server_neve
     logged = postgresql.log.read_text(errors="replace")
     assert "ALTER ROLE" in logged
     assert new not in logged
+
+
+async def test_a_secret_that_does_not_open_is_named_and_holds_up_no_other(
+    open_vault: Served, postgresql: Server
+) -> None:
+    admin, role = host(open_vault), role_of(postgresql)
+    broken = await target(admin, "ssh", 1, "root")
+    well = await target(admin, "postgresql", postgresql.port, role, type="database")
+    torn = update(vault_fields).where(vault_fields.c.entry_id == broken["id"]).values(sealed=b"torn" * 20)
+    await open_vault.database.write(lambda connection: connection.execute(torn).close())
+    for entry in (broken, well):
+        assert (await admin.post(f"{ENTRIES}/{entry['id']}/rotate")).status_code == 202
+    await runner(open_vault).work()
+    assert (await state(admin, well))["phase"] == "done"
+    found = await state(admin, broken)
+    assert (found["phase"], found["attempts"]) == ("waiting", 1)
+    assert "RPPAM-8423: the field password of version 1 does not open" in found["problem"]
+    failing = await open_vault.database.read(lambda connection: failing_in(connection, 0))
+    assert [one.id for one in failing] == [found["id"]], "what health names once it has lasted"
 
 
 async def test_what_has_no_target_is_refused(open_vault: Served) -> None:

@@ -95,6 +95,31 @@ async def test_all_events_arrive_in_order_although_half_the_answers_are_refusals
     assert taken == list(range(taken[-1] + 1)), "the next leader goes on at the cursor"
 
 
+async def test_targets_that_cannot_be_read_are_told_and_read_again(
+    database: Database, leader: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while nodes of two releases share a database, and one knows a kind of target that the other does not."""
+    arrived, well = asyncio.Event(), SqlTargets.all
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        arrived.set()
+        return 200, {}
+
+    async def strange(_: SqlTargets) -> None:
+        raise ValueError("'carrier-pigeon' is not a valid TargetKind")
+
+    monkeypatch.setattr(SqlTargets, "all", strange)
+    async with http(handle) as url:
+        await grow(database, 5)
+        await targets_of(database).create(target(TargetKind.WEBHOOK, url))
+        leader.start(7)
+        await asyncio.sleep(0.1)
+        assert "the SIEM targets cannot be read (ValueError)" in str(leader.trouble)
+        monkeypatch.setattr(SqlTargets, "all", well)
+        await asyncio.wait_for(arrived.wait(), 20)
+        assert leader.trouble == ""
+
+
 async def test_a_target_that_is_away_is_named_and_holds_up_no_other(database: Database, leader: Delivery) -> None:
     taken: list[int] = []
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from rppam.db.database import Database
+from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 from rppam.kernel.secret import Secret
 from rppam.rotation import store
@@ -49,6 +50,7 @@ T = TypeVar("T")
 log: Final = logging.getLogger("rppam.rotation")
 AT_ONCE: Final = 4
 CHECKED_OUT: Final = "it was checked out meanwhile"
+UNDONE: Final = "this could not be carried out"
 _PEM: Final = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
 
 
@@ -98,8 +100,8 @@ class Runner:
     async def _one(self, claimed: Claimed, hands: Asks) -> None:
         """One run of one rotation. Raises :class:`RotationLost`."""
         run, said = claimed.run, ""
-        hands = await self._ways.through(claimed, hands)
         try:
+            hands = await self._ways.through(claimed, hands)
             while True:
                 match next_step(run):
                     case Stage():
@@ -126,6 +128,12 @@ class Runner:
                         return
         except RotationUnderWay:
             await self._settle(claimed, run, Settle(Phase.WAITING, CHECKED_OUT, drops=True), "")
+        except (DatabaseError, RotationLost):
+            raise
+        except RppamError as error:
+            # Such as a secret that does not open: it is this rotation's own, and counted, or nobody would hear of it
+            # while it waits for the end of a lease. Nothing new is known of the target, so the phase is as it was.
+            await self._settle(claimed, run, Settle(run.phase, UNDONE), f"{error.row.code}: {error}")
 
     async def _settle(self, claimed: Claimed, run: Run, step: Settle, said: str) -> None:
         await self._write(store.settle, claimed, run, step, said)

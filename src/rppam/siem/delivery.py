@@ -68,7 +68,12 @@ class Delivery(LoopTask):
                     wanted = {(one.id, one.revision) for one in await self._targets.all() if one.enabled}
                 except DatabaseError as error:
                     log.debug("SIEM targets are read another time: %s", error)
+                except Exception as error:  # such as a kind that a newer release has written
+                    if not self.trouble:
+                        log.exception("the SIEM targets cannot be read")
+                    self.trouble = f"the SIEM targets cannot be read ({type(error).__name__}); see the leader's log"
                 else:
+                    self.trouble = ""
                     for key in [key for key in loops if key not in wanted or loops[key].done()]:
                         loops.pop(key).cancel()
                     for key in wanted - set(loops):

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.cluster.driver.leader_tasks import LoopTask, RepeatedTask
 from rppam.cluster.errors import NoSeat
 from rppam.db.errors import DatabaseUnreachable
 
@@ -91,3 +91,19 @@ async def test_what_keeps_it_from_its_work_stands_in_health_until_it_works_again
     task.trouble = "something"
     await task.stop()
     assert task.trouble == "", "only a leader has that trouble"
+
+
+async def test_work_that_ends_by_itself_is_told_until_leadership_ends(caplog: pytest.LogCaptureFixture) -> None:
+    class Ends(LoopTask):
+        async def run(self, epoch: int) -> None:
+            raise RuntimeError("can't start new thread")
+
+    task = Ends("the leader's program")
+    task.start(1)
+    await asyncio.sleep(0.01)
+    assert "the leader's program has ended by RuntimeError, and does nothing until another node leads" in str(
+        task.trouble
+    )
+    assert "can't start new thread" in caplog.text
+    await task.stop()
+    assert task.trouble == ""

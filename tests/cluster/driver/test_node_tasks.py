@@ -9,6 +9,7 @@ from rppam.cluster.driver import waiting
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask, findings_of, told_of, warnings_of
 from rppam.cluster.driver.waiting import StillWaits, Waiting
+from rppam.cluster.health.model import GaugeView
 from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.errors import RppamError
 from rppam.ledger.errors import LedgerBroken, LedgerUnwatched
@@ -74,3 +75,26 @@ async def test_a_task_that_waits_for_ever_stands_in_health_and_hides_nothing_wor
     assert task.trouble == "something worse", "it is still so, as far as anybody knows"
     running.cancel()
     await leading.stop()
+
+
+@pytest.mark.parametrize("error", [DatabaseUnknown("slow"), ValueError("odd")])
+async def test_a_round_that_could_not_tell_leaves_no_old_numbers(error: Exception) -> None:
+    seen = GaugeView(name="rppam_waiting_seconds", meaning="How long.", value=0.0)
+    outcomes: list[Exception | None] = [None]
+
+    async def work() -> str:
+        if outcomes[0] is not None:
+            raise outcomes[0]
+        return ""
+
+    task = NodeTask("the look", 0.001, work, lambda: (seen,))
+    running = asyncio.create_task(task.run())
+    await asyncio.sleep(0.02)
+    assert task.gauges == (seen,)
+    outcomes[0] = error
+    await asyncio.sleep(0.02)
+    assert list(task.gauges) == []
+    outcomes[0] = None
+    await asyncio.sleep(0.02)
+    assert task.gauges == (seen,)
+    running.cancel()

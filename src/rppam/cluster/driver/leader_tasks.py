@@ -71,6 +71,17 @@ class LoopTask:
     def start(self, epoch: int) -> None:
         self.trouble = ""
         self._running = asyncio.get_running_loop().create_task(self.run(epoch), name=self.name)
+        self._running.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Say that the work has ended by itself, which nobody foresaw: nothing else would until leadership changes."""
+        if task is not self._running or task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("%s has ended", self.name, exc_info=error)
+        self.trouble = (
+            f"{self.name} has ended by {type(error).__name__}, and does nothing until another node leads: let one "
+            "(rppam-ha-manager switchover), and look at this node's log"
+        )
 
     async def stop(self) -> None:
         running, self._running = self._running, None

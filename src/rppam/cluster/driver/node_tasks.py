@@ -70,7 +70,7 @@ class NodeTask:
         numbers: Callable[[], tuple[GaugeView, ...]] | None = None,
     ) -> None:
         """``work`` answers with a warning, or with nothing; it may raise an ``RppamError`` instead. ``numbers``: what
-        monitoring sees after each round."""
+        monitoring sees after each round that could tell; after another one it sees nothing, which is no old value."""
         self.name: Final = name
         self._every_s, self._work, self._numbers = every_s, work, numbers
         self.trouble: RppamError | str = ""
@@ -84,19 +84,22 @@ class NodeTask:
     async def run(self) -> None:
         """Never returns."""
         while True:
+            known = True
             try:
                 self._set(await self._work())
                 self._waiting.over()
             except DatabaseError as error:
                 log.debug("%s waits for the database: %s", self.name, error)
+                known = False
                 self._still_waits(self._waiting.told(error, asyncio.get_running_loop().time()))
             except RppamError as error:
                 self._set(error)
             except Exception as error:
                 log.exception("%s failed", self.name)
+                known = False
                 self.trouble = f"{self.name} failed: {type(error).__name__}; look at this node's log"
             if self._numbers is not None:
-                self.gauges = self._numbers()
+                self.gauges = self._numbers() if known else ()
             await asyncio.sleep(self._every_s)
 
     def _still_waits(self, told: StillWaits | None) -> None:
