@@ -7,7 +7,7 @@ export PYTHON
 # tests start compiles the product for itself.
 export PYTHONDONTWRITEBYTECODE :=
 T ?= tests
-JOBS ?= 3
+JOBS ?= 4
 QUICK_JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1

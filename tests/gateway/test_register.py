@@ -128,10 +128,17 @@ async def test_that_thousands_live_is_said_in_few_statements(place: Place) -> No
     tell = {row.id: Alive(row.generation, 7, 9, moved=number < 3) for number, row in enumerate(before)}
     other = before[5]
     tell[other.id] = Alive(other.generation + 1, 7, 9)
-    event.listen(Engine, "before_cursor_execute", told := lambda _c, _u, text, *_: said.append(text))
+
+    def told(_line: object, _cursor: object, statement: str, values: object, *_: object) -> None:
+        # The gateway itself may tell of its own session in the same moment.
+        all_values = str(values)
+        if statement.startswith("UPDATE") and any(ident in all_values for ident in tell):
+            said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", told)
     tick = await store.tick(tell)
     event.remove(Engine, "before_cursor_execute", told)
-    assert sum(text.startswith("UPDATE") for text in said) == 4, "three by a thousand, and one that moved"
+    assert len(said) == 4, "three by a thousand, and one that moved"
     assert tick.taken == {other.id}
     after = {row.id: row for row in await database.read(lambda connection: connection.execute(wanted).all())}
     assert [row.id for row in before if after[row.id].seen == 1] == [other.id]

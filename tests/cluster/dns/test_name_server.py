@@ -285,7 +285,8 @@ async def test_a_server_that_goes_and_comes_back_gets_the_name_and_what_others_c
         await task.stop()
     assert (task.trouble, task.is_right, server.ask()) == ("", False, ["10.0.1.11"]), "who stops deletes nothing"
     assert "the name pam.example.com points here now: 10.0.1.11 (epoch 7)" in caplog.text
-    assert caplog.text.count("does not follow this leader") == 2, "each once"
+    # What is killed as it is asked hangs up first, and refuses connections only then.
+    assert 2 <= caplog.text.count("does not follow this leader") <= 3, "once for each cause of each outage"
 
 
 async def test_a_standby_finds_a_wrong_key_and_a_missing_right_before_they_count(server: Named) -> None:
