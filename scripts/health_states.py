@@ -300,6 +300,11 @@ def _features() -> Iterable[State]:
         yield State("SIEM", name, change, "the watch over SIEM targets")
     unsent = "notifications are not taken: mail has 3 waiting (connection refused); they are sent again"
     yield State("Notifications", "a channel does not take them", _warned(unsent), "the watch over notifications")
+    lost = (
+        "notifications were given up after three days, and nobody got them: 3 of mail (connection refused); mend the "
+        "channel and save it, and they are sent"
+    )
+    yield State("Notifications", "some were given up", _warned(lost), "the watch over notifications")
     change = _all(_warned(told_of(RecordingStoreFailed("the folder /srv/recordings is not there"))),
                   _gauge("rppam_recordings_store", 0))  # fmt: skip
     yield State(

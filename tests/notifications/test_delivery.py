@@ -16,8 +16,8 @@ from rppam.cluster.health.ports import Authority as Leader
 from rppam.http.errors import FencedError
 from rppam.kernel.system_clock import SystemClock
 from rppam.notifications.delivery import Delivery
-from rppam.notifications.store import SqlChannels
-from rppam.notifications.tables import notifications
+from rppam.notifications.store import TRIES_MAX, SqlChannels
+from rppam.notifications.tables import notification_channels, notifications
 from rppam.notifications.wiring import refusing
 from tests.requests.people import furnish, hire, person
 from tests.requests.test_api import REQUESTS, ask, said
@@ -143,6 +143,90 @@ async def test_a_webhook_hears_of_each_step_signed_and_once_more_after_a_refusal
     assert " minutes from its first use, which has to be before 20" in heard[1]["access"]
 
 
+async def test_who_answers_nothing_holds_up_no_other_and_is_left_when_leadership_ends(
+    company: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rppam.notifications.delivery.ROUND_S", 0.1)
+    heard, asked, left = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def silent(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        asked.set()
+        await left.wait()
+        return 200, {}
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        heard.append(json.loads(body)["id"])
+        return 200, {}
+
+    async with http(silent) as nobody, http(handle) as url:
+        await channel(company, name="hook", kind="webhook", url=nobody, secret="s3cret")
+        await channel(company, name="mail", kind="webhook", url=url, secret="s3cret")
+        ursula, sending = await person(company, "ursula"), delivery(company)
+        first = await ask(ursula)
+        assert await sending.run(7) == 2
+        await asyncio.wait_for(asked.wait(), 5)
+        await ursula.post(f"{REQUESTS}/{first['id']}/cancel")
+        await ask(ursula)
+        for _ in range(3):
+            await sending.run(7)
+        assert len(heard) == len(set(heard)) >= 2, "what came meanwhile was sent, and once"
+        await sending.close()
+        assert not [one for one in asyncio.all_tasks() if one.get_name().startswith("notifications of")]
+        left.set()
+
+
+async def test_a_channel_whose_secret_does_not_open_is_told_and_others_get_theirs_once(company: Served) -> None:
+    heard = list[str]()
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        await asyncio.sleep(0.2)
+        heard.append(json.loads(body)["id"])
+        return 200, {}
+
+    async with http(handle) as url:
+        made = await channel(company, name="torn", kind="webhook", url=url, secret="s3cret")
+        await channel(company, name="well", kind="webhook", url=url, secret="s3cret")
+        torn = update(notification_channels).where(notification_channels.c.id == made["id"]).values(secret="torn")
+        await company.database.write(lambda connection: connection.execute(torn).rowcount)
+        await ask(await person(company, "ursula"))
+        sending = delivery(company)
+        for _ in range(2):
+            await sending.run(7)
+    assert len(heard) == 1
+    assert "torn has 1 waiting (" in await refusing(company.services.get(SqlChannels))
+
+
+async def test_what_was_given_up_is_told_as_such_and_sent_once_the_channel_is_saved(
+    company: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = list[str]()
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        heard.append(json.loads(body)["id"])
+        return 200, {}
+
+    channels, sending = company.services.get(SqlChannels), delivery(company)
+    body = {"name": "c", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret"}
+    made = await channel(company, **body)
+    await ask(await person(company, "ursula"))
+    last = update(notifications).values(tries=TRIES_MAX - 1, next_try_at=0)
+    await company.database.write(lambda connection: connection.execute(last).rowcount)
+    assert await sending.run(7) == 1
+    warning = await refusing(channels)
+    assert "given up after three days, and nobody got them: 1 of c (" in warning
+    assert "sent again" not in warning
+    assert "a notification is given up" in caplog.text
+    path = f"{CHANNELS}/{made['id']}"
+    shown = (await company.http.get(path, headers=company.bearer())).json()
+    assert (shown["waiting"], shown["givenUp"], shown["problem"] != "") == (0, 1, True)
+    assert await sending.run(7) == 0
+    async with http(handle) as url:
+        assert (await company.http.put(path, headers=company.bearer(), json={**body, "url": url})).status_code == 200
+        assert await sending.run(7) == 1
+    assert len(heard) == 1
+    assert await refusing(channels) == ""
+
+
 async def test_mail_goes_over_tls_to_those_concerned_and_to_no_server_that_is_not_believed(
     company: Served, tmp_path: Path
 ) -> None:
@@ -176,7 +260,7 @@ async def test_what_was_undone_is_told_to_nobody(company: Served) -> None:
     ursula = await person(company, "ursula")
     refused = await ursula.post(REQUESTS, accountId="none", reason="x")
     assert refused.status_code == 404
-    assert await company.services.get(SqlChannels).waiting() == {}
+    assert await company.services.get(SqlChannels).outbox() == {}
 
 
 @pytest.mark.parametrize(

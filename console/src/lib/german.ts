@@ -790,6 +790,7 @@ export const german: Record<string, string> = {
   "{0} to {1} of {2}": "{0} bis {1} von {2}",
   "{0} was made.": "{0} wurde angelegt.",
   "{0} was not locked.": "{0} war nicht gesperrt.",
+  "{0} were given up, and nobody got them. Saving the channel has them sent.": "{0} wurden aufgegeben, und niemand hat sie bekommen. Wird der Kanal gespeichert, werden sie gesendet.",
   "{0}, epoch {1}: from {2}": "{0}, Epoche {1}: seit {2}",
   "A certificate counts until its time is over, unless it is revoked here.": "Ein Zertifikat gilt, bis seine Zeit um ist, außer es wird hier widerrufen.",
   "A new one is made up, set there and tried; the one before stays until then.": "Ein neues wird erzeugt, dort gesetzt und erprobt; das vorige bleibt bis dahin.",

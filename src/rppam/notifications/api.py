@@ -18,7 +18,7 @@ from rppam.ledger.acts import Act, recorded
 from rppam.ledger.model import Entity
 from rppam.notifications.model import Channel, ChannelKind, Notice, Options, check_channel
 from rppam.notifications.senders import send
-from rppam.notifications.store import SqlChannels
+from rppam.notifications.store import Queue, SqlChannels
 
 CHANNELS: Final = "/api/v1/notifications/channels"
 notifications = APIRouter(tags=["notifications"])
@@ -68,6 +68,9 @@ class ChannelShape(Shape):
     options: ChannelOptions
     revision: int
     waiting: int
+    """How many are sent again."""
+    given_up: int
+    """How many nobody gets: they were not taken for three days. Changing the channel has them sent."""
     problem: str
     """Why the last one was not taken; empty where it was."""
 
@@ -88,9 +91,9 @@ class ChannelTested(Shape):
 @declare(_MAY, {503: NO_DATABASE})
 async def list_channels(services: Here) -> ChannelList:
     """By name, each with how many notifications wait for it."""
-    waiting = await services.get(SqlChannels).waiting()
+    outbox = await services.get(SqlChannels).outbox()
     found = await services.get(SqlChannels).all()
-    return ChannelList(items=[_shape(one, *waiting.get(one.id, (0, ""))) for one in found])
+    return ChannelList(items=[_shape(one, outbox.get(one.id, Queue())) for one in found])
 
 
 @notifications.post(CHANNELS, summary="Add a channel", status_code=201, response_model=ChannelShape)
@@ -99,7 +102,7 @@ async def add_channel(body: ChannelRequest, services: Here, response: Response) 
     """For what happens from now on."""
     channel = _channel(str(uuid.uuid4()), body)
     check_channel(channel, has_secret=body.secret is not None)
-    return _answer(await services.get(SqlChannels).create(channel), 0, "", response)
+    return _answer(await services.get(SqlChannels).create(channel), Queue(), response)
 
 
 @notifications.get(f"{CHANNELS}/{{channelId}}", summary="One channel", response_model=ChannelShape)
@@ -108,7 +111,7 @@ async def show_channel(channel_id: ChannelId, services: Here, response: Response
     """Its settings, and how many notifications wait for it. Its secret is never shown. The ETag is the revision of the
     settings."""
     channel = await services.get(SqlChannels).get(channel_id)
-    return _answer(channel, *(await services.get(SqlChannels).waiting()).get(channel_id, (0, "")), response)
+    return _answer(channel, (await services.get(SqlChannels).outbox()).get(channel_id, Queue()), response)
 
 
 @notifications.put(f"{CHANNELS}/{{channelId}}", summary="Change a channel", response_model=ChannelShape)
@@ -121,7 +124,7 @@ async def change_channel(
     before = await channels.get(channel_id)
     channel = _channel(channel_id, body)
     check_channel(channel, has_secret=body.secret is not None or before.secret is not None)
-    return _answer(await channels.change(channel, body.revision, expected), 0, "", response)
+    return _answer(await channels.change(channel, body.revision, expected), Queue(), response)
 
 
 @notifications.delete(f"{CHANNELS}/{{channelId}}", summary="Remove a channel", status_code=204)
@@ -152,12 +155,12 @@ def _channel(ident: str, body: ChannelRequest) -> Channel:
     return Channel(ident, body.name, body.kind, body.url, options, secret, body.enabled, 1)
 
 
-def _answer(channel: Channel, waiting: int, problem: str, response: Response) -> ChannelShape:
+def _answer(channel: Channel, queue: Queue, response: Response) -> ChannelShape:
     tagged(response, channel.revision)
-    return _shape(channel, waiting, problem)
+    return _shape(channel, queue)
 
 
-def _shape(channel: Channel, waiting: int, problem: str) -> ChannelShape:
+def _shape(channel: Channel, queue: Queue) -> ChannelShape:
     options = channel.options
     return ChannelShape(
         id=channel.id,
@@ -168,6 +171,7 @@ def _shape(channel: Channel, waiting: int, problem: str) -> ChannelShape:
         enabled=channel.enabled,
         options=ChannelOptions(**(options._asdict() | {"to": list(options.to)})),
         revision=channel.revision,
-        waiting=waiting,
-        problem=problem,
+        waiting=queue.waiting,
+        given_up=queue.given_up,
+        problem=queue.problem,
     )

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.cluster.health.ports import Authority
@@ -26,7 +26,19 @@ TRIES_MAX: Final = 80
 """About three days; then it is given up."""
 KEPT_MS: Final = 30 * 24 * 3_600_000
 PROBLEM_CHARS: Final = 500
+_GIVEN_UP: Final = _N.sent_at.is_(None) & _N.next_try_at.is_(None)
 _MAKE_REVISIONS: Final = ("channel.create", "channel.change")
+
+
+class Queue(NamedTuple):
+    """What has not arrived at a channel."""
+
+    waiting: int = 0
+    """How many are sent again."""
+    given_up: int = 0
+    """How many nobody gets, unless the channel is changed."""
+    problem: str = ""
+    """Why the last one was not taken."""
 
 
 class SqlChannels:
@@ -62,8 +74,10 @@ class SqlChannels:
         return await self._database.write(work)
 
     async def change(self, channel: Channel, seen: int | None, if_match: Collection[int] | None = None) -> Channel:
-        """Replace a channel; a secret of ``None`` stays. Raises as :meth:`create`, :class:`ChannelUnknown`,
-        :class:`~rppam.http.errors.PreconditionFailedError`."""
+        """Replace a channel; a secret of ``None`` stays. What was given up is sent as well.
+
+        Raises as :meth:`create`, :class:`ChannelUnknown`, :class:`~rppam.http.errors.PreconditionFailedError`.
+        """
         sealed = await self._sealed(channel)
 
         def work(connection: Connection) -> Channel:
@@ -74,6 +88,8 @@ class SqlChannels:
             if sealed is not None:
                 columns["secret"] = sealed
             _written(connection, update(notification_channels).where(_C.id == channel.id).values(**columns))
+            again = update(notifications).where(_GIVEN_UP & (_N.channel_id == channel.id))
+            connection.execute(again.values(next_try_at=NowMs(), tries=0))
             record(connection, "channel.change", _entity(channel), details=_facts(channel))
             return _channel(_row(connection, channel.id))
 
@@ -93,20 +109,26 @@ class SqlChannels:
 
     # ---- the outbox --------------------------------------------------------------------------------------------------
 
-    async def due(self, limit: int) -> list[Notice]:
-        """What is to be sent now, the oldest first."""
-        wanted = select(notifications).where(_N.next_try_at <= NowMs()).order_by(_N.created_at, _N.id).limit(limit)
+    async def due(self, limit: int, busy: Collection[str] = ()) -> list[Notice]:
+        """What is to be sent now, the oldest first; so many of each channel, and none of those that are ``busy``."""
+        order = (_N.created_at, _N.id)
+        place = func.row_number().over(partition_by=_N.channel_id, order_by=order).label("place")
+        is_due = (_N.next_try_at <= NowMs()) & _N.channel_id.not_in(busy)
+        ranked = select(notifications, place).where(is_due).subquery()
+        wanted = select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.created_at, ranked.c.id)
         return await self._database.read(lambda connection: [_notice(row) for row in connection.execute(wanted)])
 
-    async def waiting(self) -> Mapping[str, tuple[int, str]]:
-        """By channel: how many wait, and why the last one was not taken."""
-        wanted = select(_N.channel_id, _N.problem).where(_N.sent_at.is_(None)).order_by(_N.created_at)
+    async def outbox(self) -> Mapping[str, Queue]:
+        """By channel, what has not arrived."""
+        columns = (_N.channel_id, _N.problem, _N.next_try_at)
+        wanted = select(*columns).where(_N.sent_at.is_(None)).order_by(_N.created_at)
 
-        def work(connection: Connection) -> Mapping[str, tuple[int, str]]:
-            found: dict[str, tuple[int, str]] = {}
+        def work(connection: Connection) -> Mapping[str, Queue]:
+            found: dict[str, Queue] = {}
             for row in connection.execute(wanted):
-                count, problem = found.get(row.channel_id, (0, ""))
-                found[row.channel_id] = (count + 1, row.problem or problem)
+                waiting, given_up, problem = found.get(row.channel_id, Queue())
+                is_over = row.next_try_at is None
+                found[row.channel_id] = Queue(waiting + (not is_over), given_up + is_over, row.problem or problem)
             return found
 
         return await self._database.read(work)
@@ -119,6 +141,7 @@ class SqlChannels:
             done = update(notifications).where(_N.id == ident)
             connection.execute(done.values(sent_at=NowMs(), next_try_at=None, problem=""))
             connection.execute(delete(notifications).where(_N.sent_at < NowMs() - KEPT_MS))
+            connection.execute(delete(notifications).where(_GIVEN_UP & (_N.created_at < NowMs() - KEPT_MS)))
 
         await self._database.write(work)
 

@@ -7,10 +7,9 @@ from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
-from rppam.notifications.delivery import Delivery
-from rppam.notifications.store import SqlChannels
+from rppam.notifications.delivery import Delivery, Sending
+from rppam.notifications.store import Queue, SqlChannels
 
-SEND_EVERY_S: Final = 1.0
 WATCH_EVERY_S: Final = 10.0
 
 
@@ -21,8 +20,7 @@ def wire(base: Foundation, services: Services) -> None:
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
     """Send."""
-    delivery = Delivery(_channels(base), base.clock, base.node, base.boot_id)
-    return [RepeatedTask("the delivery of notifications", SEND_EVERY_S, delivery.run)]
+    return [Sending(Delivery(_channels(base), base.clock, base.node, base.boot_id))]
 
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
@@ -32,14 +30,25 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
 
 
 async def refusing(channels: SqlChannels) -> str:
-    """A warning that names the enabled channels with notifications that were not taken. Raises a ``DatabaseError``."""
-    waiting = await channels.waiting()
-    behind = [
-        f"{one.name} has {waiting[one.id][0]} waiting ({waiting[one.id][1]})"
-        for one in await channels.all()
-        if one.enabled and one.id in waiting and waiting[one.id][1]
-    ]
-    return f"notifications are not taken: {', '.join(behind)}; they are sent again" if behind else ""
+    """A warning that names the enabled channels with notifications that were not taken, and what was given up of any.
+
+    Raises a ``DatabaseError``.
+    """
+    outbox = await channels.outbox()
+    behind, lost = [], []
+    for one in await channels.all():
+        queue = outbox.get(one.id, Queue())
+        if one.enabled and queue.waiting and queue.problem:
+            behind.append(f"{one.name} has {queue.waiting} waiting ({queue.problem})")
+        if queue.given_up:
+            lost.append(f"{queue.given_up} of {one.name} ({queue.problem})")
+    said = [f"notifications are not taken: {', '.join(behind)}; they are sent again"] if behind else []
+    if lost:
+        said.append(
+            f"notifications were given up after three days, and nobody got them: {', '.join(lost)}; mend the channel "
+            "and save it, and they are sent"
+        )
+    return ". ".join(said)
 
 
 def _channels(base: Foundation | ControlFoundation) -> SqlChannels:
