@@ -157,6 +157,42 @@ async def told(place: Place) -> list[dict[str, Any]]:
     return items
 
 
+def test_what_cannot_be_followed_is_never_carried_untold() -> None:
+    """A number or a handle that stands for two things would lead past what is told."""
+    read = packet(5, 2, text(b"h"), struct.pack(">QI", 0, 9))
+    stat = packet(17, 1, text(b"/nonexistent"))
+    asked, answer = opened(1, b"/etc/shadow", b"h")
+    another, second = opened(3, b"/etc/passwd", b"h")
+    for wire in (
+        ((stat + asked, b""), (b"", status(1, 2) + answer), (read, packet(103, 2, text(b"root:")))),
+        ((asked + opened(1, b"/tmp/a", b"")[0], answer),),
+        ((asked, answer), (another, second)),
+        ((read, packet(103, 2, text(b"root:"))),),
+        ((b"", packet(103, 2, text(b"root:"))),),
+        ((stat, packet(103, 1, text(b"root:"))),),
+        ((written(2, b"h", 0, b"root:"), status(2)),),
+    ):
+        heard = Heard()
+        for up, down in wire:
+            heard.audit.up(up)
+            heard.audit.down(down)
+        assert len(heard.lost) == 1, wire
+
+
+def test_what_is_asked_beside_files_is_followed_too() -> None:
+    heard = Heard()
+    directory, listed = packet(11, 5, text(b"/tmp")), packet(102, 5, text(b"d"))
+    heard.audit.up(packet(17, 4, text(b"/tmp")) + directory + packet(200, 6, text(b"limits@openssh.com")))
+    heard.audit.down(packet(105, 4, bytes(4)) + listed + packet(201, 6, bytes(32)))
+    heard.audit.up(packet(12, 7, text(b"d")) + packet(4, 8, text(b"d")))
+    heard.audit.down(packet(104, 7, bytes(4)) + status(8))
+    heard.open()
+    heard.write(0, b"data")
+    heard.close()
+    assert heard.lost == []
+    assert [(one.path, one.bytes) for one in heard.told if isinstance(one, Transfer)] == [("/a", 4)]
+
+
 @pytest.mark.integration
 async def test_sftp_and_scp_tell_what_they_carried(place: Place, tmp_path: Path) -> None:
     data, remote = os.urandom(3_000_000), place.target.folder / "sftp-remote"

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
-from sqlalchemy import Connection, Engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, delete, event, insert, select, update
 
 from rppam.access.accounts.model import AccountRole
-from rppam.access.accounts.tables import users
+from rppam.access.accounts.tables import user_roles, users
+from rppam.access.sessions.model import Identity
 from rppam.gateway.model import Alive
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.tables import access_sessions
@@ -95,6 +98,37 @@ async def test_a_disabled_user_is_thrown_out(place: Place) -> None:
     ended = await asyncio.wait_for(running, 5)
     assert "the user was disabled" in ended.err
     assert (await place.ssh("id")).code == 255
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"auth_epoch": users.c.auth_epoch + 1}])
+async def test_a_connection_that_stood_opens_nothing_once_the_log_ins_were_ended(
+    place: Place, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    mine = update(users).where(users.c.name == "admin").values(**change)
+    async with place.client() as client:
+        await place.served.database.write(lambda connection: connection.execute(mine))
+        with pytest.raises(asyncssh.Error):
+            await client.run(f"echo in > {tmp_path}/marker", check=True)
+    assert not (tmp_path / "marker").exists()
+    assert await recorded(place, "access.start") == []
+    assert await recorded(place, "secret.use") == []
+
+
+async def test_a_role_that_was_taken_opens_nothing_over_a_connection_that_stood(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[frozenset[str]]()
+    find = place.gateway.gate.routes.find
+
+    async def found(identity: Identity, *rest: Any) -> Any:
+        seen.append(identity.roles)
+        return await find(identity, *rest)
+
+    monkeypatch.setattr(place.gateway.gate.routes, "find", found)
+    async with place.client() as client:
+        await place.served.database.write(lambda connection: connection.execute(delete(user_roles)))
+        await client.run("true")
+    assert seen[-1] == frozenset()
 
 
 async def test_a_session_whose_gateway_has_gone_is_closed(place: Place) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 import struct
 
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given, strategies as st
 
 from rppam.kernel.instant import WallMs
 from rppam.recordings.errors import RecordingBroken, RecordingFileBroken
@@ -63,6 +65,32 @@ def _cast3() -> bytes:
     parts = [writer.head()]
     parts += [writer.chunk(chunk, records) for chunk, records in zip(chunks(), RECORDS, strict=True)]
     return b"".join([*parts, writer.end()])
+
+
+def as_text(shown: bytes) -> str:
+    """What the text of a recording has of it."""
+    writer, records = Writer(Format.TXT, recording()), [Record(0, Sort.OUT, shown)]
+    return (writer.chunk(chunks()[0], records) + writer.end()).decode()
+
+
+@given(st.text(st.sampled_from("\x1b\x9b\x9d\x90\x07\\[]PX^_m2J; a\x1c\x7f\t\n"), max_size=40))
+def test_text_moves_no_cursor_whatever_was_shown(shown: str) -> None:
+    assert not re.search(r"[^\t\n -~]", as_text(shown.encode()))
+
+
+@pytest.mark.parametrize("shown", ["\x1b\x1b[m[2J", "\x1b\x1b[m]52;c;cm0gLXJm\x1b\x1b[m\\", "\x9b2J", "a\x1b"])
+def test_what_is_left_when_an_escape_is_taken_out_is_none(shown: str) -> None:
+    assert "\x1b" not in as_text(f"{shown} needle\n".encode())
+    assert "\x9b" not in as_text(f"{shown} needle\n".encode())
+
+
+def test_text_keeps_what_is_between_escapes() -> None:
+    assert as_text(b"\x1b]0;title\x07a\x1b[31mred\x1b[0m\tb\x1bP1$r0m\x1b\\c\x1b(Bd\r\n") == "ared\tbcd\n"
+
+
+def test_a_million_escapes_that_never_end_take_no_time_that_grows_with_their_square() -> None:
+    """With a look for the end of each of them it would take hours, and a worker of a node with it."""
+    assert "\x1b" not in as_text(b"\x1bP" * 500_000 + b"\n")
 
 
 def test_records_come_back_as_they_were() -> None:

@@ -3,7 +3,8 @@
 Both directions are read as they pass, and nothing is held back or changed. A hash is over the file from its first byte
 on, as it was read or written: what comes out of order waits, up to :data:`AHEAD_BYTES` of a file and
 :data:`WAITING_BYTES` in all; what is written twice, leaves a hole or begins in the middle has none, and says why. What
-is no SFTP ends the telling, and no transfer.
+is no SFTP ends the telling, and no transfer; so does what cannot be followed, such as a number that stands for two
+requests at once, or a handle that nobody saw being opened: the ledger has that there was more.
 
 It does not see what a program at the other end does with a file, nor what is carried by commands: ``scp -O``, rsync.
 """
@@ -44,12 +45,16 @@ class Type(IntEnum):
     STATUS = 101
     HANDLE = 102
     DATA = 103
+    NAME = 104
+    ATTRS = 105
     EXTENDED = 200
+    EXTENDED_REPLY = 201
 
 
 _ONE_PATH: Final = {Type.SETSTAT: "attributes", Type.REMOVE: "remove", Type.MKDIR: "mkdir", Type.RMDIR: "rmdir"}
 _TWO_PATHS: Final = {Type.RENAME: "rename", Type.SYMLINK: "symlink"}
 _EXTENDED: Final = {b"posix-rename@openssh.com": "rename", b"hardlink@openssh.com": "link"}
+_ANSWERS: Final = frozenset({Type.STATUS, Type.HANDLE, Type.DATA, Type.NAME, Type.ATTRS, Type.EXTENDED_REPLY})
 _STATUS_OK: Final = 0
 VERSION_MAX: Final = 3
 _CHANGE_WORDS: Final = 2
@@ -233,21 +238,31 @@ class SftpAudit:
             name, place = _text(packet, 5)
             if name in _EXTENDED:
                 self._ask_two(number, _EXTENDED[name], packet, place)
+            else:
+                self._ask(number, "", ())
+        else:
+            self._ask(number, "", ())  # for its number alone
 
     def _answer(self, packet: memoryview) -> None:
         kind = packet[0]
         if kind == Type.VERSION and _U32.unpack_from(packet, 1)[0] > VERSION_MAX:
             raise SftpError("this version of SFTP is not told of")
-        if kind not in {Type.STATUS, Type.HANDLE, Type.DATA}:
+        if kind not in _ANSWERS:
             return
         (number,) = _U32.unpack_from(packet, 1)
-        what, words, off = self._asked.pop(number, ("", (), 0))
+        if number not in self._asked:
+            raise SftpError("an answer came to nothing that was asked")
+        what, words, off = self._asked.pop(number)
         if what == "open" and kind == Type.HANDLE:
             handle, _ = _text(packet, 5)
             if len(self._open) >= HANDLES_MAX:
                 raise SftpError("more files are open than are told of")
+            if handle.hex() in self._open:
+                raise SftpError("one handle stands for two files at once")
             self._open[handle.hex()] = _File(words[0])
-        elif what == "read" and kind == Type.DATA:
+        elif kind == Type.DATA:
+            if what != "read":
+                raise SftpError("data came that nobody asked for")
             data, _ = _text(packet, 5)
             self._carried(words[0], off, data, is_up=False)
         elif what == "close" and (file := self._open.pop(words[0], None)) is not None:
@@ -265,11 +280,15 @@ class SftpAudit:
             self._tell(Change(what, words[0], words[1], is_done))
 
     def _carried(self, handle: str, off: int, data: bytes, *, is_up: bool) -> None:
-        if (file := self._open.get(handle)) is not None:
-            stream = file.up if is_up else file.down
-            self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
+        file = self._open.get(handle)
+        if file is None:
+            raise SftpError("a file is read or written that nobody saw being opened")
+        stream = file.up if is_up else file.down
+        self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
 
     def _ask(self, number: int, what: str, words: tuple[str, ...], off: int = 0) -> None:
+        if number in self._asked:
+            raise SftpError("a number stands for two requests at once")
         self._asked[number] = (what, words, off)
         if len(self._asked) > ASKED_MAX:
             raise SftpError("more is asked for than is answered")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, or_, select, tuple_, update
 
 from rppam.access.accounts.tables import users
 from rppam.cache.change_log import record_change
@@ -74,6 +74,7 @@ class SqlAccess(SqlStore):
         others; 0: as many as one likes. ``since``: a moment before its secret was asked for; raises
         :class:`RouteUnknown` where a check-out has ended from then on that would have ended the session."""
         check_room(connection, new.user_id, most)
+        _check_still_in(connection, new)
         if since is not None:
             check_still_out(connection, new, since)
         now = now_ms(connection)
@@ -316,6 +317,15 @@ def _why_gone(row: Any) -> str:
     if row.disabled:
         return "the user was disabled"
     return "" if row.epoch == row.auth_epoch else "all sessions of the user were ended"
+
+
+def _check_still_in(connection: Connection, new: NewAccess) -> None:
+    """Raise :class:`RouteUnknown` where the user's log-ins were ended while the target was reached."""
+    epoch = users.c.auth_epoch.label("epoch")
+    columns = (users.c.disabled, users.c.deleted_at, epoch, literal(new.auth_epoch).label("auth_epoch"))
+    row = connection.execute(select(*columns).where(users.c.id == new.user_id).with_for_update(read=True)).one_or_none()
+    if why := "the user was deleted" if row is None else _why_gone(row):
+        raise RouteUnknown(f"{why} meanwhile")
 
 
 def check_room(connection: Connection, user_id: str, most: int) -> None:

@@ -15,6 +15,7 @@ from rppam.access.tokens.target import Where, asked, target_options
 from rppam.cli.errors import fail, tell
 from rppam.cli.group import Group
 from rppam.kernel.errors import Exit
+from rppam.kernel.logging import one_line
 from rppam.targets.rest_command import listed
 
 HOST: Final = "recording@host"
@@ -234,7 +235,8 @@ def _show_found(found: Mapping[str, Any]) -> None:
     if "line" in found:
         minutes, seconds = divmod(found["atMs"] // 1000, 60)
         who = f"{found['user']} {found['account']}@{found['target']}"
-        click.echo(f"{found['recording']}  {found['startedAt']} +{minutes}:{seconds:02}  {who}: {found['line']}")
+        said = f"{found['recording']}  {found['startedAt']} +{minutes}:{seconds:02}  {who}: {found['line']}"
+        click.echo(one_line(said))
     elif "problem" in found:
         tell(f"{found['recording']} could not be searched: {found['problem']}")
     elif "lines" in found:

@@ -21,10 +21,11 @@ from rppam.recordings.model import Chunk, Record, Recording, Sort
 _US: Final = 1_000_000
 _SHOWN: Final = frozenset({Sort.OUT, Sort.ERROR})
 _ESCAPES: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_].*?\x1b\\|\x1b[ -/]*[0-~]"
-    r"|[\x00-\x08\x0b-\x1a\x7f]",
-    re.DOTALL,
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x1b]*\x1b\\|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+"""The last one takes an ESC that begins nothing, too: what is left when one is taken out must not be another. None of
+them looks behind an ESC for its end, or a million that begin what never ends would take hours."""
 _LINE_MAX: Final = 1024 * 1024
 """What has no end of line for longer is not waited for."""
 _MARK: Final = "# rppam-chunk "

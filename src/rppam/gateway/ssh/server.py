@@ -10,6 +10,8 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.model import Account
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.access.sessions.service import session_id
 from rppam.db.errors import DatabaseError
@@ -85,10 +87,24 @@ class GatewayServer(LoggingIn):
 
     async def routes(self) -> list[Route]:
         """What the user may choose from. Raises :class:`~rppam.gateway.errors.RouteUnknown` where that is nothing."""
+        await self._look_again()
         found = await self.gate.routes.all(self._identity(""))
         if not found:
             raise RouteUnknown("there is no target that you may connect to")
         return found
+
+    async def _look_again(self) -> Account:
+        """The account as it is now: a connection may stand for days before anything is asked of it.
+
+        Raises :class:`RouteUnknown` where it may not log in any more, or its log-ins were ended.
+        """
+        if self._account is None:
+            raise RouteUnknown("nobody has logged in")
+        try:
+            self._account = await self.gate.login.unchanged(self._account)
+        except InvalidCredentials:
+            raise RouteUnknown("this log-in has ended meanwhile: connect anew") from None
+        return self._account
 
     def _identity(self, access_id: str) -> Identity:
         account = self._account
@@ -129,11 +145,11 @@ class GatewayServer(LoggingIn):
         return await self.gate.routes.find(identity, self._wanted.target, self._wanted.account)
 
     async def _begin(self, front: Front | None, kinds: Sequence[Kind]) -> LiveAccess:
-        gate, account = self.gate, self._account
+        gate = self.gate
         if gate.draining:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
+        account = await self._look_again()
         route = self.route = await self._way()
-        assert account is not None  # else there would be no identity
         self.check(*kinds)
         found = await beginning.kept(gate, front, route, account.id)
         ident = found[0].id if found else session_id(self._now())
