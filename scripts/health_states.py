@@ -257,7 +257,7 @@ def _stores() -> Iterable[State]:
     broken = "event 7: its text is not the one that was hashed"
     yield State("Ledger", "the ledger is broken", _found("RD-630", broken), FINDING)
     yield State("Ledger", "the ledger was put back", _found("RD-631", "it has 7 events; this node has seen 9"), FINDING)
-    late = "12 events wait for their place in the ledger, the oldest for 40 s: no leader integrates them"
+    late = "events wait for their place in the ledger, the oldest for more than 30 s: no leader integrates them"
     yield State("Ledger", "events are not integrated", _warned(late), "events wait for their place in the ledger")
     kept = "RPPAM-8005: /var/lib/rppam/ledger.json cannot be written: No space left on device"
     yield State("Ledger", "what was seen of it cannot be kept", _warned(kept), "cannot be written")

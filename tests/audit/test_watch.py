@@ -18,7 +18,7 @@ from rppam.db.database import Database
 from rppam.http.errors import FencedError
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
-from rppam.ledger.cosigner import Cosigner
+from rppam.ledger.cosigner import Cosigner, Judged
 from rppam.ledger.errors import LedgerBroken, LedgerRolledBack, LedgerUnwatched
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
@@ -56,6 +56,14 @@ class Node:
 @pytest.fixture
 def node(database: Database, tmp_path: Path) -> Node:
     return Node(database, tmp_path)
+
+
+WAITS = "UPDATE audit_events SET time = time - 60000 WHERE leaf IS NULL"
+
+
+def numbers(node: Node) -> dict[str, float]:
+    """What monitoring sees."""
+    return {one.name: one.value for one in node.watch.gauges}
 
 
 async def run(database: Database, *changes: str) -> None:
@@ -169,9 +177,68 @@ async def test_events_that_nobody_integrates_are_said(node: Node) -> None:
     await node.act(1)
     await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
     assert await node.watch.check() == ""
-    waits = "UPDATE audit_events SET time = time - 60000 WHERE leaf IS NULL"
-    await run(node.database, waits)
-    assert "2 events wait" in await node.watch.check()
+    await run(node.database, WAITS)
+    assert "events wait for their place in the ledger, the oldest for more than 30 s" in await node.watch.check()
+    assert numbers(node)["rppam_ledger_waiting_events"] == 2
+
+
+async def test_what_is_told_of_waiting_events_stays_the_same_until_it_is_worse(node: Node) -> None:
+    await node.act(1)
+    await node.watch.check()
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
+    await run(node.database, WAITS)
+    told = await node.watch.check()
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
+    await run(node.database, "UPDATE audit_events SET time = time - 2000 WHERE leaf IS NULL")
+    assert await node.watch.check() == told, "2 s later, with one event more: nothing new for the log"
+    await run(node.database, "UPDATE audit_events SET time = time - 300000 WHERE leaf IS NULL")
+    assert "the oldest for more than 5 minutes" in await node.watch.check()
+
+
+async def test_a_member_that_began_anew_hides_neither_waiting_events_nor_who_does_not_cosign(node: Node) -> None:
+    await node.act(1)
+    await node.watch.check()
+    reset = Entity("ledger", "rppam/test/witness1")
+    await node.database.write(
+        lambda connection: record(connection, "ledger.reset", reset, details={"seen": 9, "begins": 3})
+    )
+    await run(node.database, WAITS)
+    told = await node.watch.check()
+    assert "began anew: witness1 (it had cosigned 9 events)" in told
+    assert "events wait for their place in the ledger" in told
+    await node.cosigners.keep("rppam/test/witness2", "", Judged(0, "", "ledger.json cannot be written: it is full"))
+    told = await node.watch.check()
+    assert told.startswith("RPPAM-8005: no cosignature comes from witness2 (ledger.json cannot be written"), told
+    assert "began anew: witness1" in told
+    assert "events wait for their place in the ledger" in told
+    assert ".." not in told
+
+
+async def test_the_numbers_for_monitoring_go_on_while_the_ledger_is_not_believed(node: Node) -> None:
+    await node.act(300)
+    await node.watch.check()
+    await node.act(5)
+    await node.watch.check()
+    assert (numbers(node)["rppam_ledger_cosigners"], numbers(node)["rppam_ledger_waiting_seconds"]) == (1, 0)
+    await run(node.database, "DELETE FROM audit_checkpoints WHERE size > 303")
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
+    await run(node.database, WAITS, "UPDATE audit_checkpoints SET made_at = made_at - 60000")
+    with pytest.raises(LedgerRolledBack):
+        await node.watch.check()
+    found = numbers(node)
+    assert found["rppam_ledger_waiting_seconds"] >= 60
+    assert found["rppam_ledger_checkpoint_age_seconds"] >= 60
+    await run(node.database, WAITS)
+    node.file.path.write_text("{")
+    with pytest.raises(LedgerUnwatched):
+        await node.watch.check()
+    assert numbers(node)["rppam_ledger_waiting_seconds"] >= 120
+    await run(node.database, WAITS, "UPDATE audit_checkpoints SET size = size + 1")
+    with pytest.raises(LedgerBroken, match="complete subtrees"):
+        await node.watch.check()
+    found = numbers(node)
+    assert found["rppam_ledger_waiting_seconds"] >= 180
+    assert (found["rppam_ledger_checkpoint_age_seconds"] >= 180, found["rppam_ledger_cosigners"]) == (True, 0)
 
 
 async def test_what_keeps_the_leader_from_going_on_is_told_by_every_node(node: Node) -> None:

@@ -94,7 +94,7 @@ class SqlCosigners:
             )
 
     async def refusals(self) -> str:
-        """A warning that names who cannot remember the ledger, or who began anew, or nothing.
+        """A warning that names who cannot remember the ledger, and who began anew, or nothing.
 
         Raises :class:`LedgerRolledBack` where somebody does not believe it: as grave as where it is this node.
         """
@@ -102,10 +102,9 @@ class SqlCosigners:
         if doubts := _named(one for one in refused if one.key):
             raise LedgerRolledBack(f"the ledger is not the one that was seen by {doubts}")
         # Whoever cannot read or write what it has seen shows no key either.
-        if unwatched := _named(refused):
-            row = LedgerUnwatched.row
-            return f"{row.code}: no cosignature comes from {unwatched}. There: {row.remedy}"
-        return await self._resets()
+        row, unwatched = LedgerUnwatched.row, _named(refused)
+        told = f"{row.code}: no cosignature comes from {unwatched}. There: {row.remedy}" if unwatched else ""
+        return joined(told, await self._resets())
 
     async def _resets(self) -> str:
         wanted = select(_E.object_id, _E.body).where(_E.action == "ledger.reset", _E.time > NowMs() - RESET_TOLD_MS)
@@ -212,6 +211,11 @@ def _life_of(connection: Connection, name: str) -> str:
         if life := json.loads(body)["details"].get("life"):
             return str(life)
     return ""
+
+
+def joined(*told: str) -> str:
+    """Join warnings into one, so that none hides another; what begins with a code is to be given first."""
+    return ". Also: ".join(one.removesuffix(".") for one in told if one)
 
 
 def _named(cosigners: Iterable[Cosigned]) -> str:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from rppam.audit.cosigners import SqlCosigners
+from rppam.audit.cosigners import SqlCosigners, joined
 from rppam.audit.keys import SigningKeys
 from rppam.cluster.health.model import GaugeView
 from rppam.ledger.checkpoint import CheckpointRefused, read_checkpoint, verifier_of
@@ -18,6 +18,16 @@ from rppam.ledger.store import Signed, SqlLedger
 EVERY_S: Final = 2.0
 LATE_MS: Final = 30_000
 """Events that wait for longer are told: nobody integrates them."""
+STEPS: Final = (
+    (86_400_000, "a day"),
+    (21_600_000, "6 hours"),
+    (3_600_000, "an hour"),
+    (900_000, "15 minutes"),
+    (300_000, "5 minutes"),
+    (LATE_MS, "30 s"),
+)
+"""How long they wait is told in these: a sentence stays the same while nothing changes for worse, so that the log has
+it once. Monitoring has the numbers."""
 COSIGNED_MS: Final = 60_000
 """A member whose last cosignature is older, and not of the newest checkpoint, is missing."""
 
@@ -95,13 +105,18 @@ class LedgerWatch:
 
         Raises a ``LedgerError`` where the ledger is not what this node has seen, a ``DatabaseError``.
         """
-        seen, newest = await asyncio.to_thread(self._cosigner.file.read), await self._ledger.newest()
+        try:
+            # Read first, so that what the database has then is as new or newer.
+            seen = await asyncio.to_thread(self._cosigner.file.read)
+        finally:
+            # Before anything is found wrong: monitoring needs the numbers most where something is.
+            newest, late = await self._measured()
         if newest is None:
             if seen is not None:
                 size = seen.checkpoint.size
                 raise LedgerRolledBack(f"the ledger is empty; this node has seen {size} events of it signed")
             await self._waiting()
-            return await self._late(None)
+            return late
         key = seen.key if seen is not None else await self._key()
         try:
             checkpoint = read_checkpoint(newest.note, verifier_of(key))
@@ -111,9 +126,9 @@ class LedgerWatch:
             raise LedgerBroken(f"the checkpoint of {newest.size} events is not the one that its note signs")
         if seen is None or seen.checkpoint != checkpoint or newest.note != self._noted:
             await self._cosign(key, 0 if seen is None else seen.checkpoint.size, newest)
+            late = await self._late(newest)  # this node is among those that cosign now
         await self._waiting()
-        late = await self._late(newest)
-        return await self._cosigners.refusals() or late
+        return joined(await self._cosigners.refusals(), late)
 
     async def _cosign(self, key: str, since: int, newest: Signed) -> None:
         proof = await self._ledger.consistency(since, newest.size) if since <= newest.size else []
@@ -135,20 +150,32 @@ class LedgerWatch:
             raise LedgerBroken(_NO_KEY)
         return verifier.text()
 
+    async def _measured(self) -> tuple[Signed | None, str]:
+        """The newest checkpoint, and what :meth:`_late` says. Raises :class:`LedgerBroken`, a ``DatabaseError``."""
+        try:
+            newest = await self._ledger.newest()
+        except LedgerBroken:
+            await self._late(None)
+            raise
+        return newest, await self._late(newest)
+
     async def _late(self, newest: Signed | None) -> str:
+        """Take the numbers for monitoring; a warning where events wait for too long."""
         count, oldest, now = await self._ledger.waiting()
-        cosigners = await self._cosigners.current(0 if newest is None else newest.size, COSIGNED_MS)
-        since_s = 0.0 if newest is None else max(0, now - newest.made_at) / 1000
         waited_s = 0.0 if oldest is None else max(0, now - oldest) / 1000
+        # Without a checkpoint nobody cosigns one, and nothing was signed for as long as the oldest event waits.
+        cosigners = 0 if newest is None else await self._cosigners.current(newest.size, COSIGNED_MS)
+        since_s = waited_s if newest is None else max(0, now - newest.made_at) / 1000
         self.gauges = (
             GaugeView("rppam_ledger_waiting_events", "Events that have no place in the signed tree yet.", count),
             GaugeView("rppam_ledger_waiting_seconds", "How long the oldest of them waits.", waited_s),
             GaugeView("rppam_ledger_checkpoint_age_seconds", "Seconds since the newest signed checkpoint.", since_s),
             GaugeView("rppam_ledger_cosigners", "Members that cosign what is signed, within a minute.", cosigners),
         )
-        if oldest is None or now - oldest < LATE_MS:
+        step = next((words for least, words in STEPS if oldest is not None and now - oldest >= least), "")
+        if not step:
             return ""
         return (
-            f"{count} events wait for their place in the ledger, the oldest for {(now - oldest) // 1000} s: no leader "
-            "integrates them; they are recorded all the same"
+            f"events wait for their place in the ledger, the oldest for more than {step}: no leader integrates them; "
+            "they are recorded all the same"
         )
