@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from rppam.access.accounts.model import AccountRole
 from rppam.cluster.health.ports import Authority, Leadership
 from rppam.foundation import Foundation
 from rppam.kernel.actor import NODE
 from rppam.recordings.ending import Ending, SqlEnding
+from rppam.recordings.errors import RecordingStoreFailed
 from rppam.recordings.folder import Folder
 from rppam.recordings.model import Facts
 from rppam.recordings.policy import RETENTION, STORE, RecordingRetention, StorePolicy
@@ -221,7 +222,8 @@ async def test_in_a_folder_the_files_go_too_also_later(
     ident = await made(served, b"said\n")
     await aged(served, ident, 100)
     share.rename(tmp_path / "elsewhere")
-    await ended(served, days=30)
+    with pytest.raises(RecordingStoreFailed, match=r"files of deleted recordings stay, 1 of them: .*is not there"):
+        await ended(served, days=30)
     assert await states(served) == {ident: "deleted"}
     assert (await left(served, ident))[1] == "", "nobody reads it any more, wherever the files are"
     assert (tmp_path / "elsewhere" / ident).is_dir()
@@ -230,6 +232,77 @@ async def test_in_a_folder_the_files_go_too_also_later(
     assert await left(served, ident) == (0, "")
     assert list(share.iterdir()) == []
     await Folder(share).remove(ident)  # twice is once
+
+
+async def deleted(served: Served, *names: tuple[str, str]) -> None:
+    """Deleted recordings with a chunk left, by their ids and where they lie."""
+    row: dict[str, Any] = {
+        "session": "s",
+        "user_id": "u",
+        "facts": "{}",
+        "sealed_key": "",
+        "state": "deleted",
+        "head": "",
+    }
+    row |= {"chunks": 1, "bytes": 1, "started": 0, "changed": 0, "how": "0"}
+    chunk = {"seq": 1, "hash": "", "sealed": b"x"}
+
+    def work(connection: Connection) -> None:
+        for ident, store in names:
+            connection.execute(insert(recordings).values(id=ident, store=store, **row))
+            connection.execute(insert(recording_chunks).values(recording=ident, **chunk))
+
+    await served.database.write(work)
+
+
+@pytest.mark.integration
+async def test_files_that_cannot_be_removed_are_told_and_keep_no_others(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rppam.recordings.ending.PAGE", 2)
+    tried = list[str]()
+    remove = Folder.remove
+
+    async def counted(folder: Folder, ident: str) -> None:
+        tried.append(ident)
+        await remove(folder, ident)
+
+    monkeypatch.setattr(Folder, "remove", counted)
+    away = f"dir:{tmp_path / 'away'}"
+    await deleted(served, ("1", away), ("2", away), ("3", "sql"))
+    with pytest.raises(RecordingStoreFailed, match=r"files of deleted recordings stay, 2 of them: .*away is not there"):
+        await ended(served)
+    assert [(await left(served, ident))[0] for ident in "123"] == [1, 1, 0]
+    assert tried == ["1"], "a place that is away is waited for once in a round"
+    assert "allowed to delete there" in RecordingStoreFailed.row.remedy
+
+
+@pytest.mark.integration
+async def test_a_recording_that_alone_cannot_be_removed_keeps_no_others_of_its_folder(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = Folder.remove
+
+    async def refused(folder: Folder, ident: str) -> None:
+        if ident in broken:
+            raise RecordingStoreFailed(f"the folder {folder.path}: Operation not permitted")
+        await remove(folder, ident)
+
+    monkeypatch.setattr(Folder, "remove", refused)
+    broken = {"1", "2"}
+    await deleted(served, *[(ident, f"dir:{tmp_path}") for ident in "1234"])
+    access = access_of(served.base.config.access, served.base.clock)
+    ending = Ending(SqlEnding(served.database), SqlSettingsStore(served.database), access)
+    for count in (4, 4, 2):
+        with pytest.raises(RecordingStoreFailed, match=f"stay, {count} of them"):
+            await ending.work(7)
+    assert [(await left(served, ident))[0] for ident in "1234"] == [1, 1, 0, 0]
+    broken.discard("2")
+    with pytest.raises(RecordingStoreFailed, match="stay, 1 of them"):
+        await ending.work(7)
+    broken.discard("1")
+    await ending.work(7)
+    assert [(await left(served, ident))[0] for ident in "1234"] == [0, 0, 0, 0]
 
 
 async def searched(served: Served, headers: dict[str, str] | None = None, **body: Any) -> list[dict[str, Any]]:

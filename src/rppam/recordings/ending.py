@@ -5,8 +5,7 @@ follow. Its row stays, with who did what where and the hash that it came to, so 
 be compared. What it does not promise: backups of the database have the key until they are deleted, too.
 """
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, exists, select, update
@@ -24,7 +23,6 @@ from rppam.recordings.store import entity, row_of
 from rppam.recordings.tables import recording_chunks, recordings
 from rppam.settings.store import SqlSettingsStore
 
-log: Final = logging.getLogger("rppam.recordings")
 _R: Final = recordings.c
 _C: Final = recording_chunks.c
 PAGE: Final = 200
@@ -83,11 +81,11 @@ class SqlEnding(SqlStore):
         return True
 
     @reads
-    def gone(self, connection: Connection) -> list[Gone]:
-        """Deleted recordings of which chunks are left."""
+    def gone(self, connection: Connection, after: str) -> list[Gone]:
+        """Deleted recordings behind ``after`` of which chunks are left, a page of them."""
         left = exists().where(_C.recording == _R.id)
-        wanted = select(_R.id, _R.store).where(_R.state == State.DELETED.value, left).limit(PAGE)
-        return [Gone(row.id, row.store) for row in connection.execute(wanted)]
+        wanted = select(_R.id, _R.store).where(_R.state == State.DELETED.value, left, _R.id > after)
+        return [Gone(row.id, row.store) for row in connection.execute(wanted.order_by(_R.id).limit(PAGE))]
 
     @writes
     def clear(self, connection: Connection, ident: str) -> int:
@@ -121,9 +119,12 @@ class Ending:
 
     def __init__(self, store: SqlEnding, settings: SqlSettingsStore, shelves: Access) -> None:
         self._store, self._settings, self._shelves = store, settings, shelves
+        self._failed: dict[str, None] = {}
+        """Deleted recordings whose files could not be removed, the one that was tried longest ago first."""
 
     async def work(self, _epoch: int) -> None:
-        """Delete what is due. Raises a ``DatabaseError``."""
+        """Delete what is due. Raises :class:`RecordingStoreFailed` where files of deleted ones stay, a
+        ``DatabaseError``."""
         retention = await self._settings.value_of(RETENTION)
         after: str | None = "" if retention.least() else None
         while after is not None:
@@ -131,17 +132,49 @@ class Ending:
             for ident in found.due:
                 await self._store.destroy(ident)
             after = found.last
-        await self._clear(await self._store.gone())
+        await self._clear()
 
-    async def _clear(self, gone: Iterable[Gone]) -> None:
-        for one in gone:
-            shelf = shelf_of(one.store, self._shelves)
-            try:
-                if shelf is not None:
-                    await shelf.remove(one.id)
-            except RecordingStoreFailed as error:
-                # Nobody can read them any more, as their key is gone; they are removed when the place is back.
-                log.warning("The files of the deleted recording %s stay for now: %s.", one.id, error)
-                continue
-            while await self._store.clear(one.id) == CHUNKS_AT_ONCE:
-                pass
+    async def _clear(self) -> None:
+        """Remove what is left of deleted recordings.
+
+        Nobody can read what stays, as its key is gone; it is removed when its place is back.
+        """
+        why, count = dict[str, str](), 0
+        async for one in self._gone():
+            if one.store not in why:
+                try:
+                    await self._remove(one)
+                except RecordingStoreFailed as error:
+                    # Its place may be away: each of its recordings would be waited for.
+                    why[one.store] = str(error)
+                    self._failed.pop(one.id, None)
+                    self._failed[one.id] = None
+                else:
+                    self._failed.pop(one.id, None)
+                    continue
+            count += 1
+        if why:
+            raise RecordingStoreFailed(f"files of deleted recordings stay, {count} of them: {'; '.join(why.values())}")
+
+    async def _gone(self) -> AsyncIterator[Gone]:
+        """All that are not cleared. Those that failed before come last: they alone may be what is wrong."""
+        before, later, after = dict(self._failed), dict[str, Gone](), ""
+        while found := await self._store.gone(after):
+            for one in found:
+                if one.id in before:
+                    later[one.id] = one
+                else:
+                    yield one
+            after = found[-1].id
+        for ident in before:
+            if ident in later:
+                yield later[ident]
+            else:
+                self._failed.pop(ident, None)
+
+    async def _remove(self, one: Gone) -> None:
+        shelf = shelf_of(one.store, self._shelves)
+        if shelf is not None:
+            await shelf.remove(one.id)
+        while await self._store.clear(one.id) == CHUNKS_AT_ONCE:
+            pass

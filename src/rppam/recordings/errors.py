@@ -40,7 +40,7 @@ class RecordingStoreFailed(
 
     fix = (
         "See that the folder of the setting recordings/store is mounted on this node and has room, or that its bucket "
-        "answers and takes the node's keys (access.s3KeyId)."
+        "answers and takes the node's keys (access.s3KeyId); rppam must be allowed to delete there as well."
     )
 
 

@@ -15,7 +15,7 @@ from rppam.cluster.health.model import GaugeView
 from rppam.recordings.bucket import Bucket, BucketPlace
 from rppam.recordings.errors import RecordingStoreFailed
 from rppam.recordings.folder import Folder
-from rppam.recordings.policy import DIR, SQL, STORE
+from rppam.recordings.policy import DIR, SQL, STORE, StorePolicy
 from rppam.recordings.shelves import Access
 from rppam.settings.store import SqlSettingsStore
 
@@ -40,14 +40,20 @@ class StoreWatch(NodeTask):
         if policy.store == SQL:
             self.gauges = ()
             return ""
-        self.gauges = (GaugeView("rppam_recordings_store", _MEANING, 0),)
+        try:
+            await self._try(policy)
+        except Exception:
+            self.gauges = (GaugeView("rppam_recordings_store", _MEANING, 0),)
+            raise
+        self.gauges = (GaugeView("rppam_recordings_store", _MEANING, 1),)
+        return ""
+
+    async def _try(self, policy: StorePolicy) -> None:
         if policy.store == DIR:
             await self._try_folder(Path(policy.folder))
         else:
             place = BucketPlace.of(policy.bucket, policy.region)
             await Bucket(place, self._access.keys, self._access.now_ms, self._access.ca).try_out()
-        self.gauges = (GaugeView("rppam_recordings_store", _MEANING, 1),)
-        return ""
 
     async def _try_folder(self, path: Path) -> None:
         if self._looking is None or self._looking.done():
