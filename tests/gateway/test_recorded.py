@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from sqlalchemy import delete, update
 
@@ -223,6 +224,22 @@ async def test_a_session_is_watched_as_it_goes_on_from_its_beginning(place: Plac
         assert await asyncio.wait_for(watcher.wait(), 10) == 0
     (watched,) = await recorded(place, "recording.watch")
     assert watched["object"]["id"] == one["id"]
+
+
+async def test_a_channel_that_the_target_refuses_leaves_no_live_recording(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches a session would see it, in place of the one where something happens."""
+
+    async def full(*_: object, **__: object) -> None:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "no more sessions")
+
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "create_session", full)
+    ended = await place.ssh("id")
+    assert "no more sessions" in ended.err
+    [one] = await listed(place)
+    assert (one["state"], one["exit"]) == ("done", "refused"), one
+    assert len(await recorded(place, "recording.end")) == 1
 
 
 async def test_the_rest_of_a_recording_that_nobody_ends_is_recorded_as_lost(place: Place) -> None:

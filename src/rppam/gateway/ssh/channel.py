@@ -8,6 +8,7 @@ refuses is told in one line.
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
@@ -141,16 +142,17 @@ class Front(asyncssh.SSHServerSession[bytes]):
             options = {"request_pty": "force", "term_type": term[0], "term_size": term[1], "term_modes": term[2]}
         command = None if self._command is None else self._command.encode("utf-8", "surrogateescape")
         await lend(server, access, self._channel)
-        back, _ = await access.connection.create_session(
-            lambda: Back(self),
-            command=command,  # type: ignore[arg-type]  # bytes are taken, too
-            subsystem=self._subsystem,
-            encoding=None,
-            env=environment,
-            window=WINDOW,
-            max_pktsize=PACKET,
-            **options,
-        )
+        async with closing_refused(self.tape):
+            back, _ = await access.connection.create_session(
+                lambda: Back(self),
+                command=command,  # type: ignore[arg-type]  # bytes are taken, too
+                subsystem=self._subsystem,
+                encoding=None,
+                env=environment,
+                window=WINDOW,
+                max_pktsize=PACKET,
+                **options,
+            )
         self._connect(back)
 
     async def _begin_tape(self, access: "LiveAccess") -> Tape:
@@ -492,6 +494,16 @@ class Back(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._front.target_left(self._status, self._signal)
+
+
+@contextlib.asynccontextmanager
+async def closing_refused(tape: Tape) -> AsyncIterator[None]:
+    """End a recording whose channel the target does not open: else it would be live, and in the end a lost one."""
+    try:
+        yield
+    except (asyncssh.Error, OSError):
+        await tape.close("refused")
+        raise
 
 
 def one_line(error: RppamError) -> str:

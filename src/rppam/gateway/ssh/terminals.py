@@ -27,7 +27,7 @@ from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh import beginning
 from rppam.gateway.ssh.beginning import check_right, told_of
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
-from rppam.gateway.ssh.channel import Back, one_line
+from rppam.gateway.ssh.channel import Back, closing_refused, one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
@@ -214,15 +214,16 @@ class WebTerminal:
             self._hold(await self._gate.holding.begin(access, self.tape, terminal, {}), is_resumed=False)
         except NotHeldError as error:
             await self._gate.holding.held.hold(new.id, access.generation, "", "", 0)
-            back, _ = await access.connection.create_session(
-                lambda: Back(self),
-                encoding=None,
-                request_pty="force",
-                term_type=terminal.term,
-                term_size=(terminal.columns, terminal.rows),
-                window=WINDOW,
-                max_pktsize=PACKET,
-            )
+            async with closing_refused(self.tape):
+                back, _ = await access.connection.create_session(
+                    lambda: Back(self),
+                    encoding=None,
+                    request_pty="force",
+                    term_type=terminal.term,
+                    term_size=(terminal.columns, terminal.rows),
+                    window=WINDOW,
+                    max_pktsize=PACKET,
+                )
             self._connect(back)
             self._hello(is_kept=False, is_resumed=False)
             self.say(f"this session ends when its connection does: {new.target}: {error}")
