@@ -8,7 +8,6 @@ refuses is told in one line.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
@@ -21,7 +20,7 @@ from rppam.gateway.ssh.agent import is_wanted, lend
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
 from rppam.gateway.ssh.carries import wanted
 from rppam.gateway.ssh.files import FileTape
-from rppam.gateway.ssh.holding import began, recorded, terminal_of, unrecorded
+from rppam.gateway.ssh.holding import began, closing_refused, recorded, terminal_of, unrecorded
 from rppam.gateway.ssh.menu import Menu, Question
 from rppam.gateway.ssh.second_person import second_person
 from rppam.kernel.errors import RppamError
@@ -131,8 +130,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self.tape = FileTape(access)
         server = self._server
         await second_person(server.gate, access, server.route, self.tape, self.say, lambda: self.is_over)
-        environment: dict[bytes | str, bytes | str] = {}
-        environment.update(self._channel.get_environment_bytes().items())
+        environment: dict[bytes | str, bytes | str] = dict(self._channel.get_environment_bytes().items())
         held = await self._server.hold(access, self, environment) if self.may_be_kept else None
         if held is not None:
             self._hold(held)
@@ -494,16 +492,6 @@ class Back(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._front.target_left(self._status, self._signal)
-
-
-@contextlib.asynccontextmanager
-async def closing_refused(tape: Tape) -> AsyncIterator[None]:
-    """End a recording whose channel the target does not open: else it would be live, and in the end a lost one."""
-    try:
-        yield
-    except (asyncssh.Error, OSError):
-        await tape.close("refused")
-        raise
 
 
 def one_line(error: RppamError) -> str:

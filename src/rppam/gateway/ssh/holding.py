@@ -7,8 +7,9 @@ recorded next, so nothing is missing and nothing is there twice.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -233,6 +234,16 @@ def resumed_access(kept: Kept, client: str, node: str, boot_id: str) -> NewAcces
     """A session that is gone on with, as the gateway ``boot_id`` of ``node`` has it."""
     about = {field.name: getattr(kept, field.name) for field in fields(About)}
     return NewAccess(**about, client=client, node=node, boot_id=boot_id)
+
+
+@contextlib.asynccontextmanager
+async def closing_refused(tape: Tape) -> AsyncIterator[None]:
+    """End a recording whose channel the target does not open: else it would be live, and in the end a lost one."""
+    try:
+        yield
+    except (asyncssh.Error, OSError):
+        await tape.close("refused")
+        raise
 
 
 def unrecorded(access: "LiveAccess", shell: HeldShell, missing: str) -> None:

@@ -27,9 +27,9 @@ from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh import beginning
 from rppam.gateway.ssh.beginning import check_right, told_of
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
-from rppam.gateway.ssh.channel import Back, closing_refused, one_line
+from rppam.gateway.ssh.channel import Back, one_line
 from rppam.gateway.ssh.gate import Gate
-from rppam.gateway.ssh.holding import GONE, Terminal, recorded, resumed_access, unrecorded
+from rppam.gateway.ssh.holding import GONE, Terminal, closing_refused, recorded, resumed_access, unrecorded
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.second_person import second_person, watched_again
 from rppam.gateway.ssh.target import Reached
