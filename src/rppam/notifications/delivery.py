@@ -49,7 +49,7 @@ class Delivery:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=ROUND_S)
         ended = [self._under_way.pop(ident) for ident, task in tuple(self._under_way.items()) if task.done()]
-        for error in [task.exception() for task in ended]:
+        for error in [task.exception() for task in ended if not task.cancelled()]:
             if error is not None:
                 raise error
         return sum(map(len, by_channel.values()))
