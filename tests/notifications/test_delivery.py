@@ -221,6 +221,9 @@ async def test_what_was_given_up_is_told_as_such_and_sent_once_the_channel_is_sa
     assert (shown["waiting"], shown["givenUp"], shown["problem"] != "") == (0, 1, True)
     assert await sending.run(7) == 0
     async with http(handle) as url:
+        off = {**body, "url": url, "enabled": False}
+        assert (await company.http.put(path, headers=company.bearer(), json=off)).status_code == 200
+        assert await sending.run(7) == 0, "nothing goes to a channel that is off"
         assert (await company.http.put(path, headers=company.bearer(), json={**body, "url": url})).status_code == 200
         assert await sending.run(7) == 1
     assert len(heard) == 1

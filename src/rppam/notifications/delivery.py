@@ -56,10 +56,11 @@ class Delivery:
 
     async def close(self) -> None:
         """Break off what is under way: when this returns, nothing is sent any more."""
-        tasks, self._under_way = tuple(self._under_way.values()), {}
-        for task in tasks:
+        for task in self._under_way.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
+        self._under_way.clear()
 
     async def _deliver(self, authority: Authority, ident: str, notices: Sequence[Notice]) -> None:
         try:

@@ -110,10 +110,11 @@ class SqlChannels:
     # ---- the outbox --------------------------------------------------------------------------------------------------
 
     async def due(self, limit: int, busy: Collection[str] = ()) -> list[Notice]:
-        """What is to be sent now, the oldest first; so many of each channel, and none of those that are ``busy``."""
+        """What is to be sent now, the oldest first; so many of each channel that is enabled and not ``busy``."""
         order = (_N.created_at, _N.id)
         place = func.row_number().over(partition_by=_N.channel_id, order_by=order).label("place")
-        is_due = (_N.next_try_at <= NowMs()) & _N.channel_id.not_in(busy)
+        enabled = _N.channel_id.in_(select(_C.id).where(_C.enabled))
+        is_due = (_N.next_try_at <= NowMs()) & enabled & _N.channel_id.not_in(busy)
         ranked = select(notifications, place).where(is_due).subquery()
         wanted = select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.created_at, ranked.c.id)
         return await self._database.read(lambda connection: [_notice(row) for row in connection.execute(wanted)])

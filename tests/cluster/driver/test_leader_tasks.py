@@ -93,6 +93,27 @@ async def test_what_keeps_it_from_its_work_stands_in_health_until_it_works_again
     assert task.trouble == "", "only a leader has that trouble"
 
 
+async def test_what_did_not_stop_in_time_has_not_stopped_for_who_asks_again() -> None:
+    """Else leadership would be released while it still acts."""
+    tidied = asyncio.Event()
+
+    async def work(_: int) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            tidied.set()
+
+    task = RepeatedTask("slow work", 1, work)
+    task.start(1)
+    await asyncio.sleep(0.01)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(task.stop(), 0.01)
+    await task.stop()
+    assert tidied.is_set()
+
+
 async def test_work_that_ends_by_itself_is_told_until_leadership_ends(caplog: pytest.LogCaptureFixture) -> None:
     class Ends(LoopTask):
         async def run(self, epoch: int) -> None:

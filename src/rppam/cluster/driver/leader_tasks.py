@@ -84,11 +84,14 @@ class LoopTask:
         )
 
     async def stop(self) -> None:
-        running, self._running = self._running, None
-        self.trouble = ""
+        running = self._running
         if running is not None:
-            running.cancel()
+            # Who gave up waiting for it asks again: it has not stopped before it has ended, and is not broken off in
+            # its tidying up by a second cancellation.
+            if not running.cancelling():
+                running.cancel()
             await asyncio.wait([running])
+        self._running, self.trouble = None, ""
 
     async def run(self, epoch: int) -> None:
         """The work, until it is cancelled."""
