@@ -137,8 +137,8 @@ class HookTask(LoopTask):
 
     async def stop(self) -> None:
         """Kill the program; then have it called once for the end, which nobody waits for."""
+        await super().stop()  # where that takes too long it is asked again
         led, self._epoch = self._epoch, 0
-        await super().stop()
         if led:
             self._leaving = asyncio.get_running_loop().create_task(self._leave(led), name="the leader's program: lost")
 
