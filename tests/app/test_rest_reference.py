@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 from sqlalchemy import and_, func, not_, select
 
+from rppam.access.accounts.tables import users
 from rppam.gateway.model import NewAccess
 from rppam.gateway.revocations_api import REVOKED
 from rppam.gateway.store import SqlAccess
@@ -85,7 +86,10 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
-    places = await _places(served) | {"accessId": await _access(served), "recordingId": await _recording(served)}
+    places = await _places(served) | {
+        "accessId": await _access(served, made.json()["id"]),
+        "recordingId": await _recording(served),
+    }
     lost: dict[str, object] = {"kind": "serial", "word": "7", "reason": "lost"}
     revoked = await served.http.post(REVOKED, headers=served.bearer(), json={**lost, "word": "8"})
     places["revocationId"] = revoked.json()["id"]
@@ -162,9 +166,11 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
     await names_nobody(served)
 
 
-async def _access(served: Served) -> str:
-    """A session with a target."""
-    new = NewAccess("a1", "id-admin", "admin", 1, "t1", "web1", "c1", "root", "ssh", "127.0.0.1", "node1", "boot")
+async def _access(served: Served, user_id: str) -> str:
+    """A session of this user with a target."""
+    wanted = select(users.c.auth_epoch).where(users.c.id == user_id)
+    epoch = await served.database.read(lambda connection: connection.execute(wanted).scalar_one())
+    new = NewAccess("a1", user_id, "anna", epoch, "t1", "web1", "c1", "root", "ssh", "127.0.0.1", "node1", "boot")
     await served.services.get(SqlAccess).begin(new, NODE, {})
     return new.id
 

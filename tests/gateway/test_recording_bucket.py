@@ -365,7 +365,7 @@ async def test_the_objects_of_an_old_recording_go_also_later(
     ident = await made(served, b"said\n")
     await aged(served, ident, 100)
     monkeypatch.setattr("rppam.recordings.bucket.ANSWER_S", 0.5)
-    with s3.stopped():
+    with s3.stopped(), pytest.raises(RecordingStoreFailed, match="files of deleted recordings stay, 1 of them"):
         await ended(served, days=30)
     assert await states(served) == {ident: "deleted"}
     assert (await left(served, ident))[1] == "", "nobody reads it any more, wherever the objects are"
