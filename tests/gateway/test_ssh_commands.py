@@ -46,14 +46,19 @@ async def made() -> AsyncIterator[list[Terminal]]:
         one.close()
 
 
+async def at_shell(place: Place, made: list[Terminal], first: str = "") -> tuple[Terminal, str]:
+    """Somebody at a shell on the target, who has typed ``first`` there, and their token."""
+    token = (await bearer(place.served))["Authorization"].removeprefix("Bearer ")
+    user = Terminal(place, token, "ssh", "web1")
+    made.append(user)
+    user.type(f"{first}echo on-$((40+2))\r")
+    await user.until(b"on-42\r\n")
+    return user, token
+
+
 @pytest.mark.integration
 async def test_it_goes_on_by_itself_and_ends_as_the_shell_did(places: list[Place], made: list[Terminal]) -> None:  # noqa: F811
-    a = places[0]
-    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
-    user = Terminal(a, token, "ssh", "web1")
-    made.append(user)
-    user.type("mark=7; echo on-$((40+2))\r")
-    await user.until(b"on-42\r\n")
+    user, _ = await at_shell(places[0], made, "mark=7; ")
     for place in places:
         for access in list(place.gateway.gate._live.values()):
             access.connection.abort()
@@ -66,11 +71,7 @@ async def test_it_goes_on_by_itself_and_ends_as_the_shell_did(places: list[Place
 @pytest.mark.integration
 async def test_who_leaves_it_goes_on_with_it_later(places: list[Place], made: list[Terminal]) -> None:  # noqa: F811
     a = places[0]
-    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
-    user = Terminal(a, token, "ssh", "web1")
-    made.append(user)
-    user.type("mark=8; echo on-$((40+2))\r")
-    await user.until(b"on-42\r\n")
+    user, token = await at_shell(a, made, "mark=8; ")
     user.type("\r~d")
     await user.until(b"go on with: rppam ssh --attach ")
     assert await user.status() == 0
@@ -97,11 +98,7 @@ async def test_whom_an_administrator_ends_is_told_so_and_not_how_to_go_on(
     made: list[Terminal],
 ) -> None:
     a = places[0]
-    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
-    user = Terminal(a, token, "ssh", "web1")
-    made.append(user)
-    user.type("echo on-$((40+2))\r")
-    await user.until(b"on-42\r\n")
+    user, _ = await at_shell(a, made)
     (one,) = await live(a)
     order = f"{SESSIONS}/{one['id']}/kill"
     admin = a.served.bearer(AccountRole.ADMIN)

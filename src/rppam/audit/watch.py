@@ -9,6 +9,7 @@ from typing import Final
 
 from rppam.audit.cosigners import SqlCosigners, joined
 from rppam.audit.keys import SigningKeys
+from rppam.cluster.driver.node_tasks import step_of
 from rppam.cluster.health.model import GaugeView
 from rppam.ledger.checkpoint import CheckpointRefused, read_checkpoint, verifier_of
 from rppam.ledger.cosigner import Cosigner, Offer, Seen, SeenFile, doubted
@@ -18,16 +19,6 @@ from rppam.ledger.store import Signed, SqlLedger
 EVERY_S: Final = 2.0
 LATE_MS: Final = 30_000
 """Events that wait for longer are told: nobody integrates them."""
-STEPS: Final = (
-    (86_400_000, "a day"),
-    (21_600_000, "6 hours"),
-    (3_600_000, "an hour"),
-    (900_000, "15 minutes"),
-    (300_000, "5 minutes"),
-    (LATE_MS, "30 s"),
-)
-"""How long they wait is told in these: a sentence stays the same while nothing changes for worse, so that the log has
-it once. Monitoring has the numbers."""
 COSIGNED_MS: Final = 60_000
 """A member whose last cosignature is older, and not of the newest checkpoint, is missing."""
 
@@ -172,10 +163,9 @@ class LedgerWatch:
             GaugeView("rppam_ledger_checkpoint_age_seconds", "Seconds since the newest signed checkpoint.", since_s),
             GaugeView("rppam_ledger_cosigners", "Members that cosign what is signed, within a minute.", cosigners),
         )
-        step = next((words for least, words in STEPS if oldest is not None and now - oldest >= least), "")
-        if not step:
+        if oldest is None or now - oldest < LATE_MS:
             return ""
         return (
-            f"events wait for their place in the ledger, the oldest for more than {step}: no leader integrates them; "
-            "they are recorded all the same"
+            f"events wait for their place in the ledger, the oldest for more than {step_of(now - oldest)}: no leader "
+            "integrates them; they are recorded all the same"
         )

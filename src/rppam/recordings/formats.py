@@ -111,7 +111,7 @@ class Writer:
         if self._form is Format.CAST3:
             return f"{_END}chunks={self._chunks} sha256={self._hash}\n".encode()
         if self._form is Format.TXT:
-            return _ESCAPES.sub("", self._left).replace("\r", "").encode()
+            return _ESCAPES.sub("", self._left).encode()
         return b""
 
     def _lines(self, records: Iterable[Record]) -> Iterator[str]:
@@ -141,7 +141,7 @@ class Writer:
         whole, newline, self._left = (self._left + text).rpartition("\n")
         if len(self._left) > _LINE_MAX:
             whole, newline, self._left = whole + newline + self._left, "", ""
-        return _ESCAPES.sub("", whole + newline).replace("\r", "")
+        return _ESCAPES.sub("", whole + newline)
 
     def _ttyrec(self, records: Iterable[Record]) -> Iterator[bytes]:
         for record in records:

@@ -8,6 +8,7 @@ has it once. What it does not promise: that somebody at the receiver looks at wh
 from collections.abc import Sequence
 from typing import Final
 
+from rppam.cluster.driver.node_tasks import step_of
 from rppam.cluster.health.model import GaugeView
 from rppam.http.times import iso_utc
 from rppam.siem.store import Progress
@@ -16,7 +17,6 @@ LATE_MS: Final = 60_000
 """So long a target may refuse events before health says so."""
 BEHIND_MS: Final = 300_000
 """So long an event may wait for a target that takes them, beside the target's own interval."""
-STEPS: Final = ((86_400_000, "a day"), (21_600_000, "6 hours"), (3_600_000, "an hour"), (900_000, "15 minutes"))
 WAITING: Final = "Events whose arrival at a SIEM target is not certain, by the id of the target."
 LAG: Final = "How long the oldest of them waits."
 FAILING: Final = "For how long a SIEM target has taken no events."
@@ -43,7 +43,7 @@ def told(seen: Sequence[Progress]) -> str:
         for one in enabled
         if one.target.failed_at is not None and one.failing_ms >= LATE_MS
     ]
-    behind = [f"{one.target.name} by more than {_step(one.lag_ms)}" for one in enabled if _is_behind(one)]
+    behind = [f"{one.target.name} by more than {step_of(one.lag_ms)}" for one in enabled if _is_behind(one)]
     said = []
     if refusing:
         said.append(f"SIEM targets take no events: {', '.join(refusing)}; they wait and are sent in order")
@@ -57,7 +57,3 @@ def told(seen: Sequence[Progress]) -> str:
 
 def _is_behind(one: Progress) -> bool:
     return one.target.failed_at is None and one.lag_ms >= BEHIND_MS + one.target.options.flush_seconds * 1000
-
-
-def _step(lag_ms: int) -> str:
-    return next((words for least, words in STEPS if lag_ms >= least), "5 minutes")

@@ -31,19 +31,25 @@ async def test_it_works_from_the_beginning_of_leadership_to_its_end_and_knows_th
     assert epochs[done] == 8
 
 
-async def test_what_is_under_way_has_ended_when_stop_returns() -> None:
+async def slow_work(tidies_s: float) -> tuple[RepeatedTask, asyncio.Event]:
+    """A task that has begun, tidies up for so long when it is stopped, and then sets the event."""
     ended = asyncio.Event()
 
     async def work(_: int) -> None:
         try:
             await asyncio.sleep(60)
         finally:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(tidies_s)
             ended.set()
 
     task = RepeatedTask("slow work", 1, work)
     task.start(1)
     await asyncio.sleep(0.01)
+    return task, ended
+
+
+async def test_what_is_under_way_has_ended_when_stop_returns() -> None:
+    task, ended = await slow_work(0.01)
     await task.stop()
     assert ended.is_set()
 
@@ -95,18 +101,7 @@ async def test_what_keeps_it_from_its_work_stands_in_health_until_it_works_again
 
 async def test_what_did_not_stop_in_time_has_not_stopped_for_who_asks_again() -> None:
     """Else leadership would be released while it still acts."""
-    tidied = asyncio.Event()
-
-    async def work(_: int) -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            await asyncio.sleep(0.2)
-            tidied.set()
-
-    task = RepeatedTask("slow work", 1, work)
-    task.start(1)
-    await asyncio.sleep(0.01)
+    task, tidied = await slow_work(0.2)
     for _ in range(2):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(task.stop(), 0.01)

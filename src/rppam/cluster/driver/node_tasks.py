@@ -19,6 +19,13 @@ from rppam.kernel.errors import RppamError
 from rppam.kernel.finding import Finding
 
 log: Final = logging.getLogger("rppam.node")
+STEPS: Final = (
+    (86_400_000, "a day"),
+    (21_600_000, "6 hours"),
+    (3_600_000, "an hour"),
+    (900_000, "15 minutes"),
+    (300_000, "5 minutes"),
+)
 
 
 class SideTask(Protocol):
@@ -117,6 +124,12 @@ class NodeTask:
         elif before and not now:
             log.info("%s: what was wrong is over", self.name)
         self.trouble = trouble
+
+
+def step_of(ms: int) -> str:
+    """How long something lasts, in words for a warning that is to stay the same while nothing changes for worse, so
+    that the log has it once; monitoring has the numbers."""
+    return next((words for least, words in STEPS if ms >= least), "30 s")
 
 
 def told_of(trouble: RppamError | str) -> str:
