@@ -27,10 +27,10 @@ from rppam.recordings.store import SqlRecordings
 log: Final = logging.getLogger("rppam.recordings")
 
 FLUSH_S: Final = 0.1
-FLUSH_BYTES: Final = 1024 * 1024
+FLUSH_BYTES: Final = 2 * 1024 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
-HIGH_BYTES: Final = 4 * 1024 * 1024
-LOW_BYTES: Final = 2 * 1024 * 1024
+HIGH_BYTES: Final = 8 * 1024 * 1024
+LOW_BYTES: Final = 6 * 1024 * 1024
 TELL_S: Final = 10.0
 TELL_BYTES: Final = 16 * 1024 * 1024
 """So often the ledger learns how far a recording has come."""
