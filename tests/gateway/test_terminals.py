@@ -193,15 +193,38 @@ async def test_who_takes_it_up_elsewhere_has_it_and_the_one_before_nothing_more(
     assert b"stolen" not in second.out
 
 
+async def test_who_took_it_up_at_the_same_gateway_is_looked_after(places: list[Place]) -> None:
+    a = places[0]
+    ident = await opened(a)
+    first = await shown(a, ident)
+    first.type("echo on-$((40+2))\n")
+    await first.until("on-42")
+    (had,) = [one for place in places for one in place.gateway.gate.live]
+    second = await shown(a, ident)
+    await second.until("on-42")
+    gone = await first.ended()
+    assert "this session goes on elsewhere" in gone.text
+    assert not gone.is_over
+    await until(had.ended.is_set)
+    now = [one.generation for place in places for one in place.gateway.gate.live]
+    assert now == [had.generation + 1]
+    await killed(a, ident)
+    assert "ended by admin: lunch" in (await second.ended()).text
+
+
+async def killed(place: Place, ident: str) -> None:
+    await place.served.http.post(
+        f"/api/v1/access/sessions/{ident}/kill", json={"reason": "lunch"}, headers=place.served.bearer()
+    )
+
+
 async def test_an_administrator_ends_it_with_a_reason(places: list[Place]) -> None:
     a = places[0]
     ident = await opened(a)
     user = await shown(a, ident)
     user.type("echo on-$((40+2))\n")
     await user.until("on-42")
-    await a.served.http.post(
-        f"/api/v1/access/sessions/{ident}/kill", json={"reason": "lunch"}, headers=a.served.bearer()
-    )
+    await killed(a, ident)
     ended = await user.ended()
     assert ended.status is None
     assert "ended by admin: lunch" in ended.text

@@ -140,7 +140,8 @@ export class Shell {
     } else if (one.type === "exit") {
       this.over(one.signal ? t("The shell has ended by the signal {0}.", one.signal) : t("The shell has ended with status {0}.", one.status ?? 0));
     } else if (one.type === "end" && !one.again) {
-      this.over(`${one.text ?? ""} ${one.code ?? ""}`.trim());
+      const text = one.text ?? "";
+      this.over(!one.code || text.includes(one.code) ? text : `${text} (${one.code})`);
     } else if (one.type === "end") {
       this.said = one.text ?? "";
     }
@@ -241,6 +242,11 @@ export async function openShell(target: string, account: string): Promise<void> 
 
 /** One that runs already: what is on its screen comes again. */
 export function join(id: string, target: string, account: string): void {
+  const had = shells.open.find((one) => one.id === id && one.state === "over");
+  if (had) {
+    had.drop();
+    leave(had); // it was taken up elsewhere, and is wanted here again
+  }
   if (!shells.open.some((one) => one.id === id)) shells.open.push(new Shell(id, target, account));
   shells.current = id;
 }

@@ -82,6 +82,12 @@ class TooManyKept(GatewayError, code="RPPAM-8619", status=429, retry=Retry.SLOWL
     fix = "End one of them: by 'exit' in it, or with `rppam session kill`; `rppam session ls` lists them."
 
 
+class TakenElsewhere(GatewayError, code="RPPAM-8639", status=409):
+    """A terminal goes on at whoever took it up last: another window, or another client of the same user."""
+
+    fix = "Open it here again to have it here; it is gone there then."
+
+
 class AuthorityState(GatewayError, code="RPPAM-8620", status=409):
     """The key of the SSH authority is not in a state in which this can be done."""
 

@@ -361,11 +361,9 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         """End as the target's end did."""
-        work = self._finish(status, signal)
-        if self._held is not None and self._access is not None:
-            self._access.spawn(work)
-        else:
-            asyncio.get_running_loop().create_task(work)
+        access = self._access if self._held is not None else None
+        spawn = asyncio.get_running_loop().create_task if access is None else access.spawn
+        spawn(self._finish(status, signal))
 
     async def _finish(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
         self.status_came()
@@ -417,6 +415,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self.is_over = True
             with contextlib.suppress(OSError):
                 self._channel.exit(NOT_HAD)
+
+    taken_elsewhere = let_go
 
     def end_with(self, text: str) -> None:
         """Tell the user why the session ends, and end it."""

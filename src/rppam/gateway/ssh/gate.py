@@ -30,7 +30,7 @@ from rppam.gateway.policy import ACCESS, CERTIFICATES, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
 from rppam.gateway.ssh import deadline, jumps
 from rppam.gateway.ssh.holding import Holding
-from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.live import TAKEN, LiveAccess
 from rppam.gateway.ssh.login import GatewayLogin
 from rppam.gateway.ssh.target import Reached
 from rppam.gateway.store import SqlAccess
@@ -118,12 +118,20 @@ class Gate:
         return found
 
     def add(self, access: LiveAccess) -> None:
-        """Hold a session."""
+        """Hold a session. Whoever has had it here before has it no more."""
+        before = self._live.get(access.new.id)
         self._live[access.new.id] = access
+        if before is not None:
+            before.let_go(*TAKEN, is_taken=True)
 
     def remove(self, access: LiveAccess) -> None:
-        """Hold it no more."""
-        self._live.pop(access.new.id, None)
+        """Hold it no more; one that was taken up here meanwhile stays."""
+        if self.holds(access):
+            del self._live[access.new.id]
+
+    def holds(self, access: LiveAccess) -> bool:
+        """Whether orders, rights and idleness of this one are looked after here; of any other nobody does."""
+        return self._live.get(access.new.id) is access
 
     async def use(self, route: Route, identity: Identity, actor: Actor, ident: str) -> None:
         """Have the vault record that a way that is open already serves the session ``ident``."""
@@ -153,21 +161,23 @@ class Gate:
 
     async def _look(self, said: Said) -> Said:
         """Do once what :meth:`run` does; what was last said of the sessions."""
-        now = asyncio.get_running_loop().time()
-        live = {ident: Alive(one.generation, one.up, one.down) for ident, one in self._live.items()}
+        now, asked = asyncio.get_running_loop().time(), dict(self._live)
+        live = {ident: Alive(one.generation, one.up, one.down) for ident, one in asked.items()}
         with contextlib.suppress(DatabaseError):
             if now - said.at < SEEN_EVERY_S:
-                self._obey(await self.store.look(live))
+                self._obey(await self.store.look(live), asked)
             else:
                 tell = {ident: one._replace(moved=one != said.of.get(ident)) for ident, one in live.items()}
-                self._obey(await self.store.tick(tell))
+                self._obey(await self.store.tick(tell), asked)
                 said = Said(now, live)
         self._end_idle()
         with contextlib.suppress(DatabaseError):
             await self._ask_rights()
         return said
 
-    def _obey(self, tick: Tick) -> None:
+    def _obey(self, tick: Tick, asked: Mapping[str, LiveAccess]) -> None:
+        """Do what the register says. Orders are for whoever has the session now; what was said of a generation is for
+        the one that was ``asked`` about: meanwhile its successor may be here."""
         for order in tick.orders:
             if (one := self._live.get(order.session)) is not None:
                 reason = f": {order.reason}" if order.reason else ""
@@ -176,11 +186,11 @@ class Gate:
             if (one := self._live.get(ident)) is not None:
                 one.kill(why, f"this session is ended: {why}")
         for ident in tick.lost:
-            if (one := self._live.get(ident)) is not None and not one.why:
+            if self.holds(one := asked[ident]) and not one.why:
                 one.kill("closed in the register", "this session is ended: this node was away for too long")
         for ident in tick.taken:
-            if (one := self._live.get(ident)) is not None:
-                one.let_go("taken up elsewhere", "this session goes on elsewhere")
+            if self.holds(one := asked[ident]):
+                one.let_go(*TAKEN, is_taken=True)
 
     def _end_idle(self) -> None:
         minutes = self.policy.idle_minutes

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rppam.gateway.ssh.holding import Resumed
 
 log: Final = logging.getLogger("rppam.gateway")
+ELSEWHERE: Final = "this session goes on elsewhere"
+TAKEN: Final = ("taken up elsewhere", ELSEWHERE)
+"""For the register, and for the user."""
 GOODBYE_S: Final = 0.2
 """How long the user's side may take to show why a session was ended before its connection is closed."""
 
@@ -36,6 +39,10 @@ class Front(Protocol):
 
     def let_go(self, text: str) -> None:
         """Tell the user, and leave without ending what a holder keeps."""
+        ...
+
+    def taken_elsewhere(self, text: str) -> None:
+        """As :meth:`let_go`, where the session goes on at another connection of its user, who wants it there."""
         ...
 
     def say(self, text: str) -> None:
@@ -158,13 +165,14 @@ class LiveAccess:
             self.connection.close()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._close_user, said)
 
-    def let_go(self, why: str, said: str) -> None:
-        """End it here, and leave what a holder keeps to whoever goes on with it. What no holder keeps is ended."""
+    def let_go(self, why: str, said: str, *, is_taken: bool = False) -> None:
+        """End it here, and leave what a holder keeps to whoever goes on with it; ``is_taken``: somebody does already.
+        What no holder keeps is ended."""
         if not self.is_kept:
             self.kill(why, said)
             return
         for front in list(self._fronts):
-            front.let_go(said)
+            (front.taken_elsewhere if is_taken else front.let_go)(said)
         asyncio.get_running_loop().call_later(GOODBYE_S, self._close_user, said)
 
     async def close(self, why: str, again: Callable[[], Awaitable[None]]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import asyncssh
 
 from rppam.access.sessions.model import Identity, SessionKind
-from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, RouteUnknown
+from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, RouteUnknown, TakenElsewhere
 from rppam.gateway.held_store import NOT_BEGUN, Kept
 from rppam.gateway.holder.shell import HeldShell, NotHeldError
 from rppam.gateway.model import Kind
@@ -27,14 +27,14 @@ from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
 from rppam.gateway.ssh import beginning
 from rppam.gateway.ssh.beginning import check_right, told_of
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
-from rppam.gateway.ssh.channel import Back, one_line
+from rppam.gateway.ssh.channel import Back
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.holding import GONE, Terminal, closing_refused, recorded, resumed_access, unrecorded
-from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.live import ELSEWHERE, LiveAccess
 from rppam.gateway.ssh.second_person import second_person, watched_again
 from rppam.gateway.ssh.target import Reached
+from rppam.gateway.ssh.terminal_ends import ended, is_taken, trouble
 from rppam.kernel.actor import Actor, ActorKind
-from rppam.kernel.errors import RppamError
 
 log: Final = logging.getLogger("rppam.gateway")
 
@@ -123,8 +123,8 @@ class WebTerminal:
         over = self._loop.create_task(self._over.wait())
         try:
             await asyncio.wait({reading, opening}, return_when=asyncio.FIRST_COMPLETED)
-            if trouble := _trouble(opening):
-                self._say(**trouble)
+            if why := trouble(opening):
+                self._say(**why)
             elif opening.done():
                 await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -328,16 +328,15 @@ class WebTerminal:
             self._access.received(len(data))
         self.tape.output(data, is_error, lambda: self._show(data))
 
-    def replay(self, data: bytes) -> None:
-        """Show again what was recorded before."""
-        self._show(data)
-
     def _show(self, data: bytes) -> None:
         start, self._at = self._at, self._at + len(data)
         data = data[max(0, self._had - start) :]
         if data and not self._is_over:
             self._pipe.put(struct.pack(">Q", self._at - len(data)) + data)
         self._pause("user")
+
+    replay = _show
+    """Show again what was recorded before."""
 
     def taken(self, off: int) -> None:
         """Hear that all that was typed before ``off`` was taken."""
@@ -389,7 +388,10 @@ class WebTerminal:
     async def _leave(self) -> None:
         await self.tape.leave()
         self._left("detached")
-        self.let_go("the way to the target was lost")
+        if self._access is not None and await is_taken(self._gate.holding.held, self._access):
+            self.taken_elsewhere(ELSEWHERE)  # its holder hears of that before we do
+        else:
+            self.let_go("the way to the target was lost")
 
     # ---- ends --------------------------------------------------------------------------------------------------------
 
@@ -417,6 +419,13 @@ class WebTerminal:
         if isinstance(self._back, HeldShell):
             self._back.detach()
         self._over.set()
+
+    def taken_elsewhere(self, text: str) -> None:
+        """As :meth:`let_go`, and tell the client not to come again by itself: two would take it from each other."""
+        if not self._is_over:
+            self._say(**ended(TakenElsewhere(text), again=False))
+        self._is_over = True
+        self.let_go(text)
 
     def _hang_up(self, text: str, *, again: bool = False) -> None:
         if not self._is_over:
@@ -477,17 +486,3 @@ class WebTerminal:
     def _say(self, **what: Any) -> None:
         if not self._pipe.is_closing:
             self._pipe.put(json.dumps(what))
-
-
-def _trouble(opening: "asyncio.Task[None]") -> dict[str, Any]:
-    """What is said of a terminal that could not be opened; nothing of one that is open, or is not yet."""
-    error = opening.exception() if opening.done() else None
-    if error is None:
-        return {}
-    if isinstance(error, RppamError):
-        return {"type": "end", "code": error.row.code, "text": one_line(error), "again": error.row.status == 503}
-    if isinstance(error, (asyncssh.Error, OSError)):
-        text = f"the target went away: {getattr(error, 'reason', '') or error}"
-        return {"type": "end", "code": "RPPAM-8617", "text": text, "again": True}
-    log.error("a terminal could not be opened", exc_info=error)
-    return {"type": "end", "code": "RPPAM-8617", "text": "something unforeseen happened", "again": False}
