@@ -130,6 +130,27 @@ async def test_who_was_cut_off_goes_on_at_another_gateway_in_the_same_recording(
     await until(lambda: a.target.held == [])
 
 
+async def test_a_connection_whose_session_another_took_up_opens_nothing_more(places: list[Place]) -> None:
+    """Nobody would look after it: orders and rights are those of whoever has the session."""
+    a, _ = places
+    async with a.client() as one, a.client() as two:
+        screen = await terminal(one)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+        (had,) = a.gateway.gate.live
+        assert had.shell is not None
+        had.shell.detach()  # as its user can, who ends on the target what attaches
+        await until_recorded(a, "access.channel")
+        assert (await one.run("echo still-in")).stdout == "still-in\n"
+        screen = await terminal(two)
+        await screen.until("on-42")
+        assert not a.gateway.gate.holds(had)
+        with pytest.raises((asyncssh.ChannelOpenError, asyncssh.ProcessError, asyncssh.ConnectionLost)):
+            await one.run("echo still-in", check=True)
+        await asyncio.wait_for(one.wait_closed(), 5)
+        assert [live.generation for live in a.gateway.gate.live] == [2]
+
+
 async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
     a, _ = places
     async with a.client() as client:

@@ -146,6 +146,18 @@ async def test_who_types_nothing_is_ended_and_told(place: Place, monkeypatch: py
     assert "nothing was typed for 1 min" in ended.err, ended
 
 
+async def test_a_connection_without_a_session_ends_as_an_idle_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = place.gateway.gate.policy._replace(idle_minutes=1)
+    monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
+    monkeypatch.setattr("rppam.gateway.ssh.server.SECONDS_A_MINUTE", 0.5)
+    monkeypatch.setattr("rppam.gateway.ssh.server._LOOK_S", 0.1)
+    ended = await place.ssh(options=("-N",))
+    assert ended.code != 0
+    assert "no session was begun for 1 min" in ended.err, ended
+
+
 async def test_what_the_policy_takes_away_is_gone_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = place.gateway.gate.policy
     changed = policy._replace(exec=False, sftp=False)

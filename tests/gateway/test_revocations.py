@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from rppam.access.accounts.model import AccountRole
@@ -18,10 +19,10 @@ from rppam.gateway.errors import CertificateInvalid, RevocationUnknown
 from rppam.gateway.krl import RevokedKind, read_word, sorted_out, written
 from rppam.gateway.ports import Credential
 from rppam.gateway.revocations_store import SqlRevocations
-from tests.gateway.places import Ended, Place, sshd
+from tests.gateway.places import HOST, Ended, Place, sshd
 from tests.gateway.test_certificates import by_certificate, wants
 from tests.gateway.test_register import recorded
-from tests.gateway.test_user_keys import added, by_key, made, signed_in
+from tests.gateway.test_user_keys import KEYS, added, by_key, made, signed_in
 from tests.support.served import Served
 
 CA, MINE = "/api/v1/access/ca", "/api/v1/users/me/ssh-certificates"
@@ -174,6 +175,35 @@ async def test_a_key_that_was_revoked_lets_nobody_in_without_a_certificate_eithe
     listed = (await rppam("revocations")).out.decode().split()
     assert (await rppam("restore", listed[0], "--reason", "found again")).code == 0
     assert (await by_key(place, key)).out == b"in\n"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("taken_away", ["the key is revoked", "the key is removed", "the certificate is revoked"])
+async def test_a_connection_begins_no_session_once_what_let_it_in_counts_no_more(
+    place: Place, tmp_path: Path, rppam: Rppam, taken_away: str
+) -> None:
+    key, headers = await made(tmp_path, "-t", "ed25519"), await signed_in(place)
+    public, certificate = key.with_suffix(".pub"), key.with_name(f"{key.name}-cert.pub")
+    shown_with: Any = str(key)
+    what = ["--key", str(public)]
+    kept = await added(place, key, headers)
+    if "certificate" in taken_away:
+        assert (await rppam("create")).code == 0
+        assert (await rppam("sign", str(public), own=headers["Authorization"].removeprefix("Bearer "))).code == 0
+        shown_with, what = (str(key), str(certificate)), ["--certificate", str(certificate)]
+    async with asyncssh.connect(
+        HOST, place.port, username="admin+web1", client_keys=[shown_with], known_hosts=None, agent_path=None,
+        config=None, kex_algs=["curve25519-sha256"],
+    ) as client:  # fmt: skip
+        if "removed" in taken_away:
+            gone = await place.served.http.delete(f"{KEYS}/{kept['id']}", headers=headers)
+            assert gone.status_code == 204, gone.text
+        else:
+            assert (await rppam("revoke", *what, "--reason", "the laptop is lost")).code == 0
+        done = await client.run("echo in")
+    assert (done.exit_status, done.stdout) == (254, ""), done
+    assert "this log-in has ended meanwhile: connect anew" in str(done.stderr)
+    assert await recorded(place, "access.start") == []
 
 
 @pytest.mark.integration

@@ -24,6 +24,8 @@ from rppam.ledger.model import Entity, Word
 log: Final = logging.getLogger("rppam.gateway")
 HOW: Final = "certificate"
 _KEY: Final = "key"
+_OF_CERTIFICATES: Final = b"-cert-v01@openssh.com"
+"""What their types end with."""
 _REVOKED: Final = "it is revoked"
 
 
@@ -72,6 +74,15 @@ async def keyed(
     facts = {"kind": _KEY, "fingerprint": fingerprint, "code": refusal.row.code}
     await gate.store.note("access.refuse", Entity("access-session", "", wanted.target[:128]), actor, facts, _REVOKED)
     return None
+
+
+async def counts_still(gate: Gate, account: Account, line: bytes, client: str) -> bool:
+    """Whether the key or certificate that has let ``account`` in would do so now. Raises ``DatabaseError``."""
+    type_, key = line.decode().split()[:2]
+    if line.split()[0].endswith(_OF_CERTIFICATES):
+        return not (await gate.judge(line, account.name, client)).why
+    found = await gate.login.by_key(account.name, type_, key)
+    return found is not None and found.id == account.id and not await gate.is_revoked(fingerprint_of(line.decode()))
 
 
 def _say(conn: asyncssh.SSHServerConnection, refusal: CertificateRefused) -> None:

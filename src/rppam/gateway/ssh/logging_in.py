@@ -6,7 +6,7 @@ approval in the browser (:mod:`~rppam.gateway.ssh.in_browser`). What it does not
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncssh
 
@@ -37,8 +37,18 @@ PROBES_MAX: Final = 20
 NAMES_MAX: Final = 6
 """User names on one connection: each is looked up."""
 _PASSWORD, _CODE, _ENTER = "Password: ", "Code: ", "Enter, once it is approved: "
-_PASSWORD_FACTS: Final[Mapping[str, str]] = {"how": "password"}
-"""How somebody logged in, for the ledger."""
+
+
+class How(NamedTuple):
+    """How somebody logs in."""
+
+    facts: Mapping[str, str]
+    """For the ledger."""
+    line: bytes = b""
+    """The key or certificate that was shown, as OpenSSH writes it."""
+
+
+_BY_PASSWORD: Final = How({"how": "password"})
 
 
 class LoggingIn(forwards.Forwarding):
@@ -51,9 +61,9 @@ class LoggingIn(forwards.Forwarding):
         self._account: Account | None = None
         self._pending: Secret | None = None
         """The password was right; this stands for the code that has to follow."""
-        self._candidate: tuple[Account, Mapping[str, str]] | None = None
-        """Whose key or certificate was shown last, and which of the two; it may be anybody who shows it."""
-        self._how = _PASSWORD_FACTS
+        self._candidate: tuple[Account, How] | None = None
+        """Whose key or certificate was shown last, and which; it may be anybody who shows it."""
+        self._how = _BY_PASSWORD
         self._tries = self._probes = self._names = 0
         self._browser: InBrowser | None = None
         self._has_code = True
@@ -84,7 +94,7 @@ class LoggingIn(forwards.Forwarding):
         browser, self._browser = self._browser, None
         await let_go(browser)
         self._account = self._pending = self._candidate = None
-        self._how, self._has_mfa = _PASSWORD_FACTS, False
+        self._how, self._has_mfa = _BY_PASSWORD, False
         if self.gate.draining:
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
@@ -117,7 +127,7 @@ class LoggingIn(forwards.Forwarding):
         with contextlib.suppress(DatabaseError):
             found = await keyed(self.gate, lambda: self._conn, self._wanted, line, self._client)
             if found and self._is_hard_enough(line.split()[0]):
-                self._candidate = found
+                self._candidate = found[0], How(found[1], line.encode())
         return self._candidate is not None
 
     async def certificate_shown(self, line: bytes) -> bool:
@@ -127,7 +137,7 @@ class LoggingIn(forwards.Forwarding):
         with contextlib.suppress(DatabaseError):
             found = await certified(self.gate, self._conn, self._wanted, line, self._client)
             if found and self._is_hard_enough(line.split()[0].decode()):
-                self._candidate = found
+                self._candidate = found[0], How(found[1], line)
         return self._candidate is not None
 
     def _is_hard_enough(self, type_: str) -> bool:
@@ -200,6 +210,7 @@ class LoggingIn(forwards.Forwarding):
             if found is None and not self.gate.policy.password_login:
                 return False
             if found is None:  # what is no token, or none any more, counts as a guess
+                self._how = _BY_PASSWORD
                 found = await self.gate.login.password(self._wanted.user, Secret(password), self._client)
         except InvalidCredentials:
             return False
@@ -215,7 +226,7 @@ class LoggingIn(forwards.Forwarding):
         used = await self.gate.login.once(self._wanted, token, self._client)
         if used is None:
             return None
-        self._wanted, self._how, self._has_mfa = used.wanted, {"how": "token"}, used.mfa
+        self._wanted, self._how, self._has_mfa = used.wanted, How({"how": "token"}), used.mfa
         return used.found
 
     async def _taken(self, found: Account | SecondStep) -> bool:
@@ -238,7 +249,7 @@ class LoggingIn(forwards.Forwarding):
         try:
             if browser is not None and not code.strip():
                 account = await browser.approved(self._conn, lambda: self._gone)
-                self._how = {**self._how, "approved": "browser"}
+                self._how = self._how._replace(facts={**self._how.facts, "approved": "browser"})
             else:
                 account = await self.gate.login.code(token, code.strip(), self._client)
         except CodeWrong:
@@ -258,7 +269,7 @@ class LoggingIn(forwards.Forwarding):
     async def _enters(self, account: Account) -> bool:
         """Record that somebody has logged in; false, and nobody has, where that cannot be."""
         actor = Actor(ActorKind.USER, account.id, account.name, "", self._client)
-        facts = {**self._how, "secondFactor": self._has_mfa}
+        facts = {**self._how.facts, "secondFactor": self._has_mfa}
         try:
             await self.gate.store.note("access.login", Entity("user", account.id, account.name), actor, facts)
         except DatabaseError as error:

@@ -21,11 +21,12 @@ from rppam.gateway.model import Kind
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh import beginning
 from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
+from rppam.gateway.ssh.certified import counts_still
 from rppam.gateway.ssh.channel import Front
-from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.gate import SECONDS_A_MINUTE, Gate
 from rppam.gateway.ssh.holding import Environment, resumed_access, terminal_of
 from rppam.gateway.ssh.in_browser import let_go
-from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.live import ELSEWHERE, LiveAccess
 from rppam.gateway.ssh.logging_in import LoggingIn
 from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("rppam.gateway")
 
 _RETRY_S: Final = 1.0
+_LOOK_S: Final = 30.0
+"""How often a connection without a session is looked at."""
+_ENDED: Final = "this log-in has ended meanwhile: connect anew"
 
 
 class GatewayServer(LoggingIn):
@@ -51,6 +55,20 @@ class GatewayServer(LoggingIn):
         self._lock = asyncio.Lock()
         self._access: LiveAccess | None = None
         self._closing: set[asyncio.Task[Any]] = set()
+
+    def auth_completed(self) -> None:
+        self._end_unused(asyncio.get_running_loop().time())
+
+    def _end_unused(self, since: float) -> None:
+        """End a connection over which no session was begun for as long as one may be idle: no list has it, and nobody
+        could end it otherwise."""
+        minutes, loop = self.gate.policy.idle_minutes, asyncio.get_running_loop()
+        if self._gone or self._access is not None:
+            return
+        if minutes and loop.time() - since > minutes * SECONDS_A_MINUTE and not self._lock.locked():
+            self.hang_up(f"RP-PAM: no session was begun for {minutes} min")
+            return
+        loop.call_later(_LOOK_S, self._end_unused, since)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
@@ -96,15 +114,18 @@ class GatewayServer(LoggingIn):
     async def _look_again(self) -> Account:
         """The account as it is now: a connection may stand for days before anything is asked of it.
 
-        Raises :class:`RouteUnknown` where it may not log in any more, or its log-ins were ended.
+        Raises :class:`RouteUnknown` where it may not log in any more, its log-ins were ended, or what let it in does
+        not count any more.
         """
         if self._account is None:
             raise RouteUnknown("nobody has logged in")
         try:
-            self._account = await self.gate.login.unchanged(self._account)
+            account = self._account = await self.gate.login.unchanged(self._account)
         except InvalidCredentials:
-            raise RouteUnknown("this log-in has ended meanwhile: connect anew") from None
-        return self._account
+            raise RouteUnknown(_ENDED) from None
+        if self._how.line and not await counts_still(self.gate, account, self._how.line, self._client):
+            raise RouteUnknown(_ENDED)
+        return account
 
     def _identity(self, access_id: str) -> Identity:
         account = self._account
@@ -131,6 +152,8 @@ class GatewayServer(LoggingIn):
         self.check(*kinds)
         if access.why:
             raise RouteUnknown(f"this session is ended: {access.why}")
+        if not self.gate.holds(access):
+            raise RouteUnknown(f"{ELSEWHERE}: connect anew")
         if front is not None:
             if (count := len(access.fronts)) >= self.gate.policy.channels_per_connection:
                 raise TooManyChannels(f"this connection has {count} sessions already")
