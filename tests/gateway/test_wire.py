@@ -7,8 +7,9 @@ from typing import Any
 import asyncssh
 import pytest
 from asyncssh.connection import SSHConnection
+from asyncssh.crypto.cipher import GCMCipher
 
-from rppam.gateway.ssh.wire import AT_ONCE_BYTES, Together, quicken
+from rppam.gateway.ssh.wire import AT_ONCE_BYTES, Gcm, Together, quicken
 
 
 class Written(asyncio.Transport):
@@ -123,3 +124,44 @@ async def test_empty_packets_are_left_out_but_where_a_cipher_is_chained(
         from_us = [one for one in empty if one is not connection]
         assert (len(from_us) == 0) is is_left_out, len(from_us)
         assert len(empty) - len(from_us) >= 50
+
+
+@pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"])
+async def test_the_cipher_of_a_key_stays_until_there_is_another_key(cipher: str) -> None:
+    """The server is asyncssh as it is: each packet of both sides is what it would make itself."""
+    listener = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=Server, process_factory=echo, encryption_algs=[cipher], rekey_bytes=20_000,
+        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+    )  # fmt: skip
+    async with (
+        listener,
+        asyncssh.connect(
+            "127.0.0.1", listener.get_port(), username="x", known_hosts=None, config=None, agent_path=None,
+            client_factory=Client, encryption_algs=[cipher],
+        ) as connection,
+    ):  # fmt: skip
+        process = await connection.create_process()
+        ciphers = list[Gcm]()
+        for number in range(100):
+            line = f"{number} {'x' * 2_000}\n"
+            process.stdin.write(line)
+            assert await process.stdout.readline() == line
+            used = connection._send_encryption, connection._recv_encryption
+            mine: list[Any] = [one._cipher for one in used]  # type: ignore[union-attr]
+            ciphers += [one for one in mine if isinstance(one, Gcm) and one not in ciphers]
+        process.stdin.write_eof()
+        assert (await process.wait()).exit_status == 0
+    assert len(ciphers) >= 8, "keys were exchanged several times, and each has its own"
+
+
+def test_what_somebody_has_changed_is_told_and_the_next_packet_still_counts() -> None:
+    theirs, ours = (GCMCipher("aes128-gcm", bytes(16), bytes(12)) for _ in range(2))
+    mine = Gcm(ours)
+    header = bytes(4)
+    for data in (b"first", b"second" * 1_000):
+        packet, mac = theirs.encrypt_and_sign(header, data)
+        assert mine.verify_and_decrypt(header, packet[4:], mac) == data
+    theirs.encrypt_and_sign(header, b"lost")
+    assert mine.verify_and_decrypt(header, b"other", bytes(16)) is None
+    packet, mac = theirs.encrypt_and_sign(header, b"last")
+    assert mine.verify_and_decrypt(header, packet[4:], mac) == b"last"
