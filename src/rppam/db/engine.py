@@ -10,7 +10,7 @@ each connection knows which file it has, as one whose file was moved away or rep
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -120,8 +120,13 @@ def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], N
     return engine
 
 
-def rows_changed(connection: Connection, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
-    """Run ``statement`` and count the rows it changed. For an INSERT SQLAlchemy tells the count only when asked to."""
+def rows_changed(
+    connection: Connection,
+    statement: Executable,
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+) -> int:
+    """Run ``statement``, once for each of several ``values``, and count the rows it changed. For an INSERT SQLAlchemy
+    tells the count only when asked to."""
     result = connection.execute(statement, values, execution_options={"preserve_rowcount": True})
     assert isinstance(result, CursorResult)
     return result.rowcount

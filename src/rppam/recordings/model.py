@@ -8,6 +8,7 @@ recording shows.
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -28,7 +29,9 @@ _SMALL_FROM: Final = 256
 _SMALL_LEVEL, _FAST_LEVEL = 1, -5
 """Of zstd: what a terminal shows is a third to a seventh by the first; what is long came fast, and the second keeps up
 with it, at two fifths to a fifth."""
-_FAST_FROM: Final = 64 * 1024
+FAST_FROM: Final = 64 * 1024
+"""So much at once came fast."""
+_here: Final = threading.local()
 PLAIN_MAX: Final = 64 * 1024 * 1024
 """More than any chunk has."""
 
@@ -181,9 +184,17 @@ def _smaller(plain: bytes) -> bytes:
     """``plain``, made small where that is worth it."""
     if len(plain) < _SMALL_FROM:
         return plain
-    level = _FAST_LEVEL if len(plain) >= _FAST_FROM else _SMALL_LEVEL
-    small: bytes = zstandard.ZstdCompressor(level=level).compress(plain)
+    small: bytes = _compressor(_FAST_LEVEL if len(plain) >= FAST_FROM else _SMALL_LEVEL).compress(plain)
     return small if len(small) < len(plain) else plain
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """One of this thread, as none may be used by two at a time: its memory is as large as what it makes small."""
+    found: zstandard.ZstdCompressor | None = getattr(_here, f"level{level}", None)
+    if found is None:
+        found = zstandard.ZstdCompressor(level=level)
+        setattr(_here, f"level{level}", found)
+    return found
 
 
 def _whole(kept: bytes) -> bytes | None:

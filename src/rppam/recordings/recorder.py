@@ -12,15 +12,19 @@ dies in that second.
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
+import sys
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from rppam.db.errors import DatabaseError
 from rppam.kernel.actor import Actor
 from rppam.recordings.errors import RecordingBroken, RecordingStoreFailed, RecordingTaken
-from rppam.recordings.model import Chunk, Record, Recording, Sort, State, packed, sealed_chunk
+from rppam.recordings.model import FAST_FROM, Chunk, Record, Recording, Sort, State, packed, sealed_chunk
 from rppam.recordings.shelves import OnShelf
 from rppam.recordings.store import SqlRecordings
 
@@ -37,6 +41,17 @@ TELL_BYTES: Final = 16 * 1024 * 1024
 LOSS_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _US: Final = 1_000_000
+_BEHIND_NICE: Final = 5
+
+
+def _stand_behind() -> None:
+    """Have this thread run with a lower priority than those of the same process; on Linux each thread has its own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND_NICE)
+
+
+_BEHIND: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seal", initializer=_stand_behind)
 _NOT_ON: Final = "the recording %s cannot be gone on with"
 
 
@@ -249,7 +264,9 @@ class Recorder:
         size, self._waiting = self._waiting, 0
         self._undurable += size
         heard, asked = self._heard, self._shows.asked
-        chunks = await asyncio.to_thread(self._sealer.sealed, records)
+        # What came fast has no user who waits for it, and does not take processors from those who do.
+        threads = _BEHIND if size >= FAST_FROM else None
+        chunks = await self._loop.run_in_executor(threads, self._sealer.sealed, records)
         return Batch(chunks, size, heard, asked)
 
     async def _is_stored(self) -> bool:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from rppam.db.engine import NowMs, insert_into, now_ms
+from rppam.db.engine import NowMs, insert_of, now_ms, rows_changed
 from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
@@ -19,6 +19,21 @@ from rppam.recordings.tables import recording_chunks, recordings
 
 _R: Final = recordings.c
 _C: Final = recording_chunks.c
+_UNKNOWN: Final = "no recording has this id"
+# Made once: a fast channel is stored fifty times a second, beside what carries it.
+_HELD: Final = select(_R.generation).where(_R.id == bindparam("ident")).with_for_update()
+_ADDED: Final = {one: insert_of(one, recording_chunks).on_conflict_do_nothing() for one in ("sqlite", "postgresql")}
+_GROWN: Final = (
+    update(recordings)
+    .where((_R.id == bindparam("ident")) & (_R.chunks < bindparam("to")))
+    .values(
+        head=bindparam("by"),
+        chunks=bindparam("to"),
+        bytes=_R.bytes + bindparam("more"),
+        changed=NowMs(),
+        output=bindparam("so_far"),
+    )
+)
 _TELLING: Final = ("recording.start", "recording.head", "recording.end")
 SWEEP_ROWS: Final = 200
 LOST_MS: Final = 60_000
@@ -67,19 +82,16 @@ class SqlRecordings(SqlStore):
     ) -> None:
         """Add chunks of ``size`` bytes, up to ``output`` bytes of output in all; with ``tell`` the ledger learns the
         head. Doing it twice does it once. Raises :class:`RecordingTaken`, and then nothing was added."""
-        _check(row_of(connection, ident, lock=True), generation)
-        for chunk in chunks:
-            made = connection.execute(
-                insert_into(connection, recording_chunks)
-                .values(recording=ident, seq=chunk.seq, hash=chunk.hash, sealed=chunk.sealed)
-                .on_conflict_do_nothing()
-            )
-            if not made.rowcount and _hash(connection, ident, chunk.seq) != chunk.hash:
-                raise RecordingBroken(f"chunk {chunk.seq} of the recording {ident} is somebody else's")
+        _check(connection.execute(_HELD, {"ident": ident}).one_or_none(), generation, ident)
+        rows = [{"recording": ident, **chunk._asdict()} for chunk in chunks]
+        made = rows_changed(connection, _ADDED[connection.dialect.name], rows)
+        if made < len(chunks):
+            for chunk in chunks:
+                if _hash(connection, ident, chunk.seq) != chunk.hash:
+                    raise RecordingBroken(f"chunk {chunk.seq} of the recording {ident} is somebody else's")
         last = chunks[-1]
-        mine = (_R.id == ident) & (_R.chunks < last.seq)
-        values = {"head": last.hash, "chunks": last.seq, "bytes": _R.bytes + size, "changed": NowMs(), "output": output}
-        connection.execute(update(recordings).where(mine).values(**values))
+        values = {"ident": ident, "to": last.seq, "by": last.hash, "more": size, "so_far": output}
+        connection.execute(_GROWN, values)
         if tell:
             facts = {"chunks": last.seq, "head": last.hash}
             record(connection, "recording.head", entity(ident), details=facts, actor=actor)
@@ -107,7 +119,7 @@ class SqlRecordings(SqlStore):
         if row.state != State.LIVE.value:
             return  # that was said before, and since then nobody has a generation
         if generation is not None:
-            _check(row, generation)
+            _check(row, generation, ident)
         connection.execute(
             update(recordings).where(_R.id == ident).values(state=state.value, how=how[:64], changed=NowMs())
         )
@@ -183,13 +195,15 @@ def row_of(connection: Connection, ident: str, *, lock: bool = False) -> Row[Any
     wanted = select(recordings).where(_R.id == ident)
     row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
     if row is None:
-        raise RecordingUnknown("no recording has this id")
+        raise RecordingUnknown(_UNKNOWN)
     return row
 
 
-def _check(row: Row[Any], generation: int) -> None:
+def _check(row: Row[Any] | None, generation: int, ident: str) -> None:
+    if row is None:
+        raise RecordingUnknown(_UNKNOWN)
     if row.generation != generation:
-        raise RecordingTaken(f"another gateway goes on with the recording {row.id}, or it is over")
+        raise RecordingTaken(f"another gateway goes on with the recording {ident}, or it is over")
 
 
 def entity(ident: str) -> Entity:
