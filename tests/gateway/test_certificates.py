@@ -4,10 +4,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import asyncssh
 import pytest
 
 from rppam.gateway.authority import Authority
@@ -24,11 +26,20 @@ from rppam.gateway.certificates import (
 from rppam.gateway.errors import AuthorityState, CertificateInvalid
 from rppam.gateway.policy import CERTIFICATES, CertificatePolicy
 from rppam.gateway.ports import Credential
+from rppam.gateway.ssh.chained_login import Limits
+from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.secret import Secret
+from tests.access.mfa.test_api import enrolled
 from tests.gateway.places import HOST, Ended, Place, Sshd, sshd
+from tests.gateway.test_agent import agent, allowed
+from tests.gateway.test_in_browser import decide, waiting
 from tests.gateway.test_register import recorded
-from tests.gateway.test_user_keys import made, signed_in
-from tests.support.served import Served
+from tests.gateway.test_user_keys import added, made, signed_in
+from tests.requests.people import headers as log_in
+from tests.support.authenticator import code
+from tests.support.served import PASSWORD, Served
+
+__all__ = ["agent"]
 
 CA, MINE = "/api/v1/access/ca", "/api/v1/users/me/ssh-certificates"
 NOW = 1_700_000_000
@@ -170,12 +181,22 @@ def read_by_openssh(key: Path) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-async def by_certificate(place: Place, key: Path, *, options: tuple[str, ...] = ()) -> Ended:
+async def by_certificate(
+    place: Place,
+    key: Path,
+    *,
+    options: tuple[str, ...] = (),
+    word: str = "echo in",
+    answers: tuple[str, ...] = ("no",),
+    agent: Mapping[str, str] | None = None,
+) -> Ended:
+    """``options``: before those that are for all; of one that stands twice the first counts."""
     chosen = [
         "-o", "LogLevel=INFO", "-o", "PubkeyAuthentication=yes", "-o", "IdentitiesOnly=yes", "-i", str(key),
         "-o", "PreferredAuthentications=publickey", "-o", f"CertificateFile={key.with_name(key.name + '-cert.pub')}",
     ]  # fmt: skip
-    return await place.run("ssh", *chosen, *options, *place.options(), HOST, "echo in", answers=("no",))
+    env = {**place.environment(*answers), **(agent or {})}
+    return await place.run("ssh", *options, *chosen, *place.options(), HOST, word, env=env)
 
 
 @pytest.fixture
@@ -219,6 +240,90 @@ async def test_whose_certificate_lets_in_and_what_is_said_of_the_others(
     reasons = [one["reason"] for one in await recorded(place, "access.refuse")]
     assert any("it is revoked" in one for one in reasons), reasons
     assert len(await recorded(place, "access.login")) == 1
+
+
+BOTH = ("-o", "PreferredAuthentications=publickey,keyboard-interactive")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("second", ["none", "code", "browser"])
+@pytest.mark.parametrize("terminal", [False, True], ids=["command", "terminal"])
+async def test_what_a_certificate_holds_to_holds_also_after_the_second_factor(
+    place: Place, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, second: str, terminal: bool
+) -> None:
+    secret = ""
+    if second == "none":
+        await signed_in(place)
+    else:
+        _, secret, _ = await enrolled(place.served)
+    wants(place.served, monkeypatch, trusted=(elsewhere.with_suffix(".pub").read_text().strip(),))
+    key = await made(tmp_path, "-t", "ed25519")
+    signed_by(elsewhere, key, "-n", "admin", "-V", "-1m:+5m", "-O", "clear", "-O", "force-command=echo forced")
+    answers = (code(secret, 1),) if second == "code" else ("",)
+    options = (*BOTH, "-tt") if terminal else BOTH
+    running = asyncio.create_task(by_certificate(place, key, options=options, answers=answers))
+    if second == "browser":
+        browser = await log_in(place.served, "admin", mfa=True)
+        (one,) = await waiting(place.served, browser)
+        assert await decide(place.served, browser, one, "approve") == 204
+    held = await running
+    assert held.out == (b"" if terminal else b"forced\n"), held
+    assert ("PTY allocation request failed" in held.err) is terminal
+    (login,) = await recorded(place, "access.login")
+    assert login["details"]["secondFactor"] is (second != "none")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("then", ["nothing", "another user", "another key", "a password", "the certificate again"])
+async def test_a_certificate_holds_whoever_came_in_by_it_and_nobody_else(
+    place: Place, tmp_path: Path, then: str
+) -> None:
+    """What was a factor on the way to nothing counts neither for another user nor for another way in."""
+    headers, secret, _ = await enrolled(place.served)
+    path = await made(tmp_path, "-t", "ed25519")
+    await added(place, path, headers)
+    user, own, limits = "admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")), {"force-command": "echo in"}
+    connection: Any = SimpleNamespace(_cert_options=None, send_auth_banner=lambda text: None)
+    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms, "192.0.2.1")
+    server._conn = connection
+
+    async def proved(held_to: Limits | None) -> None:
+        assert await server.validate_public_key(user, own)
+        assert await server.key_proved(0, held_to)
+        assert server.needs_second()
+
+    await server.begin_auth(user)
+    await proved(limits)
+    if then == "another user":
+        await server.begin_auth("ursula+web1")
+        assert await server.validate_password("ursula+web1", PASSWORD)
+    elif then != "nothing":
+        server._pending = Secret("it is too late for this one")
+        assert not await server.validate_kbdint_response(user, ["123456"])
+        if then == "a password":
+            assert await server.validate_password(user, PASSWORD)
+        else:
+            await proved(None if then == "another key" else limits)
+    if server.needs_second():
+        assert await server.validate_kbdint_response(user, [code(secret, 1)])
+    assert server._account is not None
+    assert connection._cert_options == (limits if then in {"nothing", "the certificate again"} else None)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("permits", [False, True])
+async def test_the_agent_comes_along_where_the_certificate_permits_it(
+    place: Place, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, agent: dict[str, str], permits: bool
+) -> None:
+    allowed(place, monkeypatch)
+    await signed_in(place)
+    wants(place.served, monkeypatch, trusted=(elsewhere.with_suffix(".pub").read_text().strip(),))
+    key = await made(tmp_path, "-t", "ed25519")
+    more = ("-O", "permit-agent-forwarding") if permits else ()
+    signed_by(elsewhere, key, "-n", "admin", "-V", "-1m:+5m", "-O", "clear", *more)
+    listed = await by_certificate(place, key, options=("-A",), word="ssh-add -l; true", agent=agent)
+    assert listed.code == 0, listed
+    assert (b"laptop" in listed.out) is permits
 
 
 @pytest.mark.integration

@@ -83,7 +83,7 @@ async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place,
     assert await server.validate_public_key("admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")))
     assert not server.needs_second()
     assert server._account is None
-    assert await server.key_proved(0)  # what a right signature leads to
+    assert await server.key_proved(0, None)  # what a right signature leads to
     assert server.needs_second()
     assert server._account is None
 

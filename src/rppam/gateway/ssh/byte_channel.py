@@ -37,7 +37,8 @@ class ByteChannel(asyncssh.SSHServerChannel[bytes]):
     def _process_auth_agent_req_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:  # type: ignore[override]
         """See :mod:`rppam.gateway.ssh.agent`; asyncssh's own would listen in a folder of the gateway."""
         packet.check_end()
-        self.wants_agent = self.may_lend()
+        # What is replaced here would have asked the user's certificate as well.
+        self.wants_agent = self.may_lend() and self._conn.check_certificate_permission("agent-forwarding")
         return self.wants_agent
 
     def _process_x11_req_request(self, packet: SSHPacket) -> bool:

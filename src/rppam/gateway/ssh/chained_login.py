@@ -2,11 +2,13 @@
 certificates of users, which the owner of the connection judges.
 
 asyncssh's server never says so by itself, so the handlers of passwords and keys are replaced by ones that ask the owner
-of the connection first; and it would have a certificate name all of ``USER+TARGET``. They are asyncssh's private parts:
-the version is pinned, and a test holds them to it.
+of the connection first; and it would have a certificate name all of ``USER+TARGET``, and forgets what one allows as
+soon as the client asks for the second factor. They are asyncssh's private parts: the version is pinned, and a test holds
+them to it.
 """
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Final, Protocol, cast
 
 import asyncssh
@@ -17,6 +19,8 @@ IN_HARDWARE: Final = "sk-"
 """What the types of keys begin with that never leave a piece of hardware."""
 PIN_GIVEN: Final = 0x04
 """In the flags that such hardware signs: it has seen that it is its owner, by a PIN or a finger."""
+Limits = Mapping[str, object]
+"""The options of a certificate, as asyncssh reads them: what its user is held to."""
 
 
 class Owner(Protocol):
@@ -26,9 +30,9 @@ class Owner(Protocol):
         """Whether this certificate, as OpenSSH writes it, may let the user in; nothing is proved by it."""
         ...
 
-    async def key_proved(self, flags: int) -> bool:
+    async def key_proved(self, flags: int, limits: Limits | None) -> bool:
         """Hear that the user has signed with the key, in hardware that says so with ``flags``; whether that lets them
-        in."""
+        in. ``limits``: those of its certificate; ``None``: it was shown without one."""
         ...
 
     def needs_second(self) -> bool:
@@ -62,7 +66,7 @@ class _Key(auth._ServerPublicKeyAuth):
         """The signature was right, which nobody knew when the key was looked up."""
         conn: Any = self._conn
         owner = conn.get_owner()
-        if conn.auth is not self or not await cast("Owner", owner).key_proved(self._flags):
+        if conn.auth is not self or not await cast("Owner", owner).key_proved(self._flags, conn._cert_options):
             self.send_failure()
         elif not await _send_success(self):
             await super().send_success()
@@ -81,6 +85,11 @@ def flags_of(request: bytes) -> int:
                 signature.get_string()
                 return signature.get_byte()
     return 0
+
+
+def hold_to(conn: asyncssh.SSHServerConnection, limits: Limits | None) -> None:
+    """Hold who logs in to the limits of the certificate that was one of the factors; ``None``: none was."""
+    conn._cert_options = None if limits is None else dict(limits)
 
 
 async def _certificate(conn: Any, username: str, cert: Any) -> Any:

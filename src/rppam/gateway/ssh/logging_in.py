@@ -20,7 +20,7 @@ from rppam.gateway.names import Wanted, checked
 from rppam.gateway.policy import HARDWARE_ALLOWED, HARDWARE_PIN
 from rppam.gateway.ssh import forwards
 from rppam.gateway.ssh.certified import certified, keyed
-from rppam.gateway.ssh.chained_login import IN_HARDWARE, PIN_GIVEN
+from rppam.gateway.ssh.chained_login import IN_HARDWARE, PIN_GIVEN, Limits, hold_to
 from rppam.gateway.ssh.channel import one_line
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.in_browser import InBrowser, let_go
@@ -46,6 +46,8 @@ class How(NamedTuple):
     """For the ledger."""
     line: bytes = b""
     """The key or certificate that was shown, as OpenSSH writes it."""
+    limits: Limits | None = None
+    """What its certificate holds them to; ``None``: it was by none."""
 
 
 _BY_PASSWORD: Final = How({"how": "password"})
@@ -158,7 +160,7 @@ class LoggingIn(forwards.Forwarding):
             self.hang_up("RP-PAM: too many keys were tried on one connection; name one with -i")
         return self._probes <= PROBES_MAX
 
-    async def key_proved(self, flags: int) -> bool:
+    async def key_proved(self, flags: int, limits: Limits | None) -> bool:
         """See :class:`~rppam.gateway.ssh.chained_login.Owner`."""
         shown, self._candidate = self._candidate, None
         if shown is None or not self.gate.policy.key_login:
@@ -171,7 +173,7 @@ class LoggingIn(forwards.Forwarding):
         except RppamError as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
-        self._how = shown[1]
+        self._how = shown[1]._replace(limits=limits)
         return await self._taken(found)
 
     async def validate_password(self, username: str, password: str) -> bool:
@@ -210,8 +212,8 @@ class LoggingIn(forwards.Forwarding):
             if found is None and not self.gate.policy.password_login:
                 return False
             if found is None:  # what is no token, or none any more, counts as a guess
-                self._how = _BY_PASSWORD
                 found = await self.gate.login.password(self._wanted.user, Secret(password), self._client)
+                self._how = _BY_PASSWORD  # and by no certificate whose second factor came too late
         except InvalidCredentials:
             return False
         except RppamError as error:  # locked, overloaded, or nobody can tell
@@ -269,13 +271,15 @@ class LoggingIn(forwards.Forwarding):
     async def _enters(self, account: Account) -> bool:
         """Record that somebody has logged in; false, and nobody has, where that cannot be."""
         actor = Actor(ActorKind.USER, account.id, account.name, "", self._client)
-        facts = {**self._how.facts, "secondFactor": self._has_mfa}
+        how = self._how
+        facts = {**how.facts, "secondFactor": self._has_mfa}
         try:
             await self.gate.store.note("access.login", Entity("user", account.id, account.name), actor, facts)
         except DatabaseError as error:
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
         self._account = account
+        hold_to(self._conn, how.limits)  # each request of a client to log in has asyncssh forget them
         return True
 
     def _may_try(self) -> bool:
