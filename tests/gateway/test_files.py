@@ -33,8 +33,8 @@ def packet(kind: int, number: int, *parts: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-def opened(number: int, path: bytes, handle: bytes) -> tuple[bytes, bytes]:
-    return packet(3, number, text(path), struct.pack(">II", 2, 0)), packet(102, number, text(handle))
+def opened(number: int, path: bytes, handle: bytes, flags: int = 2) -> tuple[bytes, bytes]:
+    return packet(3, number, text(path), struct.pack(">II", flags, 0)), packet(102, number, text(handle))
 
 
 def written(number: int, handle: bytes, off: int, data: bytes) -> bytes:
@@ -53,8 +53,8 @@ class Heard:
         self.lost: list[str] = []
         self.audit = SftpAudit(self.told.append, self.lost.append)
 
-    def open(self, path: bytes = b"/a", handle: bytes = b"h", number: int = 1) -> None:
-        asked, answer = opened(number, path, handle)
+    def open(self, path: bytes = b"/a", handle: bytes = b"h", number: int = 1, flags: int = 2) -> None:
+        asked, answer = opened(number, path, handle, flags)
         self.audit.up(asked)
         self.audit.down(answer)
 
@@ -191,6 +191,67 @@ def test_what_is_asked_beside_files_is_followed_too() -> None:
     heard.close()
     assert heard.lost == []
     assert [(one.path, one.bytes) for one in heard.told if isinstance(one, Transfer)] == [("/a", 4)]
+
+
+def test_what_is_done_by_handles_alone_is_told() -> None:
+    """A file that is written on the target's side, emptied or made anybody's leaves no bytes on the wire."""
+    heard = Heard()
+    heard.open(b"/etc/shadow", b"s", flags=0x01)
+    heard.open(b"/tmp/x", b"x", flags=0x1A)
+    copied = text(b"copy-data") + text(b"s") + bytes(16) + text(b"x") + bytes(8)
+    heard.audit.up(packet(200, 10, copied))
+    heard.audit.up(packet(10, 11, text(b"x"), struct.pack(">II", 4, 0o4755)))
+    heard.audit.up(packet(200, 12, text(b"lsetstat@openssh.com") + text(b"/tmp/y"), bytes(4)))
+    heard.audit.down(status(10) + status(11) + status(12, 3))
+    heard.write(0, b"more", b"x")
+    heard.close(b"x")
+    heard.close(b"s")
+    heard.open(b"/tmp/empty", b"e", flags=0x1A)
+    heard.close(b"e")
+    heard.open(b"/tmp/lock", b"l", flags=0x2A)
+    heard.audit.close()
+    assert heard.lost == []
+    assert heard.told == [
+        Change("copy", "/etc/shadow", "/tmp/x", True),
+        Change("attributes", "/tmp/x", "", True),
+        Change("attributes", "/tmp/y", "", False),
+        Transfer("/tmp/x", "up", 4, "", "the target copied a part of it from another file", True),
+        Change("truncate", "/tmp/empty", "", True),
+        Change("create", "/tmp/lock", "", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        packet(200, 9, text(b"copy-file@example.org") + text(b"/a") + text(b"/b")),
+        packet(21, 9, text(b"/a"), text(b"/b")),
+        packet(10, 9, text(b"never opened"), bytes(4)),
+    ],
+    ids=["an extension", "a kind", "a handle"],
+)
+def test_what_is_not_known_is_no_more_told_than_followed(asked: bytes) -> None:
+    heard = Heard()
+    heard.audit.up(asked)
+    assert len(heard.lost) == 1
+
+
+@pytest.mark.integration
+async def test_a_copy_on_the_target_and_an_empty_file_are_told(place: Place, tmp_path: Path) -> None:
+    source, copy, empty = (place.target.folder / name for name in ("source", "copy", "empty"))
+    source.write_bytes(b"secret")
+    (tmp_path / "nothing").touch()
+    batch = f"copy {source} {copy}\nchmod 600 {copy}\nput {tmp_path}/nothing {empty}\n"
+    ended = await place.run("sftp", "-o", "BatchMode=no", *place.options(), "-b", "-", HOST, given=batch.encode())
+    assert ended.code == 0, ended
+    assert copy.read_bytes() == b"secret"
+    await until_recorded(place, "access.end")
+    found = [(one["what"], one["path"], one["to"]) for one in await told(place)]
+    for wanted in (
+        ("copy", str(source), str(copy)), ("attributes", str(copy), ""), ("truncate", str(empty), ""),
+    ):  # fmt: skip
+        assert wanted in found
+    assert await recorded(place, "file.untold") == []
 
 
 @pytest.mark.integration

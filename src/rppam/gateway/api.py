@@ -79,8 +79,8 @@ class FileShape(Shape):
 
     at: str
     what: str
-    """`transfer`; `remove`, `rename`, `mkdir`, `rmdir`, `symlink`, `link`, `attributes`; `untold`: nothing more is
-    told of this channel."""
+    """`transfer`; `remove`, `rename`, `mkdir`, `rmdir`, `symlink`, `link`, `attributes`, `copy`, `create`, `truncate`;
+    `untold`: nothing more is told of this channel."""
     path: str
     to: str
     """The other path, where there are two."""

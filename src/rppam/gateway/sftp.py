@@ -4,7 +4,8 @@ Both directions are read as they pass, and nothing is held back or changed. A ha
 on, as it was read or written: what comes out of order waits, up to :data:`AHEAD_BYTES` of a file and
 :data:`WAITING_BYTES` in all; what is written twice, leaves a hole or begins in the middle has none, and says why. What
 is no SFTP ends the telling, and no transfer; so does what cannot be followed, such as a number that stands for two
-requests at once, or a handle that nobody saw being opened: the ledger has that there was more.
+requests at once, a handle that nobody saw being opened, or a request that is not known: the ledger has that there was
+more.
 
 It does not see what a program at the other end does with a file, nor what is carried by commands: ``scp -O``, rsync.
 """
@@ -36,11 +37,19 @@ class Type(IntEnum):
     CLOSE = 4
     READ = 5
     WRITE = 6
+    LSTAT = 7
+    FSTAT = 8
     SETSTAT = 9
+    FSETSTAT = 10
+    OPENDIR = 11
+    READDIR = 12
     REMOVE = 13
     MKDIR = 14
     RMDIR = 15
+    REALPATH = 16
+    STAT = 17
     RENAME = 18
+    READLINK = 19
     SYMLINK = 20
     STATUS = 101
     HANDLE = 102
@@ -54,6 +63,31 @@ class Type(IntEnum):
 _ONE_PATH: Final = {Type.SETSTAT: "attributes", Type.REMOVE: "remove", Type.MKDIR: "mkdir", Type.RMDIR: "rmdir"}
 _TWO_PATHS: Final = {Type.RENAME: "rename", Type.SYMLINK: "symlink"}
 _EXTENDED: Final = {b"posix-rename@openssh.com": "rename", b"hardlink@openssh.com": "link"}
+_SETS: Final = b"lsetstat@openssh.com"
+_COPIES: Final = b"copy-data"
+_READS: Final = frozenset({Type.LSTAT, Type.FSTAT, Type.OPENDIR, Type.READDIR, Type.REALPATH, Type.STAT, Type.READLINK})
+_READS_TOO: Final = frozenset(
+    {
+        b"statvfs@openssh.com",
+        b"fstatvfs@openssh.com",
+        b"fsync@openssh.com",
+        b"limits@openssh.com",
+        b"expand-path@openssh.com",
+        b"users-groups-by-id@openssh.com",
+        b"home-directory",
+        b"space-available",
+        b"check-file",
+        b"check-file-name",
+        b"check-file-handle",
+        b"md5-hash",
+        b"md5-hash-handle",
+        b"text-seek",
+        b"vendor-id",
+    }
+)
+"""Extensions that change nothing."""
+_MAKES, _EMPTIES = 0x08, 0x10
+"""In the flags of an opening: it makes the file where there is none, it empties it."""
 _ANSWERS: Final = frozenset({Type.STATUS, Type.HANDLE, Type.DATA, Type.NAME, Type.ATTRS, Type.EXTENDED_REPLY})
 _STATUS_OK: Final = 0
 VERSION_MAX: Final = 3
@@ -123,6 +157,10 @@ class _Stream:
         """Hear that the target did not take a piece."""
         self._give_up("the target did not take all of it")
 
+    def copied(self) -> None:
+        """Hear that the target wrote a part that was not carried."""
+        self._give_up("the target copied a part of it from another file")
+
     def over(self) -> tuple[str, str]:
         """Its hash, or why there is none."""
         if self._ahead:
@@ -140,15 +178,19 @@ class _Stream:
 class _File:
     """A file that is open."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, flags: int) -> None:
         self.path = path
+        self._opening = "truncate" if flags & _EMPTIES else "create" if flags & _MAKES else ""
+        """What opening it may have done to it by itself."""
         self.up, self.down = _Stream(), _Stream()
 
-    def transfers(self, *, closed: bool) -> Iterator[Transfer]:
-        """What was carried."""
+    def transfers(self, *, closed: bool) -> Iterator[Transfer | Change]:
+        """What was carried, or what was done to it where nothing was."""
         for direction, stream in (("up", self.up), ("down", self.down)):
             if stream.bytes:
                 yield Transfer(self.path, direction, stream.bytes, *stream.over(), closed)
+        if self._opening and not self.up.bytes:
+            yield Change(self._opening, self.path, "", done=True)
 
 
 class _Packets:
@@ -180,7 +222,7 @@ class SftpAudit:
         self._tell, self._lose = tell, lose
         self._up, self._down = _Packets(), _Packets()
         self._asked: OrderedDict[int, tuple[str, tuple[str, ...], int]] = OrderedDict()
-        """What waits for its answer, by number: what, its paths or its handle, an offset."""
+        """What waits for its answer, by number: what, its paths or its handle, an offset or flags."""
         self._open: dict[str, _File] = {}
         self._waiting = 0
         self._is_over = False
@@ -216,8 +258,8 @@ class SftpAudit:
             return
         (number,) = _U32.unpack_from(packet, 1)
         if kind == Type.OPEN:
-            path, _ = _text(packet, 5)
-            self._ask(number, "open", (_path(path),))
+            path, place = _text(packet, 5)
+            self._ask(number, "open", (_path(path),), _U32.unpack_from(packet, place)[0])
         elif kind == Type.CLOSE:
             handle, _ = _text(packet, 5)
             self._ask(number, "close", (handle.hex(),))
@@ -234,14 +276,34 @@ class SftpAudit:
             self._ask(number, _ONE_PATH[Type(kind)], (_path(path), ""))
         elif kind in _TWO_PATHS:
             self._ask_two(number, _TWO_PATHS[Type(kind)], packet, 5)
+        elif kind == Type.FSETSTAT:
+            handle, _ = _text(packet, 5)
+            self._ask(number, "attributes", (self._file(handle).path, ""))
         elif kind == Type.EXTENDED:
-            name, place = _text(packet, 5)
-            if name in _EXTENDED:
-                self._ask_two(number, _EXTENDED[name], packet, place)
-            else:
-                self._ask(number, "", ())
-        else:
+            self._extended(number, packet)
+        elif kind in _READS:
             self._ask(number, "", ())  # for its number alone
+        else:
+            raise SftpError(f"a request of the kind {kind} is not known")
+
+    def _extended(self, number: int, packet: memoryview) -> None:
+        name, place = _text(packet, 5)
+        if name in _EXTENDED:
+            self._ask_two(number, _EXTENDED[name], packet, place)
+        elif name == _SETS:
+            path, _ = _text(packet, place)
+            self._ask(number, "attributes", (_path(path), ""))
+        elif name == _COPIES:
+            source, place = _text(packet, place)
+            target, _ = _text(packet, place + 16)  # behind where it begins, and how much
+            copied, to = self._file(source), self._file(target)
+            self._waiting -= to.up.ahead_bytes
+            to.up.copied()
+            self._ask(number, "copy", (copied.path, to.path))
+        elif name in _READS_TOO:
+            self._ask(number, "", ())
+        else:
+            raise SftpError(f"the extension {_path(name)[:60]} is not known")
 
     def _answer(self, packet: memoryview) -> None:
         kind = packet[0]
@@ -259,7 +321,7 @@ class SftpAudit:
                 raise SftpError("more files are open than are told of")
             if handle.hex() in self._open:
                 raise SftpError("one handle stands for two files at once")
-            self._open[handle.hex()] = _File(words[0])
+            self._open[handle.hex()] = _File(words[0], off)
         elif kind == Type.DATA:
             if what != "read":
                 raise SftpError("data came that nobody asked for")
@@ -280,11 +342,15 @@ class SftpAudit:
             self._tell(Change(what, words[0], words[1], is_done))
 
     def _carried(self, handle: str, off: int, data: bytes, *, is_up: bool) -> None:
-        file = self._open.get(handle)
-        if file is None:
-            raise SftpError("a file is read or written that nobody saw being opened")
+        file = self._file(bytes.fromhex(handle))
         stream = file.up if is_up else file.down
         self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
+
+    def _file(self, handle: bytes) -> _File:
+        file = self._open.get(handle.hex())
+        if file is None:
+            raise SftpError("a file is used that nobody saw being opened")
+        return file
 
     def _ask(self, number: int, what: str, words: tuple[str, ...], off: int = 0) -> None:
         if number in self._asked:

@@ -3,8 +3,8 @@ certificates of users, which the owner of the connection judges.
 
 asyncssh's server never says so by itself, so the handlers of passwords and keys are replaced by ones that ask the owner
 of the connection first; and it would have a certificate name all of ``USER+TARGET``, and forgets what one allows as
-soon as the client asks for the second factor. They are asyncssh's private parts: the version is pinned, and a test holds
-them to it.
+soon as the client asks for the second factor. They are asyncssh's private parts: the version is pinned, and a test
+holds them to it.
 """
 
 import contextlib
