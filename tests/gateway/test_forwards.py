@@ -77,6 +77,27 @@ async def test_l_and_r(place: Place) -> None:
             await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_what_stands_opens_nothing_more_once_the_policy_has_changed(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, its = free_port(), tmp_path / "its"
+    async with echo() as port:
+        options = ("-R", f"{there}:{HOST}:{port}", "-R", f"{its}:{HOST}:{port}")
+        running = asyncio.create_task(place.ssh("sleep 20", options=options))
+        try:
+            assert await through(there, b"you") == b"hello you"
+            policy = place.gateway.gate.policy._replace(remote_forward=False)
+            monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
+            reader, writer = await asyncio.open_unix_connection(its)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                assert await through(there, b"you") == b""
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_sockets_of_the_target_and_of_the_user(place: Place, tmp_path: Path) -> None:
     data, here = os.urandom(300_000), free_port()
     mine, its = tmp_path / "mine", tmp_path / "its"

@@ -90,6 +90,24 @@ async def test_a_right_to_use_is_the_right_to_connect(place: Place, monkeypatch:
     assert "the access to this account has ended" in ended.err
 
 
+async def test_what_the_account_has_for_something_else_is_not_shown_to_its_target(place: Place) -> None:
+    """A target that refuses the key would be offered the password of a database next."""
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    await catalogue.ask("POST", f"/api/v1/resources/{resource}/host-keys", {"key": target.host_key})
+    ident = await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    other = {"username": "app", "password": "of the database"}
+    entry = {"folder": "unix", "name": "db", "type": "database", "accountId": ident, "fields": other}
+    await catalogue.ask("POST", "/api/v1/vault/entries", {**entry, "exclusive": False})
+    admin = Identity("admin", "id-admin", frozenset({AccountRole.ADMIN.value}), "", SessionKind.LOGIN, True)
+    route = await place.gateway.gate.routes.find(admin, "web1", target.user)
+    credential = await place.gateway.gate.routes.open(admin, route, "s1")
+    assert credential.password is None
+    assert credential.private_key is not None
+    assert len(await recorded(place, "secret.use")) == 1
+
+
 async def test_a_session_ends_with_the_check_out_of_its_secret_where_the_entry_says_so(place: Place) -> None:
     catalogue, target = Catalogue(place.served), place.target
     new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}

@@ -95,7 +95,7 @@ class VaultRoutes:
         Raises :class:`CredentialMissing`, :class:`RouteUnknown`, and what the vault raises.
         """
         try:
-            found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}")
+            found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}", _TYPES)
         except (EntryUnknown, RightLacking):
             raise RouteUnknown(_NONE) from None
         return _shown_credential(route, found)
@@ -107,7 +107,7 @@ class VaultRoutes:
             if identity is None:
                 found = await used_by_node(self._vault, route.account_id, purpose, before=True)
                 return _credential(route, found)
-            shown = await self._vault.candidates(identity, route.account_id, purpose, before=True)
+            shown = await self._vault.candidates(identity, route.account_id, purpose, _TYPES, before=True)
         except (EntryUnknown, RightLacking, CredentialMissing):
             return None
         return _shown_credential(route, shown)

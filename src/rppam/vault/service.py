@@ -184,11 +184,18 @@ class Vault:
         return found[0].entry, found[0].fields
 
     async def candidates(
-        self, caller: Identity, account_id: str, purpose: str, *, before: bool = False
+        self,
+        caller: Identity,
+        account_id: str,
+        purpose: str,
+        types: Collection[EntryType] = frozenset(EntryType),
+        *,
+        before: bool = False,
     ) -> Sequence[Shown]:
         """As :meth:`use`, every entry of the account that the caller may use, in the order in which to try them.
 
-        ``before``: not the present secrets, but those before.
+        ``types``: of these alone; what is for something else is not opened. ``before``: not the present secrets, but
+        those before.
         """
 
         def work(connection: Connection) -> list[Shown]:
@@ -196,6 +203,8 @@ class Vault:
             found, refused = [], EntryUnknown("this account has no entry in the vault")
             problem: RppamError = refused
             for entry in entries_of_account(connection, account_id):
+                if entry.type not in types:
+                    continue
                 try:
                     check(access, entry, *sorted(SIGN_IN))
                     checkout = self._free(connection, access, entry)

@@ -65,6 +65,7 @@ async def remote(server: "GatewayServer", conn: asyncssh.SSHServerConnection, ho
         return False
 
     async def connected(from_host: str, from_port: int) -> Half:
+        _check_again(server)
         front, back = pair(access.forwarded_up, access.received)
         await conn.create_connection(lambda: front, host, listener.get_port(), from_host, from_port, encoding=None)
         return back
@@ -93,6 +94,7 @@ async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnectio
         return False
 
     async def connected() -> Half:
+        _check_again(server)
         front, back = pair(access.forwarded_up, access.received)
         await conn.create_unix_connection(lambda: front, path, encoding=None)
         return back
@@ -101,6 +103,14 @@ async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnectio
     listener = await access.connection.create_unix_server(connected, path, encoding=None)
     _note(access, Kind.REMOTE_FORWARD, path, began)
     return listener
+
+
+def _check_again(server: "GatewayServer") -> None:
+    """Let nothing more through what stands where the policy has changed since. Raises ChannelOpenError."""
+    try:
+        server.check(Kind.REMOTE_FORWARD)
+    except ChannelRefused as error:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(error)) from None
 
 
 async def _access(server: "GatewayServer", kind: Kind, host: str = "", port: int = 0) -> LiveAccess:
