@@ -312,3 +312,30 @@ async def test_one_revocation_of_several_at_once(served: Served) -> None:
     assert [one.id for one in await store.all()] == [done[0].id]
     with pytest.raises(RevocationUnknown):
         await store.lift("nobody", "why")
+
+
+@pytest.mark.integration
+async def test_who_has_not_logged_in_has_no_more_read_than_what_is_shown(
+    place: Place, tmp_path: Path, rppam: Rppam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+    words = SqlRevocations.words
+
+    async def counted(store: SqlRevocations, among: Any) -> Any:
+        asked.append(set(among))
+        return await words(store, among)
+
+    monkeypatch.setattr(SqlRevocations, "words", counted)
+    await signed_in(place)
+    assert (await rppam("create")).code == 0
+    key = await made(tmp_path, "-t", "ed25519")
+    made_up, certificate = new_key()[0], key.with_name(f"{key.name}-cert.pub")
+    line = signed(
+        made_up, key.with_suffix(".pub").read_text(), serial=7, key_id="one", principal="admin",
+        now_s=place.served.services.get(Authority).now_s, minutes=5, extensions=[],
+    ).line  # fmt: skip
+    certificate.write_text(line + "\n")
+    assert "is not trusted here" in (await by_certificate(place, key)).err
+    one = shown(line.encode())
+    assert not [among for among in asked if one.key_id in among or one.authority in among]
+    assert all(len(among) <= 2 for among in asked), "the key itself is looked up, beside its certificate"

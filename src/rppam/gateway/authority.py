@@ -61,11 +61,15 @@ class Authority:
         """Raises as :meth:`SqlAuthority.retire`."""
         return await self._store.retire(number)
 
-    async def trust(self, policy: CertificatePolicy) -> Trust:
-        """Whose certificates of users count."""
+    async def trust(self, policy: CertificatePolicy, words: Collection[str] = ()) -> Trust:
+        """Whose certificates of users count, and what of ``words`` is revoked: serial numbers, key ids, fingerprints.
+
+        Anybody can have that asked who has not logged in, so it costs the same however much is revoked.
+        """
         own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
         others = frozenset(fingerprint_of(line) for line in policy.trusted)
-        revoked = frozenset((kind.value, word) for kind, word in await self._revocations.words())
+        found = await self._revocations.words(words) if words else set()
+        revoked = frozenset((kind.value, word) for kind, word in found)
         return Trust(own, others, frozenset(word for _, word in sorted_out(policy.revoked)), revoked)
 
     async def krl(self, policy: CertificatePolicy) -> bytes:
@@ -103,10 +107,9 @@ class Authority:
             raise AuthorityState("there is no authority yet; `rppam ca create` makes one")
         if not minutes:
             raise CertificateInvalid("the setting access/certificates has none signed for users ('userMinutes' is 0)")
-        key_id = f"rppam user {name}"
-        if await self._revocations.words() & {
-            (RevokedKind.KEY_ID, key_id), (RevokedKind.KEY, fingerprint_of(public)),
-        }:  # fmt: skip
+        key_id, fingerprint = f"rppam user {name}", fingerprint_of(public)
+        mine = {(RevokedKind.KEY_ID, key_id), (RevokedKind.KEY, fingerprint)}
+        if await self._revocations.words((key_id, fingerprint)) & mine:
             raise CertificateInvalid("this key, or all that is signed for this user, is revoked")
         return signed(
             await self._keys.unseal(key.sealed, _place(key.fingerprint)),

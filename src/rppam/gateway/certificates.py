@@ -106,6 +106,11 @@ class Shown(NamedTuple):
     fingerprint: str
     """Of its key."""
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """By which it may be revoked."""
+        return str(self.serial), self.key_id, self.fingerprint, self.authority
+
 
 class Judged(NamedTuple):
     """What a certificate that somebody shows is worth."""

@@ -1,6 +1,7 @@
 """What the SSH authority has revoked, in SQL. A revocation, and taking one back, is recorded in its transaction."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, select
@@ -28,9 +29,10 @@ class SqlRevocations(SqlStore):
         return [_revocation(row) for row in connection.execute(select(ssh_revocations).order_by(_R.at.desc(), _R.id))]
 
     @reads
-    def words(self, connection: Connection) -> set[tuple[RevokedKind, str]]:
-        """What counts no more."""
-        return _words(connection)
+    def words(self, connection: Connection, among: Collection[str]) -> set[tuple[RevokedKind, str]]:
+        """What counts no more of these, whichever kind they are of."""
+        wanted = select(_R.kind, _R.word).where(_R.word.in_(among))
+        return {(RevokedKind(row.kind), row.word) for row in connection.execute(wanted)}
 
     @reads
     def now(self, connection: Connection) -> tuple[int, set[tuple[RevokedKind, str]]]:

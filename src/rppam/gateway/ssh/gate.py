@@ -239,14 +239,16 @@ class Gate:
 
     async def judge(self, line: bytes, user: str, client: str) -> Judged:
         """A certificate that a user shows. Raises :class:`~rppam.gateway.errors.CertificateInvalid`."""
-        one = shown(line)
-        trust = await self._authority.trust(self._settings.current(CERTIFICATES))
-        why = problem(one, user, trust, client, self._authority.now_s)
-        return Judged(one, why, one.authority in trust.own | trust.others)
+        one, policy = shown(line), self._settings.current(CERTIFICATES)
+        trust = await self._authority.trust(policy)
+        if is_trusted := one.authority in trust.own | trust.others:
+            trust = await self._authority.trust(policy, one.words)
+        return Judged(one, problem(one, user, trust, client, self._authority.now_s), is_trusted)
 
     async def is_revoked(self, fingerprint: str) -> bool:
         """Whether a key of a user counts no more."""
-        return is_key_revoked(fingerprint, await self._authority.trust(self._settings.current(CERTIFICATES)))
+        trust = await self._authority.trust(self._settings.current(CERTIFICATES), (fingerprint,))
+        return is_key_revoked(fingerprint, trust)
 
     def _heard(self, key: CacheKey | None) -> None:
         if self._live and (key is None or key.kind is Cached.USER or key.ident in self._live):
