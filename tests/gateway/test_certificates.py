@@ -388,3 +388,29 @@ async def test_two_processes_make_one_authority(served: Served) -> None:
     assert sorted(str(one.state) for one in found if not isinstance(one, BaseException)) == ["active", "next"]
     assert all(isinstance(one, AuthorityState) for one in found if isinstance(one, BaseException))
     assert [one.state for one in await authority.keys()] == [State.ACTIVE, State.NEXT]
+
+
+@pytest.mark.integration
+async def test_a_certificate_ends_with_the_log_ins_of_its_user(place: Place, tmp_path: Path) -> None:
+    """Whoever had a session that is ended for ever has no certificate left of it."""
+    http, headers = place.served.http, await signed_in(place)
+    assert (await http.post(CA, headers=place.served.bearer())).status_code == 201
+    key = await made(tmp_path, "-t", "ed25519")
+    body = {"key": key.with_suffix(".pub").read_text()}
+
+    async def issued(mine: dict[str, str]) -> None:
+        answer = await http.post(MINE, json=body, headers=mine)
+        assert answer.status_code == 201, answer.text
+        key.with_name(f"{key.name}-cert.pub").write_text(answer.json()["certificate"] + "\n")
+
+    await issued(headers)
+    assert "auth-epoch@rppam" in read_by_openssh(key)
+    assert (await by_certificate(place, key)).out == b"in\n"
+    changed = {"currentPassword": PASSWORD, "newPassword": "another horse battery 9"}
+    answer = await http.put("/api/v1/users/me/password", json=changed, headers=headers)
+    assert answer.status_code < 300, answer.text
+    refused = await by_certificate(place, key)
+    assert (refused.code, refused.out) == (255, b"")
+    assert "the log-ins of its user were ended after it was signed" in refused.err
+    await issued(await signed_in(place))
+    assert (await by_certificate(place, key)).out == b"in\n"

@@ -99,8 +99,8 @@ class Authority:
         )
         return made._replace(private_key=private)
 
-    async def for_user(self, public: str, name: str, minutes: int) -> Certified:
-        """A certificate by which ``name`` logs in to the gateway. Raises
+    async def for_user(self, public: str, name: str, minutes: int, epoch: int) -> Certified:
+        """A certificate by which ``name`` logs in to the gateway, until log-ins of that ``epoch`` are ended. Raises
         :class:`~rppam.gateway.errors.CertificateInvalid`, :class:`~rppam.gateway.errors.AuthorityState`."""
         key = await self.active()
         if key is None:
@@ -120,6 +120,7 @@ class Authority:
             now_s=self.now_s,
             minutes=minutes,
             extensions=USER_EXTENSIONS,
+            epoch=epoch,
         )
 
 

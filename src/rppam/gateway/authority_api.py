@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts.store import SqlAccounts
 from rppam.access.rbac.policy import Caller
 from rppam.foundation import Foundation
 from rppam.gateway.authority import Authority
@@ -109,7 +110,10 @@ async def retire_authority(number: Number, services: Here) -> AuthorityShape:
 @authority.post(MINE, summary="Get a certificate for an own key", status_code=201, response_model=CertificateShape)
 @declare(SIGNED_IN, {**BODY, 403: NO_ACCOUNT, 409: "There is no SSH authority yet", 503: NO_DATABASE})
 async def issue_certificate(body: CertificateRequest, caller: Caller, services: Here) -> CertificateShape:
-    """By which the caller logs in at the gateway. It is recorded; a second factor is asked for as with a key."""
+    """By which the caller logs in at the gateway. It is recorded; a second factor is asked for as with a key.
+
+    It counts until the caller's log-ins are ended: by a new password, or everywhere.
+    """
     user_id = own_id(caller)
     try:
         read = read_host_key(body.key)
@@ -117,7 +121,9 @@ async def issue_certificate(body: CertificateRequest, caller: Caller, services: 
         raise CertificateInvalid(str(error)) from None
     most = services.get(Foundation).hot.current(CERTIFICATES).user_minutes
     minutes = min(body.minutes or most, most)
-    made = await services.get(Authority).for_user(f"{read.type} {read.key}", caller.subject, minutes)
+    account = (await services.get(SqlAccounts).get(user_id)).account
+    public = f"{read.type} {read.key}"
+    made = await services.get(Authority).for_user(public, account.name, minutes, account.auth_epoch)
     facts = {"serial": made.serial, "key": read.fingerprint, "minutes": minutes}
     target = Entity("user", user_id, caller.subject)
     await services.get(SqlAccess).note("certificate.user", target, current_actor(), facts)

@@ -38,6 +38,8 @@ EARLY_S: Final = 60
 SERIAL_BITS: Final = 53
 """A number of JSON has no more."""
 SESSION_EXTENSIONS: Final = ("permit-pty", "permit-user-rc")
+EPOCH: Final = "auth-epoch@rppam"
+"""The extension that says how often its user's log-ins had been ended when it was signed."""
 USER_EXTENSIONS: Final = ("permit-agent-forwarding", "permit-port-forwarding", "permit-pty")
 FORWARDING: Final = "permit-port-forwarding"
 AGENT: Final = "permit-agent-forwarding"
@@ -105,6 +107,8 @@ class Shown(NamedTuple):
     sources: tuple[str, ...]
     fingerprint: str
     """Of its key."""
+    epoch: str = ""
+    """See :data:`EPOCH`; empty: it does not say."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -158,6 +162,7 @@ def signed(
     minutes: int,
     extensions: Collection[str],
     source: str = "",
+    epoch: int | None = None,
 ) -> Certified:
     """A certificate for the key ``public``. Raises :class:`CertificateInvalid` where there is none for such a key."""
     signer = load_pem_private_key(authority.reveal().encode(), None)
@@ -172,6 +177,8 @@ def signed(
     builder = builder.valid_principals([principal.encode()]).valid_after(now_s - EARLY_S).valid_before(until_s)
     for one in sorted(extensions):
         builder = builder.add_extension(one.encode(), b"")
+    if epoch is not None:
+        builder = builder.add_extension(EPOCH.encode(), str(epoch).encode())
     if source:
         builder = builder.add_critical_option(b"source-address", source.encode())
     line = builder.sign(signer).public_bytes().decode()
@@ -199,6 +206,7 @@ def shown(line: bytes) -> Shown:
             found.type is SSHCertificateType.USER,
             tuple(sources.split(",")) if sources else (),
             fingerprint_of(raw[1]),
+            found.extensions.get(EPOCH.encode(), b"").decode(),
         )
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
         raise CertificateInvalid("the certificate cannot be read, or its signature is wrong") from None

@@ -46,7 +46,11 @@ async def certified(
             return None
         if not why:
             account = await gate.login.named(name)
-            return None if account is None else (account, {"how": f"{HOW} {shown.serial}", "keyId": Word(shown.key_id)})
+            if account is None:
+                return None
+            if not shown.epoch or shown.epoch == str(account.auth_epoch):
+                return account, {"how": f"{HOW} {shown.serial}", "keyId": Word(shown.key_id)}
+            why = "the log-ins of its user were ended after it was signed"
         refusal = CertificateRefused(f"the certificate {shown.key_id[:60]!r} is not taken: {why}")
         _say(conn, refusal)
         if is_trusted:
