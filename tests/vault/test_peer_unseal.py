@@ -18,6 +18,8 @@ from rppam.db.database import Database
 from rppam.kernel.secret import Secret
 from rppam.ledger.store import Query, SqlLedger
 from rppam.ledger.tables import audit_events
+from rppam.vault import peer_unseal
+from rppam.vault.errors import UnsealPlaceWrong
 from rppam.vault.keys import master_of, unsealed_key
 from rppam.vault.peer_agreement import AGREE, CONFIRM, Questions, agreed
 from rppam.vault.peer_unseal import ORDER, PeerUnseal, answer
@@ -320,6 +322,34 @@ async def test_a_key_that_opens_nothing_of_the_vault_is_not_taken_whoever_gives_
     assert await PeerUnseal(closed, database, Between({"wrong": wrong, "right": right})).look() == ""
     assert unsealed_key(closed) == KEY
     assert await unsealings(database) == [{"by": "right"}]
+
+
+async def test_where_the_key_cannot_lie_is_said_and_the_ledger_put_right(
+    database: Database, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, opened = node("closed", place, tmp_path), node("opened", place, tmp_path)
+    keep(opened.vault.unsealed_path, KEY, tmp_path)
+    task = PeerUnseal(closed, database, Between({"opened": opened}))
+    (place / "closed").write_text("no folder")
+    with pytest.raises(UnsealPlaceWrong, match="expected a place to write to"):
+        await task.look()
+    assert await unsealings(database) == []
+    (place / "closed").unlink()
+
+    def full(*_: object) -> None:
+        raise UnsealPlaceWrong("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(peer_unseal, "keep", full)
+        with pytest.raises(UnsealPlaceWrong):
+            await task.look()
+        assert len(await unsealings(database)) == 1
+        assert await task.look() == ""  # a round in doubt
+        with pytest.raises(UnsealPlaceWrong):
+            await task.look()
+    (sealed,) = await SqlLedger(database).events(Query("vault.seal"))
+    assert "it was found closed" in sealed.document()["reason"]
+    assert not closed.vault.unsealed_path.exists()
 
 
 async def test_while_the_master_key_changes_the_next_one_is_taken(

@@ -85,7 +85,8 @@ class PeerUnseal(NodeTask):
         """Why the last round brought no key from a node that has it."""
 
     async def look(self) -> str:
-        """One round; a warning where an open node withholds the key. Raises a ``DatabaseError``."""
+        """One round; a warning where an open node withholds the key. Raises a ``DatabaseError``, and
+        :class:`UnsealPlaceWrong` where a key that is given cannot lie."""
         is_open, self._withheld = self._is_open(), ""
         if await self._is_told(is_open=is_open) and not is_open and self._link is not None:
             await self._ask(self._link)
@@ -114,7 +115,7 @@ class PeerUnseal(NodeTask):
         return True
 
     async def _ask(self, link: Peers) -> None:
-        """Ask one node after another, until one gives the key. Raises a ``DatabaseError``, and nothing is open then."""
+        """Ask one node after another, until one gives the key. Raises as :meth:`look`, and nothing is open then."""
         if not self._settings.vault.peer_unseal:
             return
         for name in link.peers:
@@ -126,12 +127,8 @@ class PeerUnseal(NodeTask):
                     await self._open(key, name, agreed)
                     self._withheld = ""
                     return
-            except UnsealPlaceWrong as error:
-                log.error("The vault stays sealed: %s", error)  # noqa: TRY400 - the cause is in the sentence
-                return
-            except DatabaseError as error:
-                log.error("The vault stays sealed, as its opening cannot be recorded: %s", error)  # noqa: TRY400
-                raise
+            except (UnsealPlaceWrong, DatabaseError):
+                raise  # whoever gives it, it cannot be opened here
             except (RppamError, SealRefused, ValueError, KeyError) as error:
                 log.debug("%s has given no key of the vault: %s", name, error)
 
@@ -144,12 +141,12 @@ class PeerUnseal(NodeTask):
             f"the vault stays sealed here: the master key that {by} gave opens nothing of it (expected {needed}); find "
             "out where that node has it from"
         )
-        log.error("%s", self._withheld)
         return False
 
     async def _open(self, key: bytes, by: str, agreed: Sequence[str]) -> None:
         path, home = self._settings.vault.unsealed_path, self._settings.node
         check(path)
+        self._agreed = None  # where the key cannot be kept after all, the ledger says too much
         await self._database.write(lambda connection: _record(connection, _UNSEAL, home.node_name, by, agreed))
         keep(path, key, home.data_dir)
         self._agreed = True
