@@ -221,6 +221,22 @@ def test_what_is_done_by_handles_alone_is_told() -> None:
     ]
 
 
+def test_a_handle_that_is_to_be_closed_means_no_file_any_more() -> None:
+    """In one burst it is the next file's, whose path nobody would tell."""
+    for act in (written(4, b"h", 0, b"x"), packet(10, 4, text(b"h"), bytes(4)), packet(5, 4, text(b"h"), bytes(12))):
+        heard = Heard()
+        heard.open(b"/a")
+        heard.audit.up(packet(4, 2, text(b"h")) + opened(3, b"/b", b"h")[0] + act)
+        assert heard.lost == ["a handle is used after it was to be closed"]
+
+
+def test_what_has_no_answer_when_the_channel_ends_may_have_been_done() -> None:
+    heard = Heard()
+    heard.audit.up(opened(1, b"/x", b"h", 0x1A)[0] + packet(13, 2, text(b"/y")) + packet(17, 3, text(b"/z")))
+    heard.audit.close()
+    assert heard.lost == ["2 requests had no answer when the channel ended"]
+
+
 @pytest.mark.parametrize(
     "asked",
     [

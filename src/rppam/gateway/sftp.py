@@ -182,6 +182,8 @@ class _File:
         self.path = path
         self._opening = "truncate" if flags & _EMPTIES else "create" if flags & _MAKES else ""
         """What opening it may have done to it by itself."""
+        self.is_closing = False
+        """It is asked to be closed: whatever uses its handle from then on may mean another file that has it next."""
         self.up, self.down = _Stream(), _Stream()
 
     def transfers(self, *, closed: bool) -> Iterator[Transfer | Change]:
@@ -236,7 +238,12 @@ class SftpAudit:
         self._heard(self._down, data, self._answer)
 
     def close(self) -> None:
-        """The channel is over: tell of what is still open."""
+        """The channel is over: tell of what is still open, and that something may have been done of which no answer
+        came."""
+        open_ended = sum(_may_have_done(what, words, off) for what, words, off in self._asked.values())
+        if open_ended and not self._is_over:
+            self._is_over = True
+            self._lose(f"{open_ended} requests had no answer when the channel ended")
         files, self._open = self._open, {}
         for file in files.values():
             for one in file.transfers(closed=False):
@@ -263,8 +270,12 @@ class SftpAudit:
         elif kind == Type.CLOSE:
             handle, _ = _text(packet, 5)
             self._ask(number, "close", (handle.hex(),))
+            if (file := self._open.get(handle.hex())) is not None:
+                file.is_closing = True
         elif kind == Type.READ:
             handle, place = _text(packet, 5)
+            if handle.hex() in self._open:  # of another one the answer says what is wrong
+                self._used(handle)
             self._ask(number, "read", (handle.hex(),), _U64.unpack_from(packet, place)[0])
         elif kind == Type.WRITE:
             handle, place = _text(packet, 5)
@@ -278,7 +289,7 @@ class SftpAudit:
             self._ask_two(number, _TWO_PATHS[Type(kind)], packet, 5)
         elif kind == Type.FSETSTAT:
             handle, _ = _text(packet, 5)
-            self._ask(number, "attributes", (self._file(handle).path, ""))
+            self._ask(number, "attributes", (self._used(handle).path, ""))
         elif kind == Type.EXTENDED:
             self._extended(number, packet)
         elif kind in _READS:
@@ -296,7 +307,7 @@ class SftpAudit:
         elif name == _COPIES:
             source, place = _text(packet, place)
             target, _ = _text(packet, place + 16)  # behind where it begins, and how much
-            copied, to = self._file(source), self._file(target)
+            copied, to = self._used(source), self._used(target)
             self._waiting -= to.up.ahead_bytes
             to.up.copied()
             self._ask(number, "copy", (copied.path, to.path))
@@ -342,7 +353,7 @@ class SftpAudit:
             self._tell(Change(what, words[0], words[1], is_done))
 
     def _carried(self, handle: str, off: int, data: bytes, *, is_up: bool) -> None:
-        file = self._file(bytes.fromhex(handle))
+        file = (self._used if is_up else self._file)(bytes.fromhex(handle))
         stream = file.up if is_up else file.down
         self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
 
@@ -350,6 +361,13 @@ class SftpAudit:
         file = self._open.get(handle.hex())
         if file is None:
             raise SftpError("a file is used that nobody saw being opened")
+        return file
+
+    def _used(self, handle: bytes) -> _File:
+        """As :meth:`_file`, of which something is asked now."""
+        file = self._file(handle)
+        if file.is_closing:
+            raise SftpError("a handle is used after it was to be closed")
         return file
 
     def _ask(self, number: int, what: str, words: tuple[str, ...], off: int = 0) -> None:
@@ -363,6 +381,11 @@ class SftpAudit:
         one, place = _text(packet, place)
         other, _ = _text(packet, place)
         self._ask(number, what, (_path(one), _path(other)))
+
+
+def _may_have_done(what: str, words: tuple[str, ...], flags: int) -> bool:
+    """Whether what waits for its answer changes a file."""
+    return len(words) == _CHANGE_WORDS or (what == "open" and bool(flags & (_MAKES | _EMPTIES)))
 
 
 def _text(packet: memoryview, place: int) -> tuple[bytes, int]:
