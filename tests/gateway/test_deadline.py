@@ -9,7 +9,7 @@ from rppam.gateway.ssh import deadline
 from rppam.gateway.ssh.live import LiveAccess
 from tests.gateway.places import HOST, Place
 from tests.gateway.test_given_back import POLICIES, REQUESTS
-from tests.gateway.test_kept import Screen as Terminal, terminal
+from tests.gateway.test_kept import Screen as Terminal, answering
 from tests.gateway.test_register import live, recorded
 from tests.gateway.test_vault_routes import Catalogue, place as real_place
 from tests.requests.people import pass_time
@@ -72,9 +72,7 @@ async def test_the_grant_ends_and_so_does_the_session(place: Place, ursula: Pers
 @pytest.mark.integration
 async def test_a_terminal_is_warned_on_its_screen_and_goes_on_where_a_right_stays(place: Place, ursula: Person) -> None:
     async with place.client("ursula+web1", PASSWORD) as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        screen = await answering(client)
         await pass_time(place.served.database, 28)
         await heard(screen, WARNS.format("2 min"))
         await let(place.served, "unix", "ursula", "use")

@@ -28,7 +28,7 @@ from rppam.kernel.actor import Actor, ActorKind
 from rppam.recordings.service import Recordings
 from tests.gateway.places import HOST, Place, Sshd, sshd
 from tests.gateway.test_false_holder import replace_holder
-from tests.gateway.test_kept import cut, sessions, terminal, until, until_recorded
+from tests.gateway.test_kept import answering, cut, sessions, terminal, until, until_recorded
 from tests.gateway.test_recorded import listed
 from tests.gateway.test_register import recorded
 from tests.gateway.test_vault_routes import Catalogue
@@ -78,9 +78,7 @@ async def reaping(place: Place) -> AsyncIterator[None]:
 async def cut_off(place: Place, user: str = "ursula+web1") -> str:
     """A shell that ursula has lost."""
     async with place.client(user) as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        await answering(client)
         cut(client)
     await until_recorded(place, "access.detach")
     ident: str = next(one["id"] for one in await sessions(place) if one["target"] == "web1")
@@ -227,9 +225,7 @@ async def test_a_live_session_is_not_closed_before_its_shell_has_ended(
     await set_up(place)
     monkeypatch.setattr("rppam.gateway.holder.shell.LAST_S", 0.5)
     async with place.client("ursula+web1") as client:
-        screen = await terminal(client)
-        screen.type("echo pid-$PPID-; echo on-$((40+2))\n")
-        await screen.until("on-42")
+        screen = await answering(client, "echo pid-$PPID-; ")
         found = re.search(r"pid-(\d+)-", screen.text)
         assert found
         os.kill(int(found.group(1)), signal.SIGSTOP)

@@ -76,6 +76,14 @@ async def terminal(client: Any) -> Screen:
     return Screen(await client.create_process(term_type="xterm", term_size=(90, 20)))
 
 
+async def answering(client: Any, first: str = "") -> Screen:
+    """A terminal whose shell has done ``first`` and answers."""
+    screen = await terminal(client)
+    screen.type(f"{first}echo on-$((40+2))\n")
+    await screen.until("on-42")
+    return screen
+
+
 def cut(client: Any) -> None:
     """As a user whose network is gone."""
     client._transport.abort()
@@ -134,9 +142,7 @@ async def test_a_connection_whose_session_another_took_up_opens_nothing_more(pla
     """Nobody would look after it: orders and rights are those of whoever has the session."""
     a, _ = places
     async with a.client() as one, a.client() as two:
-        screen = await terminal(one)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        screen = await answering(one)
         (had,) = a.gateway.gate.live
         assert had.shell is not None
         had.shell.detach()  # as its user can, who ends on the target what attaches
@@ -154,9 +160,7 @@ async def test_a_connection_whose_session_another_took_up_opens_nothing_more(pla
 async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
     a, _ = places
     async with a.client() as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        await answering(client)
     await until(lambda: a.target.held == [])
     await until_recorded(a, "access.end")
     assert await recorded(a, "access.detach") == []
@@ -165,9 +169,7 @@ async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
 async def test_a_second_window_is_a_session_of_its_own(places: list[Place]) -> None:
     a, b = places
     async with a.client() as one, b.client() as other:
-        first = await terminal(one)
-        first.type("mark=first; echo on-$((40+2))\n")
-        await first.until("on-42")
+        await answering(one, "mark=first; ")
         second = await terminal(other)
         second.type("echo mark-$mark-\n")
         await second.until("mark--")
@@ -206,9 +208,7 @@ async def test_what_was_said_meanwhile_is_in_the_recording_once(places: list[Pla
 async def test_an_administrator_ends_a_shell_that_nobody_is_attached_to(places: list[Place]) -> None:
     a, b = places
     async with a.client() as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        await answering(client)
         cut(client)
     await until_recorded(a, "access.detach")
     (one,) = await sessions(a)
@@ -230,9 +230,7 @@ async def test_an_administrator_ends_a_shell_that_nobody_is_attached_to(places: 
 async def test_where_the_policy_keeps_none_a_lost_connection_ends_the_shell(places: list[Place]) -> None:
     a, _ = places
     async with a.client() as client:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        await answering(client)
         assert a.target.held == []
         cut(client)
     await until_recorded(a, "access.end")
@@ -242,9 +240,7 @@ async def test_where_the_policy_keeps_none_a_lost_connection_ends_the_shell(plac
 async def test_where_the_policy_asks_the_user_decides(places: list[Place]) -> None:
     a, b = places
     async with a.client() as client:
-        screen = await terminal(client)
-        screen.type("mark=1; echo on-$((40+2))\n")
-        await screen.until("on-42")
+        screen = await answering(client, "mark=1; ")
         cut(client)
     await until_recorded(a, "access.detach")
     async with b.client() as client:
@@ -287,9 +283,7 @@ async def test_what_a_gateway_that_was_away_still_writes_is_refused_everywhere(p
         agent_path=None, kex_algs=["curve25519-sha256"],
     )  # fmt: skip
     async with a.client() as client, own as other:
-        screen = await terminal(client)
-        screen.type("echo on-$((40+2))\n")
-        await screen.until("on-42")
+        screen = await answering(client)
         (access,) = a.gateway.gate._live.values()
         holding, served = b.gateway.gate.holding, b.served
         await until(lambda: bool(access.shell and access.shell._told))

@@ -61,16 +61,19 @@ class Authority:
         """Raises as :meth:`SqlAuthority.retire`."""
         return await self._store.retire(number)
 
-    async def trust(self, policy: CertificatePolicy, words: Collection[str] = ()) -> Trust:
-        """Whose certificates of users count, and what of ``words`` is revoked: serial numbers, key ids, fingerprints.
+    async def trust(self, policy: CertificatePolicy) -> Trust:
+        """Whose certificates of users count; what the authority itself has revoked: :meth:`with_revoked`."""
+        own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
+        others = frozenset(fingerprint_of(line) for line in policy.trusted)
+        return Trust(own, others, frozenset(word for _, word in sorted_out(policy.revoked)))
+
+    async def with_revoked(self, trust: Trust, *words: str) -> Trust:
+        """``trust`` with what the authority has revoked of ``words``: serial numbers, key ids, fingerprints.
 
         Anybody can have that asked who has not logged in, so it costs the same however much is revoked.
         """
-        own = frozenset(one.fingerprint for one in await self._store.keys() if one.state in _COUNTS)
-        others = frozenset(fingerprint_of(line) for line in policy.trusted)
-        found = await self._revocations.words(words) if words else set()
-        revoked = frozenset((kind.value, word) for kind, word in found)
-        return Trust(own, others, frozenset(word for _, word in sorted_out(policy.revoked)), revoked)
+        found = await self._revocations.words(words)
+        return trust._replace(revoked_own=frozenset((kind.value, word) for kind, word in found))
 
     async def krl(self, policy: CertificatePolicy) -> bytes:
         """What is revoked, as sshd reads it."""

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
 
 from rppam.db.engine import insert_into, now_ms
 from rppam.db.store import SqlStore, reads, writes
@@ -31,8 +31,7 @@ class SqlRevocations(SqlStore):
     @reads
     def words(self, connection: Connection, among: Collection[str]) -> set[tuple[RevokedKind, str]]:
         """What counts no more of these, whichever kind they are of."""
-        wanted = select(_R.kind, _R.word).where(_R.word.in_(among))
-        return {(RevokedKind(row.kind), row.word) for row in connection.execute(wanted)}
+        return _words(connection, _R.word.in_(among))
 
     @reads
     def now(self, connection: Connection) -> tuple[int, set[tuple[RevokedKind, str]]]:
@@ -67,8 +66,9 @@ class SqlRevocations(SqlStore):
         _tell(connection, "certificate.restore", ident, found.kind, found.word, reason)
 
 
-def _words(connection: Connection) -> set[tuple[RevokedKind, str]]:
-    return {(RevokedKind(row.kind), row.word) for row in connection.execute(select(_R.kind, _R.word))}
+def _words(connection: Connection, *which: ColumnElement[bool]) -> set[tuple[RevokedKind, str]]:
+    wanted = select(_R.kind, _R.word).where(*which)
+    return {(RevokedKind(row.kind), row.word) for row in connection.execute(wanted)}
 
 
 def _get(connection: Connection, ident: str) -> Revocation:

@@ -268,27 +268,27 @@ class SftpAudit:
             path, place = _text(packet, 5)
             self._ask(number, "open", (_path(path),), _U32.unpack_from(packet, place)[0])
         elif kind == Type.CLOSE:
-            handle, _ = _text(packet, 5)
-            self._ask(number, "close", (handle.hex(),))
-            if (file := self._open.get(handle.hex())) is not None:
+            handle, _ = _handle(packet, 5)
+            self._ask(number, "close", (handle,))
+            if (file := self._open.get(handle)) is not None:
                 file.is_closing = True
         elif kind == Type.READ:
-            handle, place = _text(packet, 5)
-            if handle.hex() in self._open:  # of another one the answer says what is wrong
+            handle, place = _handle(packet, 5)
+            if handle in self._open:  # of another one the answer says what is wrong
                 self._used(handle)
-            self._ask(number, "read", (handle.hex(),), _U64.unpack_from(packet, place)[0])
+            self._ask(number, "read", (handle,), _U64.unpack_from(packet, place)[0])
         elif kind == Type.WRITE:
-            handle, place = _text(packet, 5)
+            handle, place = _handle(packet, 5)
             data, _ = _text(packet, place + 8)
-            self._ask(number, "write", (handle.hex(),))
-            self._carried(handle.hex(), _U64.unpack_from(packet, place)[0], data, is_up=True)
+            self._ask(number, "write", (handle,))
+            self._carried(handle, _U64.unpack_from(packet, place)[0], data, is_up=True)
         elif kind in _ONE_PATH:
             path, _ = _text(packet, 5)
             self._ask(number, _ONE_PATH[Type(kind)], (_path(path), ""))
         elif kind in _TWO_PATHS:
             self._ask_two(number, _TWO_PATHS[Type(kind)], packet, 5)
         elif kind == Type.FSETSTAT:
-            handle, _ = _text(packet, 5)
+            handle, _ = _handle(packet, 5)
             self._ask(number, "attributes", (self._used(handle).path, ""))
         elif kind == Type.EXTENDED:
             self._extended(number, packet)
@@ -305,8 +305,8 @@ class SftpAudit:
             path, _ = _text(packet, place)
             self._ask(number, "attributes", (_path(path), ""))
         elif name == _COPIES:
-            source, place = _text(packet, place)
-            target, _ = _text(packet, place + 16)  # behind where it begins, and how much
+            source, place = _handle(packet, place)
+            target, _ = _handle(packet, place + 16)  # behind where it begins, and how much
             copied, to = self._used(source), self._used(target)
             self._waiting -= to.up.ahead_bytes
             to.up.copied()
@@ -327,12 +327,12 @@ class SftpAudit:
             raise SftpError("an answer came to nothing that was asked")
         what, words, off = self._asked.pop(number)
         if what == "open" and kind == Type.HANDLE:
-            handle, _ = _text(packet, 5)
+            handle, _ = _handle(packet, 5)
             if len(self._open) >= HANDLES_MAX:
                 raise SftpError("more files are open than are told of")
-            if handle.hex() in self._open:
+            if handle in self._open:
                 raise SftpError("one handle stands for two files at once")
-            self._open[handle.hex()] = _File(words[0], off)
+            self._open[handle] = _File(words[0], off)
         elif kind == Type.DATA:
             if what != "read":
                 raise SftpError("data came that nobody asked for")
@@ -353,17 +353,17 @@ class SftpAudit:
             self._tell(Change(what, words[0], words[1], is_done))
 
     def _carried(self, handle: str, off: int, data: bytes, *, is_up: bool) -> None:
-        file = (self._used if is_up else self._file)(bytes.fromhex(handle))
+        file = (self._used if is_up else self._file)(handle)
         stream = file.up if is_up else file.down
         self._waiting += stream.took(off, data, WAITING_BYTES - self._waiting)
 
-    def _file(self, handle: bytes) -> _File:
-        file = self._open.get(handle.hex())
+    def _file(self, handle: str) -> _File:
+        file = self._open.get(handle)
         if file is None:
             raise SftpError("a file is used that nobody saw being opened")
         return file
 
-    def _used(self, handle: bytes) -> _File:
+    def _used(self, handle: str) -> _File:
         """As :meth:`_file`, of which something is asked now."""
         file = self._file(handle)
         if file.is_closing:
@@ -393,6 +393,11 @@ def _text(packet: memoryview, place: int) -> tuple[bytes, int]:
     if place + 4 + size > len(packet):
         raise SftpError("a packet ends before what it holds")
     return bytes(packet[place + 4 : place + 4 + size]), place + 4 + size
+
+
+def _handle(packet: memoryview, place: int) -> tuple[str, int]:
+    raw, place = _text(packet, place)
+    return raw.hex(), place
 
 
 def _path(raw: bytes) -> str:

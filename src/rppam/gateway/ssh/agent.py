@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncssh
 from asyncssh.packet import SSHPacket
 
-from rppam.gateway.errors import ChannelRefused, SecondPersonNeeded
+from rppam.gateway.errors import SecondPersonNeeded
 from rppam.gateway.model import Kind
 from rppam.gateway.ssh.bridge import Half, pair
 from rppam.gateway.ssh.byte_channel import PACKET, WINDOW, ByteChannel
+from rppam.gateway.ssh.forwards import check_again
 from rppam.gateway.ssh.second_person import needs_second
 from rppam.kernel.errors import RppamError
 
@@ -58,10 +59,7 @@ def _take_over(server: "GatewayServer", access: "LiveAccess", user: Any) -> None
 
     def opened(packet: SSHPacket) -> Any:
         packet.check_end()
-        try:
-            server.check(Kind.AGENT)
-        except ChannelRefused as error:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(error)) from None
+        check_again(server, Kind.AGENT)
         if len(standing) >= AT_ONCE_MAX:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections to the agent")
         front, back = pair(access.forwarded_up, access.received, standing.discard)

@@ -24,7 +24,7 @@ from rppam.ledger.model import Entity, Word
 log: Final = logging.getLogger("rppam.gateway")
 HOW: Final = "certificate"
 _KEY: Final = "key"
-_OF_CERTIFICATES: Final = b"-cert-v01@openssh.com"
+_OF_CERTIFICATES: Final = "-cert-v01@openssh.com"
 """What their types end with."""
 _REVOKED: Final = "it is revoked"
 
@@ -82,11 +82,12 @@ async def keyed(
 
 async def counts_still(gate: Gate, account: Account, line: bytes, client: str) -> bool:
     """Whether the key or certificate that has let ``account`` in would do so now. Raises ``DatabaseError``."""
-    type_, key = line.decode().split()[:2]
-    if line.split()[0].endswith(_OF_CERTIFICATES):
+    text = line.decode()
+    type_, key = text.split()[:2]
+    if type_.endswith(_OF_CERTIFICATES):
         return not (await gate.judge(line, account.name, client)).why
     found = await gate.login.by_key(account.name, type_, key)
-    return found is not None and found.id == account.id and not await gate.is_revoked(fingerprint_of(line.decode()))
+    return found is not None and found.id == account.id and not await gate.is_revoked(fingerprint_of(text))
 
 
 def _say(conn: asyncssh.SSHServerConnection, refusal: CertificateRefused) -> None:

@@ -65,7 +65,7 @@ async def remote(server: "GatewayServer", conn: asyncssh.SSHServerConnection, ho
         return False
 
     async def connected(from_host: str, from_port: int) -> Half:
-        _check_again(server)
+        check_again(server, Kind.REMOTE_FORWARD)
         front, back = pair(access.forwarded_up, access.received)
         await conn.create_connection(lambda: front, host, listener.get_port(), from_host, from_port, encoding=None)
         return back
@@ -94,7 +94,7 @@ async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnectio
         return False
 
     async def connected() -> Half:
-        _check_again(server)
+        check_again(server, Kind.REMOTE_FORWARD)
         front, back = pair(access.forwarded_up, access.received)
         await conn.create_unix_connection(lambda: front, path, encoding=None)
         return back
@@ -105,10 +105,13 @@ async def remote_path(server: "GatewayServer", conn: asyncssh.SSHServerConnectio
     return listener
 
 
-def _check_again(server: "GatewayServer") -> None:
-    """Let nothing more through what stands where the policy has changed since. Raises ChannelOpenError."""
+def check_again(server: "GatewayServer", kind: Kind) -> None:
+    """Let nothing more through what stands where the policy has changed since.
+
+    Raises :class:`asyncssh.ChannelOpenError`.
+    """
     try:
-        server.check(Kind.REMOTE_FORWARD)
+        server.check(kind)
     except ChannelRefused as error:
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(error)) from None
 

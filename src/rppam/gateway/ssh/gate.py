@@ -239,16 +239,16 @@ class Gate:
 
     async def judge(self, line: bytes, user: str, client: str) -> Judged:
         """A certificate that a user shows. Raises :class:`~rppam.gateway.errors.CertificateInvalid`."""
-        one, policy = shown(line), self._settings.current(CERTIFICATES)
-        trust = await self._authority.trust(policy)
+        one = shown(line)
+        trust = await self._authority.trust(self._settings.current(CERTIFICATES))
         if is_trusted := one.authority in trust.own | trust.others:
-            trust = await self._authority.trust(policy, one.words)
+            trust = await self._authority.with_revoked(trust, *one.words)
         return Judged(one, problem(one, user, trust, client, self._authority.now_s), is_trusted)
 
     async def is_revoked(self, fingerprint: str) -> bool:
         """Whether a key of a user counts no more."""
-        trust = await self._authority.trust(self._settings.current(CERTIFICATES), (fingerprint,))
-        return is_key_revoked(fingerprint, trust)
+        trust = await self._authority.trust(self._settings.current(CERTIFICATES))
+        return is_key_revoked(fingerprint, await self._authority.with_revoked(trust, fingerprint))
 
     def _heard(self, key: CacheKey | None) -> None:
         if self._live and (key is None or key.kind is Cached.USER or key.ident in self._live):

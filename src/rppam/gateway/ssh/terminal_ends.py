@@ -17,9 +17,10 @@ from rppam.kernel.errors import RppamError
 log: Final = logging.getLogger("rppam.gateway")
 
 
-def ended(error: RppamError, *, again: bool) -> dict[str, Any]:
-    """That it is over; with ``again`` the client is to come again by itself."""
-    return {"type": "end", "code": error.row.code, "text": one_line(error), "again": again}
+def ended(error: RppamError, *, again: bool, text: str = "") -> dict[str, Any]:
+    """That it is over, in the words of ``error`` unless there are others; with ``again`` the client is to come again by
+    itself."""
+    return {"type": "end", "code": error.row.code, "text": text or one_line(error), "again": again}
 
 
 async def is_taken(held: SqlHeld, access: LiveAccess) -> bool:
@@ -39,6 +40,6 @@ def trouble(opening: "asyncio.Task[None]") -> dict[str, Any]:
         return ended(error, again=error.row.status == 503)
     if isinstance(error, (asyncssh.Error, OSError)):
         why = f"the target went away: {getattr(error, 'reason', '') or error}"
-        return {**ended(TargetProtocolError(why), again=True), "text": why}
+        return ended(TargetProtocolError(), again=True, text=why)
     log.error("a terminal could not be opened", exc_info=error)
-    return {**ended(TargetProtocolError(), again=False), "text": "something unforeseen happened"}
+    return ended(TargetProtocolError(), again=False, text="something unforeseen happened")
