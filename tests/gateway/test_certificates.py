@@ -29,7 +29,7 @@ from rppam.gateway.ports import Credential
 from rppam.gateway.ssh.chained_login import Limits
 from rppam.gateway.ssh.server import GatewayServer
 from rppam.kernel.secret import Secret
-from tests.access.mfa.test_api import enrolled
+from tests.access.mfa.test_api import age, enrolled
 from tests.gateway.places import HOST, Ended, Place, Sshd, sshd
 from tests.gateway.test_agent import agent, allowed
 from tests.gateway.test_in_browser import decide, waiting
@@ -359,6 +359,27 @@ async def test_the_commands_make_roll_and_sign(place: Place, tmp_path: Path) -> 
     states = [line.split()[1] for line in (await rppam("show", "--all")).out.decode().splitlines()]
     assert states == ["retired", "active"]
     assert [len(await recorded(place, f"authority.{word}")) for word in ("make", "activate", "retire")] == [2, 1, 1]
+
+
+@pytest.mark.integration
+async def test_the_command_asks_for_the_password_where_the_log_in_is_of_long_ago(place: Place, tmp_path: Path) -> None:
+    assert (await place.served.http.post(CA, headers=place.served.bearer())).status_code == 201
+    key = await made(tmp_path, "-t", "ed25519")
+    own = (await signed_in(place))["Authorization"].removeprefix("Bearer ")
+    await age(place.served, 11 * 60_000)
+
+    async def sign(typed: str) -> Ended:
+        env = {"RPPAM_URL": place.served.url, "RPPAM_TOKEN": own}
+        argv = (sys.executable, "-m", "rppam", "ca", "sign", str(key.with_suffix(".pub")))
+        return await place.run(*argv, env=env, given=typed.encode())
+
+    alone = await sign("")
+    assert (alone.code, "run 'rppam login', then this again" in alone.err) == (2, True), alone
+    guessed = await sign("a guess\n")
+    assert (guessed.code, "RPPAM-3111" in guessed.err) == (1, True), guessed
+    assert not key.with_name(f"{key.name}-cert.pub").exists()
+    assert (await sign(f"{PASSWORD}\n")).code == 0
+    assert "rppam-user:admin" in read_by_openssh(key)
 
 
 @pytest.mark.integration

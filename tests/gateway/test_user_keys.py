@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from rppam.gateway.ssh.server import GatewayServer
-from tests.access.mfa.test_api import enrolled
+from tests.access.mfa.test_api import age, enrolled
 from tests.gateway.places import HOST, Ended, Place
 from tests.gateway.test_register import recorded
 from tests.support.authenticator import code
@@ -57,6 +57,25 @@ async def test_a_key_lets_in_until_it_is_taken_away(place: Place, tmp_path: Path
     assert (again.status_code, again.json()["code"]) == (400, "RPPAM-8608")
     assert (await place.served.http.delete(f"{KEYS}/{key['id']}", headers=headers)).status_code == 204
     assert (await by_key(place, path)).code == 255
+
+
+@pytest.mark.parametrize("path", [KEYS, "/api/v1/users/me/ssh-certificates"])
+async def test_a_session_of_long_ago_leaves_no_key_behind_without_the_password(
+    place: Place, tmp_path: Path, path: str
+) -> None:
+    made_one = await made(tmp_path, "-t", "ed25519")
+    body, headers, http = {"key": made_one.with_suffix(".pub").read_text()}, await signed_in(place), place.served.http
+    assert (await http.post("/api/v1/access/ca", headers=place.served.bearer())).status_code == 201
+    await age(place.served, 11 * 60_000)
+    missing = await http.post(path, json=body, headers=headers)
+    assert (missing.status_code, missing.json()["code"]) == (400, "RPPAM-6010")
+    assert [flaw["field"] for flaw in missing.json()["errors"]] == ["body.currentPassword"]
+    wrong = await http.post(path, json=body | {"currentPassword": "a guess"}, headers=headers)
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "RPPAM-3111")
+    assert (await http.get(KEYS, headers=headers)).json()["items"] == []
+    assert await recorded(place, "certificate.user") == []
+    fine = await http.post(path, json=body | {"currentPassword": PASSWORD}, headers=headers)
+    assert fine.status_code == 201, fine.text
 
 
 async def test_signatures_by_sha_1_are_not_taken(place: Place, tmp_path: Path) -> None:

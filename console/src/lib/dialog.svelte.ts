@@ -84,6 +84,11 @@ export function ask(question: Question): void {
   dialogs.open = { reason: question.grave, ...question };
 }
 
+/** For what changes how one signs in: the password, which the server asks for where the session is not new. */
+export const owner = (): Field => ({
+  name: "currentPassword", label: t("Current password"), kind: "password", optional: true, hint: t("Needed where you signed in more than ten minutes ago."),
+});
+
 /** Shown once: a password or codes that nobody can ask for again. */
 export function showSecret(title: string, lines: string[], text = t("It is shown only now. Keep it where it belongs.")): void {
   dialogs.secret = { title, text, lines };

@@ -3,22 +3,23 @@ certificates for keys of their own."""
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from rppam.access.accounts.api import own_id
 from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.rbac.policy import Caller
+from rppam.access.sessions.api import check_owner
 from rppam.foundation import Foundation
 from rppam.gateway.authority import Authority
 from rppam.gateway.certificates import AuthorityKey, State
 from rppam.gateway.errors import CertificateInvalid
 from rppam.gateway.policy import CERTIFICATES
 from rppam.gateway.store import SqlAccess
-from rppam.http.answers import BODY, NO_ACCOUNT, NO_DATABASE
+from rppam.http.answers import BODY, GUESSES, NO_DATABASE, NOT_OWNER
 from rppam.http.routes import SIGNED_IN, declare, for_roles
-from rppam.http.schemas import Shape
+from rppam.http.schemas import Password, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.actor import current_actor
@@ -61,6 +62,8 @@ class CertificateRequest(Shape):
     """`ssh-ed25519 AAAA... comment`."""
     minutes: Annotated[int, Field(ge=1, le=10_080)] | None = None
     """How long it is to count; left out, or longer than the setting `access/certificates` has it: as that has it."""
+    current_password: Password | None = None
+    """Needed where the session began more than ten minutes ago."""
 
 
 class CertificateShape(Shape):
@@ -108,17 +111,21 @@ async def retire_authority(number: Number, services: Here) -> AuthorityShape:
 
 
 @authority.post(MINE, summary="Get a certificate for an own key", status_code=201, response_model=CertificateShape)
-@declare(SIGNED_IN, {**BODY, 403: NO_ACCOUNT, 409: "There is no SSH authority yet", 503: NO_DATABASE})
-async def issue_certificate(body: CertificateRequest, caller: Caller, services: Here) -> CertificateShape:
+@declare(SIGNED_IN, {**BODY, 403: NOT_OWNER, 409: "There is no SSH authority yet", 429: GUESSES, 503: NO_DATABASE})
+async def issue_certificate(
+    body: CertificateRequest, request: Request, caller: Caller, services: Here
+) -> CertificateShape:
     """By which the caller logs in at the gateway. It is recorded; a second factor is asked for as with a key.
 
-    It counts until the caller's log-ins are ended: by a new password, or everywhere.
+    It counts until the caller's log-ins are ended: by a new password, or everywhere. A stolen session must not serve to
+    get one: it takes the password, unless the session began just now.
     """
     user_id = own_id(caller)
     try:
         read = read_host_key(body.key)
     except ResourceInvalid as error:
         raise CertificateInvalid(str(error)) from None
+    await check_owner(request, services, user_id, body.current_password)
     most = services.get(Foundation).hot.current(CERTIFICATES).user_minutes
     minutes = min(body.minutes or most, most)
     account = (await services.get(SqlAccounts).get(user_id)).account

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from rppam.access.tokens.target import Where, asked, target_options
+from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
@@ -14,6 +15,7 @@ from rppam.gateway.revocations_cli import COMMANDS
 from rppam.kernel.errors import Exit
 
 MINE: Final = "/api/v1/users/me/ssh-certificates"
+_OWNER_FIELD: Final = "body.currentPassword"
 
 
 @click.group("ca", cls=Group, context_settings=HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
@@ -96,12 +98,19 @@ def retire(*, number: int, as_json: bool, where: Where) -> int:
 def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, where: Where) -> int:
     """Get a certificate for the own public KEY, by which ssh logs in at the gateway.
 
+    It asks for the password where the log-in was over ten minutes ago.
+
     Exit code 0: written; 1: refused; 2: could not be got.
     """
     body: dict[str, Any] = {"key": key.read_text(encoding="utf-8").strip()}
     if minutes is not None:
         body["minutes"] = minutes
     found, problem = asked(where, HOST, "POST", MINE, body)
+    if any(flaw.get("field") == _OWNER_FIELD for flaw in found.get("errors", ())):
+        body["currentPassword"] = ask_hidden(
+            "Password", "the log-in was over ten minutes ago; run 'rppam login', then this again"
+        )
+        found, problem = asked(where, HOST, "POST", MINE, body)
     if problem:
         return failed(found, problem)
     place = output or key.with_name(f"{key.name.removesuffix('.pub')}-cert.pub")

@@ -2,16 +2,17 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from rppam.access.accounts.api import own_id
 from rppam.access.rbac.policy import Caller
+from rppam.access.sessions.api import check_owner
 from rppam.gateway.errors import UserKeyInvalid
 from rppam.gateway.user_keys_store import COMMENT_CHARS, SqlUserKeys, UserKey
-from rppam.http.answers import BODY, NO_ACCOUNT, NO_DATABASE
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NOT_OWNER
 from rppam.http.routes import SIGNED_IN, declare
-from rppam.http.schemas import Shape
+from rppam.http.schemas import Password, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
@@ -40,6 +41,8 @@ class NewUserKey(Shape):
 
     key: Annotated[str, Field(min_length=20, max_length=16_000)]
     """`ssh-ed25519 AAAA... comment`."""
+    current_password: Password | None = None
+    """Needed where the session began more than ten minutes ago."""
 
 
 class UserKeyShape(Shape):
@@ -68,9 +71,12 @@ async def list_keys(caller: Caller, services: Here) -> UserKeyList:
 
 
 @user_keys.post(KEYS, summary="Add an own SSH key", status_code=201, response_model=UserKeyShape)
-@declare(SIGNED_IN, {**BODY, 403: NO_ACCOUNT, 503: NO_DATABASE})
-async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeyShape:
-    """It counts at once, on all nodes. Where a second factor is asked for, it follows the key."""
+@declare(SIGNED_IN, {**BODY, 403: NOT_OWNER, 429: GUESSES, 503: NO_DATABASE})
+async def add_key(body: NewUserKey, request: Request, caller: Caller, services: Here) -> UserKeyShape:
+    """It counts at once, on all nodes. Where a second factor is asked for, it follows the key.
+
+    A stolen session must not serve to add one: it takes the password, unless the session began just now.
+    """
     ident = own_id(caller)
     try:
         read = read_host_key(body.key)
@@ -80,6 +86,7 @@ async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeySh
         raise UserKeyInvalid(f"keys of the type {read.type} are not taken")
     words = body.key.split(None, 2)
     comment = "".join(char for char in words[2][:COMMENT_CHARS] if char.isprintable()) if len(words) > 2 else ""
+    await check_owner(request, services, ident, body.current_password)
     new = UserKey("", ident, read.type, read.key, read.fingerprint, comment, WallMs(0))
     return _shape(await services.get(SqlUserKeys).add(new, caller.subject))
 

@@ -10,6 +10,7 @@ BODY: Final = {
 HAD: Final = {304: "If-None-Match names its revision"}
 NO_DATABASE: Final = "The database does not answer"
 NO_ACCOUNT: Final = "The token belongs to no account"
+NOT_OWNER: Final = "The password is wrong, or the log-in did not show the account's second factor (RPPAM-3132)"
 GUESSES: Final = "Too many wrong guesses; `Retry-After` says how long to wait"
 NO_USER: Final = {404: "No account has this id", 503: NO_DATABASE}
 HANDED_ON: Final = {

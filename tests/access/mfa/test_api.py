@@ -13,8 +13,11 @@ from rppam.access.sessions.service import Caller
 from rppam.access.sessions.tables import sessions
 from rppam.db.engine import NowMs
 from rppam.http.bounds import ApiLimits
+from tests.access.passkeys.soft_key import SoftKey
+from tests.access.passkeys.test_api import added
 from tests.support.authenticator import code
 from tests.support.served import PASSWORD, Served
+from tests.vault.people import person
 
 pytestmark = pytest.mark.integration
 
@@ -137,6 +140,15 @@ async def test_new_backup_codes_and_a_step_up_stand_in_the_audit(
         f"admin raised the session {session['id']} by a second factor from 127.0.0.1.",
         "admin made new backup codes from 127.0.0.1.",
     ]
+
+
+async def test_who_knows_the_password_alone_enrols_none_beside_a_passkey(served: Served) -> None:
+    await require(served, "required_for_admins")
+    await added(served, await person(served, "ursula"), SoftKey(served.url))
+    await require(served, "required_for_all")
+    first = await login(served, "ursula")
+    assert (first["mfaRequired"], first["mfaEnrolled"]) == (True, False)
+    assert problem(await served.http.post(ENROL, json={"mfaToken": first["mfaToken"]})) == (403, "RPPAM-3132")
 
 
 async def test_who_must_have_one_enrols_on_the_way_in(served: Served, other: Served) -> None:

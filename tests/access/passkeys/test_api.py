@@ -1,12 +1,13 @@
 """Passkeys over REST: added, signed in with, used for a reveal, and what does not count."""
 
+import json
 from typing import Any
 
 import pytest
 from sqlalchemy import text as sql
 
 from tests.access.passkeys.soft_key import SoftKey, text
-from tests.support.served import Served
+from tests.support.served import PASSWORD, Served
 from tests.vault.people import Person, actions, host, person
 
 pytestmark = pytest.mark.integration
@@ -97,6 +98,49 @@ async def test_a_session_of_long_ago_adds_none_without_the_password(served: Serv
     assert (await admin.post(f"{AUTH}/register")).status_code == 400
     assert (await admin.post(f"{AUTH}/register", currentPassword="wrong")).status_code in {401, 403}
     assert (await host(served).post(f"{AUTH}/register")).status_code == 403
+
+
+async def test_a_session_of_long_ago_takes_none_away_without_the_password(served: Served) -> None:
+    admin, key = await person(served, "admin"), SoftKey(served.url)
+    made = await added(served, admin, key)
+    _, answer = await login(served, key)
+    headers = {"Authorization": f"Bearer {answer['accessToken']}"}
+    old = sql("UPDATE sessions SET created_at = created_at - 3600000")
+    await served.database.write(lambda connection: connection.execute(old).close())
+
+    async def delete(**body: str) -> tuple[int, str]:
+        answer = await served.http.request("DELETE", f"{AUTH}/{made['id']}", headers=headers, json=body)
+        return answer.status_code, answer.text and answer.json()["code"]
+
+    assert await delete() == (400, "RPPAM-6010")
+    assert await delete(currentPassword="a guess") == (403, "RPPAM-3111")
+    assert await actions(served, "passkey.remove") == []
+    assert await delete(currentPassword=PASSWORD) == (204, "")
+
+
+async def test_who_knows_the_password_alone_changes_no_way_of_signing_in(served: Served) -> None:
+    admin, key = await person(served, "admin"), SoftKey(served.url)
+    made = await added(served, admin, key)
+    for answer in (
+        await admin.post(f"{AUTH}/register", currentPassword=PASSWORD),
+        await admin.delete(f"{AUTH}/{made['id']}"),
+        await admin.post("/api/v1/auth/mfa/enroll", currentPassword=PASSWORD),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "RPPAM-3132"), answer.text
+    _, shown = await login(served, key)
+    me = Person(served, "admin", {"Authorization": f"Bearer {shown['accessToken']}"})
+    assert (await me.post(f"{AUTH}/register")).status_code == 200
+
+
+@pytest.mark.parametrize("ident", ["\ud800", "a\0b", "a b", "", "x" * 1_401, 7, None, ["x"]])
+async def test_what_is_no_passkeys_id_is_refused_and_counted(served: Served, ident: Any) -> None:
+    key = SoftKey(served.url)
+    await added(served, await person(served, "admin"), key)
+    begun = (await served.http.post(f"{AUTH}/login")).json()
+    # By hand, as httpx does not write half a character.
+    body = json.dumps({"id": begun["id"], "credential": key.get(begun["options"]) | {"id": ident}})
+    answer = await served.http.post(f"{AUTH}/login/finish", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "RPPAM-8451"), answer.text
 
 
 async def test_somebody_elses_are_taken_away_by_who_may_and_the_ledger_says_so(served: Served) -> None:

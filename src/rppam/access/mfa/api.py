@@ -9,13 +9,13 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from rppam.access.accounts.api import USERS, UserId, given, own_id
+from rppam.access.accounts.api import USERS, UserId, own_id
 from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.service import UserAdministration
 from rppam.access.mfa.one_time_codes import TYPED_CHARS_MAX
 from rppam.access.mfa.service import Proposal, SecondFactors
 from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
-from rppam.access.sessions.api import LoginAnswer, caller_of, token_answer
+from rppam.access.sessions.api import LoginAnswer, caller_of, check_owner, token_answer
 from rppam.access.sessions.model import Identity
 from rppam.access.sessions.service import Sessions
 from rppam.access.tokens.credentials import check_same_origin
@@ -177,8 +177,7 @@ async def enrol(request: Request, response: Response, services: Here, body: Enro
         raise UnauthenticatedError(TokenFlaw.MISSING)
     user_id, client = own_id(identity), caller_of(request).client
     if body.code is None:
-        if body.current_password is not None or not await services.get(Sessions).is_fresh(request.state.bearer):
-            await services.get(UserAdministration).check_password(user_id, given(body.current_password), client)
+        await check_owner(request, services, user_id, body.current_password)
         return _begun(await services.get(SecondFactors).propose(user_id))
     codes = await services.get(SecondFactors).confirm(user_id, body.code, client)
     return EnrolAnswer(enrolled=True, backup_codes=_shown(codes))

@@ -55,6 +55,12 @@ class MfaNotEnrolled(AccountError, code="RPPAM-3126", status=409):
     fix = "Enrol one: POST /api/v1/auth/mfa/enroll without a code, and again with the first code."
 
 
+class FactorNotShown(AccountError, code="RPPAM-3132", status=403):
+    """The account has a second factor, and this log-in did not show it."""
+
+    fix = "Sign in with the passkey at the address it was added at, or by password and code, and do it from there."
+
+
 class MfaRequired(AccountError, code="RPPAM-3127", status=409):
     """The cluster requires a second factor of this account."""
 

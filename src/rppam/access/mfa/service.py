@@ -19,6 +19,7 @@ from rppam.access.lockouts.guard import Guard
 from rppam.access.mfa.errors import (
     CodeNotTaken,
     CodeWrong,
+    FactorNotShown,
     MfaDisabled,
     MfaEnrolled,
     MfaNotEnrolled,
@@ -143,8 +144,14 @@ class SecondFactors:
         return await self._confirm(await self._store.read(user_id), code, client, None, CodeNotTaken)
 
     async def propose_at_login(self, token: Secret, client: str) -> Proposal:
-        """As :meth:`propose`, for a log-in that may not go on without. Raises :class:`MfaTokenInvalid` as well."""
+        """As :meth:`propose`, for a log-in that may not go on without.
+
+        Raises :class:`MfaTokenInvalid` as well, and :class:`FactorNotShown` where the account has a passkey: whoever
+        knows the password must not put an authenticator of their own beside it.
+        """
         factor = await self._login(token_hash(token.reveal()), client)
+        if factor.sealed is None and await self._store.has_any(factor.account.id):
+            raise FactorNotShown("this account has a passkey, and asks for it")
         return await self.propose(factor.account.id)
 
     async def confirm_at_login(self, token: Secret, code: str, client: str) -> tuple[Account, list[Secret]]:
@@ -191,6 +198,16 @@ class SecondFactors:
         assert account is not None  # no proof, so none was used already
         await publish_user(self._cache, account)
         log.warning("%s reset the second factor of %s.", by, account.name)
+
+    async def check_shown(self, user_id: str, *, mfa: bool) -> None:
+        """Let nobody change how an account signs in whose log-in did not show the factor that it has.
+
+        ``mfa``: the log-in did. Raises :class:`FactorNotShown`.
+        """
+        if mfa or (await self._policy()).requirement is MfaRequirement.DISABLED:
+            return
+        if await self._store.has_any(user_id):
+            raise FactorNotShown("this account has a second factor, which this log-in did not show")
 
     async def standing(self, user_id: str) -> Standing:
         factor = await self._store.read(user_id)

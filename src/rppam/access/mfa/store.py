@@ -15,6 +15,7 @@ from rppam.access.accounts.model import Account
 from rppam.access.accounts.store import account_in, locked_row, present_row, raise_user
 from rppam.access.accounts.tables import backup_codes, pending_logins, users
 from rppam.access.mfa.model import ATTEMPTS_MAX, PENDING_MS, BackupProof, Factor, Pending, Proof, TotpProof
+from rppam.access.passkeys.store import has_factor
 from rppam.db.engine import NowMs, now_ms, rows_changed
 from rppam.db.store import Method, SqlStore, Work, reads, writes
 from rppam.kernel.instant import WallMs
@@ -51,6 +52,11 @@ class SqlFactors(SqlStore):
     @reads
     def read(self, connection: Connection, user_id: str) -> Factor:
         return _factor(connection, present_row(connection, user_id))
+
+    @reads
+    def has_any(self, connection: Connection, user_id: str) -> bool:
+        """Whether the account has an authenticator or a passkey."""
+        return has_factor(connection, user_id)
 
     @writes
     def begin(self, connection: Connection, pending: Pending) -> None:

@@ -5,27 +5,27 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path, Request, Response
 
-from rppam.access.accounts.api import USERS, UserId, given, own_id
+from rppam.access.accounts.api import USERS, UserId, own_id
 from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.service import UserAdministration
 from rppam.access.lockouts.guard import Guard
 from rppam.access.passkeys.errors import PasskeyOver, PasskeyRefused
 from rppam.access.passkeys.schemas import (
-    BeginAdding,
     LoginAnswerOf,
     NewPasskey,
     Options,
+    OwnerProof,
     PasskeyList,
     PasskeyShape,
 )
 from rppam.access.passkeys.service import Asked, Passkeys
 from rppam.access.passkeys.store import Passkey, Site
 from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
-from rppam.access.sessions.api import LoginAnswer, caller_of, token_answer
+from rppam.access.sessions.api import LoginAnswer, caller_of, check_owner, token_answer
 from rppam.access.sessions.model import Identity
 from rppam.access.sessions.service import Sessions
 from rppam.access.tokens.credentials import check_same_origin
-from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER, NOT_OWNER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import ANYBODY, SIGNED_IN, declare, for_roles
 from rppam.http.services import Here
@@ -37,7 +37,7 @@ passkeys = APIRouter(tags=["passkeys"])
 _REFUSED: Final = "The passkey does not prove it, or the token belongs to no account"
 _OVER: Final = "The question is over: each is good once, for two minutes"
 PasskeyId = Annotated[str, Path(alias="passkeyId", pattern="^[0-9A-Za-z_-]{1,1400}$")]
-_NOTHING: Final = BeginAdding()
+_NOTHING: Final = OwnerProof()
 
 
 def site_of(request: Request) -> Site:
@@ -57,12 +57,11 @@ async def list_passkeys(caller: Caller, services: Here) -> PasskeyList:
 
 
 @passkeys.post(f"{WEBAUTHN}/register", summary="Begin to add a passkey", response_model=Options)
-@declare(SIGNED_IN, {**BODY, 403: "The password is wrong, or the token belongs to no account", 429: GUESSES})
-async def begin_adding(request: Request, caller: Caller, services: Here, body: BeginAdding = _NOTHING) -> Options:
+@declare(SIGNED_IN, {**BODY, 403: NOT_OWNER, 429: GUESSES})
+async def begin_adding(request: Request, caller: Caller, services: Here, body: OwnerProof = _NOTHING) -> Options:
     """A stolen session must not serve to add one: it takes the password, unless the session began just now."""
-    user_id, client = own_id(caller), caller_of(request).client
-    if body.current_password is not None or not await services.get(Sessions).is_fresh(request.state.bearer):
-        await services.get(UserAdministration).check_password(user_id, given(body.current_password), client)
+    user_id = own_id(caller)
+    await check_owner(request, services, user_id, body.current_password)
     return _options(await services.get(Passkeys).begin_adding(user_id, site_of(request)))
 
 
@@ -76,12 +75,16 @@ async def add_passkey(body: NewPasskey, caller: Caller, services: Here) -> Passk
 @passkeys.delete(f"{WEBAUTHN}/{{passkeyId}}", summary="Take a passkey away", status_code=204)
 @declare(
     SIGNED_IN,
-    {403: NO_ACCOUNT, 404: "The account has no such passkey", 503: NO_DATABASE},
+    {**BODY, 403: NOT_OWNER, 404: "The account has no such passkey", 429: GUESSES, 503: NO_DATABASE},
     unconditional="a passkey never changes",
 )
-async def remove_passkey(passkey_id: PasskeyId, caller: Caller, services: Here) -> None:
-    """One of the caller's own."""
-    await services.get(Passkeys).remove(own_id(caller), passkey_id)
+async def remove_passkey(
+    passkey_id: PasskeyId, request: Request, caller: Caller, services: Here, body: OwnerProof = _NOTHING
+) -> None:
+    """One of the caller's own. It takes the password, unless the session began just now, as to add one does."""
+    user_id = own_id(caller)
+    await check_owner(request, services, user_id, body.current_password)
+    await services.get(Passkeys).remove(user_id, passkey_id)
 
 
 @passkeys.post(f"{WEBAUTHN}/prove", summary="Begin a second factor by passkey", response_model=Options)

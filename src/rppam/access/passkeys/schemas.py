@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rppam.http.schemas import Flag, Password, Shape
 
-Ident = Annotated[str, Field(min_length=1, max_length=36)]
+Ident = Annotated[str, Field(pattern="^[0-9a-zA-Z-]{1,36}$")]
 
 
 class Options(Shape):
@@ -26,8 +26,8 @@ class Answer(Shape):
     credential: dict[str, Any]
 
 
-class BeginAdding(Shape):
-    """A passkey is to be added."""
+class OwnerProof(Shape):
+    """Who adds a passkey or takes one away owns the account."""
 
     current_password: Password | None = None
     """Needed where the session began more than ten minutes ago."""

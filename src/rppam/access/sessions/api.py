@@ -6,10 +6,12 @@ Everybody sees and ends the own sessions, ``security_admin`` and ``pam_admin`` e
 from typing import Annotated, Final, Literal, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.accounts.service import UserAdministration
 from rppam.access.mfa.model import SecondStep
+from rppam.access.mfa.service import SecondFactors
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity, SessionKind, SessionLine
 from rppam.access.sessions.service import Caller as From, Sessions, SignIn
@@ -24,6 +26,7 @@ from rppam.http.services import Here, services_of
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.kernel.services import Services
 
 SESSIONS: Final = "/api/v1/sessions"
 ID: Final = "^[0-9a-zA-Z-]{1,36}$"
@@ -246,6 +249,24 @@ async def end_many(
 def caller_of(request: Request) -> From:
     """Where a request comes from. A forwarded address is believed from nobody."""
     return From(request.client.host if request.client else "unknown", request.headers.get("user-agent", ""))
+
+
+async def check_owner(request: Request, services: Services, user_id: str, current_password: SecretStr | None) -> None:
+    """Let nobody go on whose log-in was not just now, unless the password is given: a session may be a stolen one.
+
+    For whatever adds a means of signing in to the own account ``user_id``, or takes one away. A second factor that the
+    account has must have been shown at the log-in, as the password alone may be known to others. Raises
+    :class:`InvalidRequestError` where the password is needed and missing, and as
+    :meth:`SecondFactors.check_shown` and :meth:`UserAdministration.check_password`.
+    """
+    await services.get(SecondFactors).check_shown(user_id, mfa=request.state.identity.mfa)
+    if current_password is None:
+        if await services.get(Sessions).is_fresh(request.state.bearer):
+            return
+        message = "the current password of the own account is needed here, as the log-in was over ten minutes ago"
+        raise InvalidRequestError([FieldFlaw("body.currentPassword", message, "missing")])
+    current = Secret(current_password.get_secret_value())
+    await services.get(UserAdministration).check_password(user_id, current, caller_of(request).client)
 
 
 def token_answer(issued: IssuedToken, request: Request, response: Response, *, by_cookie: bool) -> LoginAnswer:
