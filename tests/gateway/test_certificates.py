@@ -279,9 +279,9 @@ async def test_a_certificate_holds_whoever_came_in_by_it_and_nobody_else(
     place: Place, tmp_path: Path, then: str
 ) -> None:
     """What was a factor on the way to nothing counts neither for another user nor for another way in."""
-    headers, secret, _ = await enrolled(place.served)
     path = await made(tmp_path, "-t", "ed25519")
-    await added(place, path, headers)
+    await added(place, path, await signed_in(place))
+    _, secret, _ = await enrolled(place.served)
     user, own, limits = "admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")), {"force-command": "echo in"}
     connection: Any = SimpleNamespace(_cert_options=None, send_auth_banner=lambda text: None)
     server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms, "192.0.2.1")

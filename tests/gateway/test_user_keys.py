@@ -85,18 +85,18 @@ async def test_signatures_by_sha_1_are_not_taken(place: Place, tmp_path: Path) -
 
 
 async def test_the_code_follows_the_key(place: Place, tmp_path: Path) -> None:
-    headers, secret, _ = await enrolled(place.served)
     path = await made(tmp_path, "-t", "ed25519")
-    await added(place, path, headers)
+    await added(place, path, await signed_in(place))
+    _, secret, _ = await enrolled(place.served)
     assert (await by_key(place, path)).code == 255
     fine = await by_key(place, path, answers=(code(secret, 1),))
     assert (fine.code, fine.out) == (0, b"in\n"), fine
 
 
 async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place, tmp_path: Path) -> None:
-    headers, _, _ = await enrolled(place.served)
     path = await made(tmp_path, "-t", "ed25519")
-    await added(place, path, headers)
+    await added(place, path, await signed_in(place))
+    await enrolled(place.served)
     server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms, "192.0.2.1")
     await server.begin_auth("admin+web1")
     assert await server.validate_public_key("admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")))
