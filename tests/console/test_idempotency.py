@@ -1,6 +1,8 @@
 """A change with an Idempotency-Key happens once, whatever becomes of its answer."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from rppam.access.accounts.model import AccountRole
 from rppam.console.idempotency import SHOWN_ONCE
 from rppam.console.store import WORKED_ON_MS
 from rppam.console.tables import idempotency_keys
+from rppam.console.wiring import ActKeys
+from rppam.kernel.secret import Secret
 from rppam.ledger.tables import audit_events
 from tests.support.served import Served
 
@@ -86,6 +90,46 @@ async def test_a_key_is_for_one_request_of_one_person(served: Served, sue: dict[
     assert somebody.status_code == 201, somebody.text
     wrong = await post(served, {**sue, "Idempotency-Key": "short"})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-8804")
+
+
+async def test_who_reads_the_table_can_try_out_nothing_that_was_sent(served: Served, sue: dict[str, str]) -> None:
+    await post(served, sue)
+    await until_kept(served)
+    kept = await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())
+    assert sue["Idempotency-Key"] not in str(kept)
+    sent = b"POST " + TARGETS.encode() + b"?\0" + httpx.Request("POST", "http://x", json=body()).content
+    assert older_row(sue, sent)["fingerprint"] == hashlib.sha256(sent).hexdigest() != kept.fingerprint
+    assert kept.fingerprint == hmac.digest(sue["Idempotency-Key"].encode(), sent, "sha256").hex()
+
+
+def older_row(headers: dict[str, str], sent: bytes) -> dict[str, Any]:
+    """As the release before keeps it."""
+    return {"key": headers["Idempotency-Key"], "fingerprint": hashlib.sha256(sent).hexdigest()}
+
+
+async def test_what_a_node_of_the_release_before_began_is_not_done_again(served: Served, sue: dict[str, str]) -> None:
+    sent = b"POST " + TARGETS.encode() + b"?\0" + httpx.Request("POST", "http://x", json=body()).content
+    assert (await post(served, sue)).status_code == 201
+    await until_kept(served)
+    owner = (await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())).owner
+    key = sue["Idempotency-Key"]
+    keys = served.services.get(ActKeys).data_keys
+    answer = await keys.seal(Secret('{"kept": "before"}'), f"idempotency/{owner}/{key}")
+    await alter(served, **older_row(sue, sent), answer=answer)
+    again = await post(served, sue)
+    assert (again.status_code, again.json()) == (201, {"kept": "before"})
+    other = await post(served, sue, **body("another"))
+    assert (other.status_code, other.json()["code"]) == (409, "RPPAM-8801")
+    # It died before its transaction: the act is begun again, and is kept as this release does.
+    begun = idempotency_keys.c.begun_at - WORKED_ON_MS
+    await alter(served, status=None, answer=None, request="a-request-that-did-nothing", begun_at=begun)
+    [there] = (await served.http.get(TARGETS, headers=served.bearer())).json()["items"]
+    await served.http.delete(f"{TARGETS}/{there['id']}", headers=served.bearer())
+    assert (await post(served, sue)).status_code == 201
+    await until_kept(served)
+    kept = await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())
+    assert kept.key == hashlib.sha256(key.encode()).hexdigest()
+    assert (await post(served, sue)).headers["idempotency-replayed"] == "true"
 
 
 async def test_what_was_refused_may_be_tried_again(served: Served, sue: dict[str, str]) -> None:

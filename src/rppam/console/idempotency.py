@@ -2,11 +2,13 @@
 
 Applies to every request that changes something and carries the header with a valid token. A repeated one gets the
 first one's answer, with ``Idempotency-Replayed: true``. Keys belong to an account, so nobody hears another's answer.
+What is kept of a request tells nothing of its body to who does not know its key, which is random and kept nowhere.
 
 While the database is away it does nothing: orders to the cluster must be possible then.
 """
 
 import hashlib
+import hmac
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -48,9 +50,9 @@ class IdempotencyMiddleware:
 
     async def _once(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         body = (await receive()).get("body", b"")
-        act = _act(scope, key, body)
+        act, older = _acts(scope, key, body)
         try:
-            kept = await self._acts.begin(act)
+            kept = await self._acts.begin(act, older)
         except DatabaseError:
             await self._app(scope, _given(body, receive), send)
             return
@@ -76,7 +78,7 @@ class IdempotencyMiddleware:
         sealed: str | None = None
         if len(answer.body) <= _ANSWER_BYTES_MAX and not SHOWN_ONCE.search(path):
             try:
-                sealed = await self._data_keys.seal(Secret(answer.body.decode()), _place(act))
+                sealed = await self._data_keys.seal(Secret(answer.body.decode()), _place(act.owner, act.key))
             except (SealingKeyMissing, DatabaseError) as error:
                 log.debug("the answer to an act is not kept: %s", error)
         await self._note(self._acts.answered, act, answer.status, sealed)
@@ -84,7 +86,7 @@ class IdempotencyMiddleware:
     async def _replay(self, act: Act, kept: Kept, send: Send) -> None:
         if kept.answer is None:
             raise AnswerLost("it was done, and its answer could not be kept")
-        body = (await self._data_keys.unseal(kept.answer, _place(act))).reveal().encode()
+        body = (await self._data_keys.unseal(kept.answer, _place(act.owner, kept.key))).reveal().encode()
         headers = [(b"idempotency-replayed", b"true")]
         if body:
             headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -126,16 +128,21 @@ def _key_of(scope: Scope) -> str | None:
     return key.decode("ascii")
 
 
-def _act(scope: Scope, key: str, body: bytes) -> Act:
+def _acts(scope: Scope, key: str, body: bytes) -> tuple[Act, Act]:
+    """The act, and how a node of the release before has it, which may have begun it: by the key itself, and a
+    fingerprint without a key."""
     identity: Identity = scope["state"]["identity"]
     asked = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\0" + body
-    return Act(
-        identity.user_id or identity.session_id, key, hashlib.sha256(asked).hexdigest(), scope["state"]["request_id"]
+    owner, request = identity.user_id or identity.session_id, scope["state"]["request_id"]
+    keyed = hmac.digest(key.encode(), asked, "sha256").hex()
+    return (
+        Act(owner, hashlib.sha256(key.encode()).hexdigest(), keyed, request),
+        Act(owner, key, hashlib.sha256(asked).hexdigest(), request),
     )
 
 
-def _place(act: Act) -> str:
-    return f"idempotency/{act.owner}/{act.key}"
+def _place(owner: str, key: str) -> str:
+    return f"idempotency/{owner}/{key}"
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

@@ -15,13 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from rppam.console.errors import ActUnderWay, AnswerLost, KeyReused
 from rppam.console.tables import idempotency_keys
 from rppam.db.database import Database
-from rppam.db.engine import NowMs, now_ms
+from rppam.db.engine import NowMs, now_ms, rows_changed
 from rppam.db.store import SqlStore, writes
 from rppam.ledger.tables import audit_events
 
 WORKED_ON_MS: Final = 30_000
 KEPT_MS: Final = 24 * 3_600_000
-_TIDY_EVERY: Final = 100
+_TIDY_EVERY: Final = 10
 _K: Final = idempotency_keys.c
 
 
@@ -30,8 +30,10 @@ class Act(NamedTuple):
 
     owner: str
     key: str
+    """A hash of what the request carries as its key."""
     fingerprint: str
-    """Of method, path and body: another request must not get this one's answer."""
+    """Of method, path and body, keyed by that key: another request must not get this one's answer, and who reads the
+    table can try out no password that a body may hold."""
     request: str
     """Id of the request that works on it."""
 
@@ -42,6 +44,8 @@ class Kept(NamedTuple):
     status: int
     answer: str | None
     """Sealed; ``None`` where it was not kept."""
+    key: str
+    """That of the row, which the answer is sealed for."""
 
 
 class SqlActs(SqlStore):
@@ -52,13 +56,19 @@ class SqlActs(SqlStore):
         self._begun = 0
 
     @writes
-    def begin(self, connection: Connection, act: Act) -> Kept | None:
+    def begin(self, connection: Connection, act: Act, older: Act) -> Kept | None:
         """Begin ``act``: ``None``, or what was answered when it was done before.
 
-        Raises :class:`KeyReused`, :class:`ActUnderWay`, :class:`AnswerLost`.
+        ``older`` is the same act as a node of the release before writes it. Raises :class:`KeyReused`,
+        :class:`ActUnderWay`, :class:`AnswerLost`.
         """
         self._tidy(connection)
+        there = act
         row = connection.execute(select(idempotency_keys).where(*_mine(act)).with_for_update()).one_or_none()
+        if row is None:
+            there = older
+            # Not locked: what is not there would be, by its neighbours, and there is next to never one.
+            row = connection.execute(select(idempotency_keys).where(*_mine(older))).one_or_none()
         if row is None:
             try:
                 with connection.begin_nested():
@@ -66,16 +76,18 @@ class SqlActs(SqlStore):
             except IntegrityError:
                 raise ActUnderWay("another request with this key has just begun") from None
             return None
-        if row.fingerprint != act.fingerprint:
+        if row.fingerprint != there.fingerprint:
             raise KeyReused("this key was used for a request with another method, path or body")
         if row.status is not None:
-            return Kept(row.status, row.answer)
+            return Kept(row.status, row.answer, row.key)
         if now_ms(connection) - row.begun_at < WORKED_ON_MS:
             raise ActUnderWay("the first request with this key has not been answered yet")
         if _recorded(connection, row):
             raise AnswerLost(f"request {row.request} did it, and the node died before it could answer")
-        changed = {"request": act.request, **_started(connection)}
-        connection.execute(update(idempotency_keys).where(*_mine(act)).values(**changed))
+        changed = {**act._asdict(), **_started(connection)}
+        taken = update(idempotency_keys).where(*_mine(there), _K.request == row.request).values(**changed)
+        if rows_changed(connection, taken) != 1:
+            raise ActUnderWay("another request with this key has just begun")
         return None
 
     @writes
