@@ -368,13 +368,15 @@ async def test_the_command_asks_for_the_password_where_the_log_in_is_of_long_ago
     own = (await signed_in(place))["Authorization"].removeprefix("Bearer ")
     await age(place.served, 11 * 60_000)
 
-    async def sign(typed: str) -> Ended:
-        env = {"RPPAM_URL": place.served.url, "RPPAM_TOKEN": own}
+    async def sign(typed: str, url: str = place.served.url) -> Ended:
+        env = {"RPPAM_URL": url, "RPPAM_TOKEN": own}
         argv = (sys.executable, "-m", "rppam", "ca", "sign", str(key.with_suffix(".pub")))
         return await place.run(*argv, env=env, given=typed.encode())
 
     alone = await sign("")
     assert (alone.code, "run 'rppam login', then this again" in alone.err) == (2, True), alone
+    elsewhere = await sign(f"{PASSWORD}\n", place.served.url.replace("127.0.0.1", "127.1"))
+    assert (elsewhere.code, "would cross the network in the clear" in elsewhere.err) == (2, True), elsewhere
     guessed = await sign("a guess\n")
     assert (guessed.code, "RPPAM-3111" in guessed.err) == (1, True), guessed
     assert not key.with_name(f"{key.name}-cert.pub").exists()

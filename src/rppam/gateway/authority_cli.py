@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import Where, asked, target_options
+from rppam.access.tokens.target import Where, asked, check_covered, target_options
 from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import fail
 from rppam.cli.group import Group
@@ -107,6 +107,9 @@ def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, 
         body["minutes"] = minutes
     found, problem = asked(where, HOST, "POST", MINE, body)
     if any(flaw.get("field") == _OWNER_FIELD for flaw in found.get("errors", ())):
+        target = where.target(HOST)
+        if not target.is_own:
+            check_covered(target.url, "give https://..., or log in anew (rppam login), then run this again")
         body["currentPassword"] = ask_hidden(
             "Password", "the log-in was over ten minutes ago; run 'rppam login', then this again"
         )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import ca_option, kept_log_in, place_of, urls_option
+from rppam.access.tokens.target import ca_option, check_covered, kept_log_in, place_of, urls_option
 from rppam.cli.asking import ask_hidden
 from rppam.cli.errors import tell
 from rppam.gateway.terminal_client import Ended, TerminalClient
@@ -74,6 +74,8 @@ def _way_in(url: tuple[str, ...], user: str | None, ca: Any) -> tuple[tuple[str,
     """The addresses, the token of an account, and whom to believe. Raises :class:`click.ClickException`."""
     from rppam.access.tokens.host import token_from_environment
 
+    for one in url if user else ():
+        check_covered(one, "give https://..., or log in before (rppam login --plain-http), and leave --user away")
     given = None if user else token_from_environment()
     if given is None and not user:
         kept = kept_log_in(url, ca)

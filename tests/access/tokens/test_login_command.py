@@ -18,6 +18,7 @@ from rppam.access.tokens.kept import Kept, kept_file, read_kept, usable, write_k
 from rppam.access.tokens.login_command import command as login_command
 from rppam.access.tokens.logout_command import command as logout_command
 from rppam.access.tokens.target import target_of
+from rppam.gateway.ssh_cli import command as ssh_command
 from rppam.kernel.secret import Secret
 from rppam.targets.cli import command as target_command
 from tests.access.mfa.test_api import enrolled, require
@@ -224,6 +225,9 @@ async def test_no_password_crosses_the_network_in_the_clear(url: str) -> None:
     refused = await typed(login_command, "--url", url, "--user", "admin", text=f"{PASSWORD}\n")
     assert "in the clear; give https://" in str(refused.exception)
     assert "Password" not in refused.output, "it is not even asked for"
+    refused = await typed(ssh_command, "--url", url, "--user", "admin", "web1", text=f"{PASSWORD}\n")
+    assert "in the clear; give https://" in str(refused.exception)
+    assert "Password" not in refused.output
 
 
 def test_what_others_can_read_or_nobody_wrote_is_not_believed(workstation: Path) -> None:

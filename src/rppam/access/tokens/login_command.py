@@ -9,15 +9,13 @@ import asyncio
 import json
 from collections.abc import Mapping
 from getpass import getuser
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
 from rppam.access.tokens.kept import kept_file, kept_of, read_kept, write_kept
-from rppam.access.tokens.target import ca_option, login_url_option
+from rppam.access.tokens.target import ca_option, check_covered, login_url_option
 from rppam.cli.asking import ask, ask_hidden
 from rppam.cli.errors import fail
 from rppam.http.trust import Trust
@@ -69,7 +67,8 @@ def command(url: str | None, *, user: str | None, ca: Path | None, plain_http: b
     if url is None:
         raise click.UsageError("say where: --url https://HOST:PORT of a node, the virtual address or a balancer")
     if not plain_http:
-        _check_covered(url)
+        fix = "give https://..., with --ca FILE where the certificate is of your own authority, or --plain-http"
+        check_covered(url, fix)
     ca = None if ca is None else ca.absolute()
     try:
         _refuse_silence(url, Trust(ca))
@@ -130,18 +129,3 @@ def _asked(url: str, path: str, body: Mapping[str, Any], trust: Trust) -> Mappin
         code = str(found.get("code", ""))
         raise _NotDone(refusal(url, answer.status, found), code, Exit.NO if code else Exit.ERRORS)
     return found
-
-
-def _check_covered(url: str) -> None:
-    """Refuse to send a password to another host in the clear."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        is_here = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_here = False
-    if parts.scheme == "http" and not is_here:
-        raise click.UsageError(
-            f"--url {url}: the password would cross the network in the clear; give https://..., with --ca FILE where "
-            "the certificate is of your own authority, or --plain-http"
-        )

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -52,6 +53,18 @@ def _check_url(value: str, option: str) -> None:
         is_one = False
     if not is_one:
         raise click.UsageError(f"{option}: expected http://HOST:PORT or https://HOST:PORT of a node; found {value!r}")
+
+
+def check_covered(url: str, fix: str) -> None:
+    """Refuse to send a password to another host in the clear. Raises :class:`click.UsageError`."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    if parts.scheme == "http" and not is_here:
+        raise click.UsageError(f"{url}: the password would cross the network in the clear; {fix}")
 
 
 url_option: Final = click.option(
