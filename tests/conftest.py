@@ -9,7 +9,7 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
@@ -65,6 +65,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     mark_long(items)
     mark_late(items)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_command_takes_dumps_from_the_tests() -> Iterator[None]:
+    """A command that a test calls in this process would lower its limit for good: some systems raise it for nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rppam.vault.cli.keep_from_dumps", lambda: None)
+        yield
 
 
 def pytest_collection_finish() -> None:
