@@ -80,7 +80,7 @@ IN_SCENARIOS: Final[Mapping[str, frozenset[str]]] = {
     name: frozenset(actions.split())
     for name, actions in {
         "second factor": "login.fail mfa.begin mfa.enrol mfa.renew mfa.spend session.elevate",
-        "own things": "userkey.add userkey.remove",
+        "own things": "userkey.add userkey.remove userkey.reset",
         "tokens for one log-in": "sshtoken.make sshtoken.revoke",
         "log-ins that are approved in the browser": "sshlogin.approve sshlogin.refuse",
         "passkeys": "passkey.add passkey.remove",

@@ -40,7 +40,8 @@ from tests.vault import test_checkouts as checkouts
 from tests.vault.people import ENTRIES, host, person
 
 AUTH: Final = "/api/v1/auth"
-ME: Final = "/api/v1/users/me"
+USERS: Final = "/api/v1/users"
+ME: Final = f"{USERS}/me"
 FAILOVER: Final = "/api/v1/admin/cluster/failover-tests"
 AUTHORITY: Final = "/api/v1/access/ca"
 ASKED: Final = "/api/v1/access-requests"
@@ -69,6 +70,8 @@ async def _own_things(served: Served) -> None:
     new = {"currentPassword": PASSWORD, "newPassword": "another one for the nodes"}
     answer = await ursula.put(f"{ME}/password", **new)
     assert answer.status_code == 204, answer.text
+    ident = (await (await person(served, "ursula")).get(ME)).json()["id"]
+    assert (await host(served).delete(f"{USERS}/{ident}/ssh-keys")).status_code == 204
 
 
 async def _one_time_tokens(served: Served) -> None:
@@ -165,7 +168,12 @@ SCENARIOS: Final[Mapping[str, tuple[Callable[[Served], Awaitable[Any]], tuple[st
         "challenge": (_challenged, (f"POST {AUTH}/mfa/challenge",)),
         "own things": (
             _own_things,
-            (f"PUT {ME}/password", f"POST {ME}/ssh-keys", f"DELETE {ME}/ssh-keys/{{sshKeyId}}"),
+            (
+                f"PUT {ME}/password",
+                f"POST {ME}/ssh-keys",
+                f"DELETE {ME}/ssh-keys/{{sshKeyId}}",
+                f"DELETE {USERS}/{{userId}}/ssh-keys",
+            ),
         ),
         "tokens for one log-in": (
             _one_time_tokens,

@@ -1,6 +1,8 @@
 """Public keys of users: a key lets in alone, or before the code; nothing but its signature proves anything."""
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.gateway.places import HOST, Ended, Place
 from tests.gateway.test_register import recorded
 from tests.support.authenticator import code
 from tests.support.served import PASSWORD
+from tests.vault.people import host, person
 
 pytestmark = [pytest.mark.integration]
 KEYS = "/api/v1/users/me/ssh-keys"
@@ -41,6 +44,11 @@ async def added(place: Place, path: Path, headers: dict[str, str]) -> dict[str, 
 async def by_key(place: Place, path: Path, *more: str, answers: tuple[str, ...] = ("no",)) -> Ended:
     chosen = ["-o", "PubkeyAuthentication=yes", "-i", str(path), "-o", "IdentitiesOnly=yes"]  # the first one counts
     return await place.run("ssh", *chosen, *more, *place.options(), HOST, "echo in", answers=answers)
+
+
+async def me(place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = (await place.served.http.get("/api/v1/users/me", headers=await signed_in(place))).json()
+    return found
 
 
 @pytest.mark.parametrize("kind", [["ed25519"], ["rsa", "-b", "2048"], ["ecdsa"]], ids=lambda one: one[0])
@@ -152,3 +160,65 @@ async def test_from_elsewhere_neither_key_nor_password_lets_in(place: Place, tmp
             assert (done.code == 0, done.out) == (may, b"in\n" if may else b""), (networks, done)
     wrong = await http.patch(f"/api/v1/users/{me['id']}", json={"allowedFrom": ["10.0.0.1/8"]}, headers=host)
     assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-3114")
+
+
+async def test_an_administrator_takes_somebodys_keys_away(place: Place, tmp_path: Path) -> None:
+    path = await made(tmp_path, "-t", "ed25519")
+    key = await added(place, path, await signed_in(place))
+    ursula, admin = await person(place.served, "ursula"), host(place.served)
+    of_admin = f"/api/v1/users/{(await me(place))['id']}/ssh-keys"
+    assert (await ursula.get(of_admin)).status_code == (await ursula.delete(of_admin)).status_code == 403
+    headers = await signed_in(place)
+    own = await place.served.http.delete(of_admin, headers=headers)
+    assert (own.status_code, "one by one" in own.json()["detail"]) == (403, True), own.text
+    assert [one["fingerprint"] for one in (await admin.get(of_admin)).json()["items"]] == [key["fingerprint"]]
+    assert (await by_key(place, path)).code == 0
+    assert (await admin.delete(of_admin)).status_code == 204
+    assert (await by_key(place, path)).code == 255
+    assert (await admin.get(of_admin)).json()["items"] == []
+    assert (await place.served.http.get(KEYS, headers=headers)).status_code == 401, "the log-ins end"
+    [event] = await recorded(place, "userkey.reset")
+    assert (event["object"]["id"], event["details"]) == ("id-admin", {"fingerprints": [key["fingerprint"]]})
+    none = "/api/v1/users/00000000-0000-0000-0000-000000000000/ssh-keys"
+    assert (await admin.get(none)).status_code == (await admin.delete(none)).status_code == 404
+
+
+async def test_who_is_no_administrator_ends_no_log_ins_of_one(place: Place) -> None:
+    guard = await person(place.served, "simon")
+    of_admin = f"/api/v1/users/{(await me(place))['id']}/ssh-keys"
+    assert ((await guard.get(of_admin)).status_code, (await guard.delete(of_admin)).status_code) == (200, 403)
+
+
+async def test_the_commands_add_show_and_take_away(place: Place, tmp_path: Path) -> None:
+    path = await made(tmp_path, "-t", "ed25519", "-C", "the laptop")
+    by_host = place.served.bearer()["Authorization"].removeprefix("Bearer ")
+    own = (await signed_in(place))["Authorization"].removeprefix("Bearer ")
+
+    async def rppam(*words: str, token: str = own, typed: str = "") -> Ended:
+        env = {"RPPAM_URL": place.served.url, "RPPAM_TOKEN": token}
+        return await place.run(sys.executable, "-m", "rppam", "ssh-key", *words, env=env, given=typed.encode())
+
+    private = await rppam("add", str(path))
+    assert (private.code, "expected one public key" in private.err) == (2, True), private
+    fine = await rppam("add", str(path.with_suffix(".pub")))
+    assert (fine.code, fine.out.startswith(b"added: "), b"the laptop" in fine.out) == (0, True, True), fine
+    assert (await by_key(place, path)).code == 0
+    twice = await rppam("add", str(path.with_suffix(".pub")))
+    assert (twice.code, "RPPAM-8608" in twice.err) == (1, True), twice
+    [one] = json.loads((await rppam("ls", "--json")).out)["items"]
+    assert (await rppam("rm", one["id"])).code == 0
+    assert (await rppam("rm", one["id"])).code == 1
+    assert (await by_key(place, path)).code == 255
+
+    await age(place.served, 11 * 60_000)
+    late = await rppam("add", str(path.with_suffix(".pub")))
+    assert (late.code, "run 'rppam login', then this again" in late.err) == (2, True), late
+    assert (await rppam("add", str(path.with_suffix(".pub")), typed=f"{PASSWORD}\n")).code == 0
+    listed = await rppam("ls", "Admin", token=by_host)
+    assert (listed.code, b"SHA256:" in listed.out) == (0, True), listed
+    assert (await rppam("reset", "admin", token=by_host)).code == 0
+    assert (await rppam("ls", "admin", token=by_host)).out == b""
+    ended = await rppam("ls")
+    assert (ended.code, "RPPAM-6005" in ended.err) == (2, True), ended
+    nobody = await rppam("reset", "nobody", token=by_host)
+    assert (nobody.code, "there is no account 'nobody'" in nobody.err) == (1, True), nobody

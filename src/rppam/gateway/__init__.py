@@ -26,6 +26,7 @@ SLICE = Slice(
         "session": Command("cli", "List, watch and end sessions with targets."),
         "ssh": Command("ssh_cli", "Open a shell on a target that outlives nodes."),
         "ssh-config": Command("ssh_config_cli", "Print Host blocks for OpenSSH."),
+        "ssh-key": Command("user_keys_cli", "Public keys with which users log in at the gateway."),
         "ssh-token": Command("ssh_token_cli", "Tokens for one log-in at the gateway, typed as the password."),
     },
 )

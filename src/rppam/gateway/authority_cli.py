@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import Where, asked, check_covered, target_options
-from rppam.cli.asking import ask_hidden
+from rppam.access.tokens.target import Where, asked, asked_as_owner, target_options
 from rppam.cli.errors import fail
 from rppam.cli.group import Group
 from rppam.gateway.authority_options import CA, HELP, HOST, failed, json_option, where_options
@@ -15,7 +14,6 @@ from rppam.gateway.revocations_cli import COMMANDS
 from rppam.kernel.errors import Exit
 
 MINE: Final = "/api/v1/users/me/ssh-certificates"
-_OWNER_FIELD: Final = "body.currentPassword"
 
 
 @click.group("ca", cls=Group, context_settings=HELP, epilog="Example: rppam ca show > /etc/ssh/rppam-ca.pub")
@@ -105,15 +103,7 @@ def sign(*, key: Path, minutes: int | None, output: Path | None, as_json: bool, 
     body: dict[str, Any] = {"key": key.read_text(encoding="utf-8").strip()}
     if minutes is not None:
         body["minutes"] = minutes
-    found, problem = asked(where, HOST, "POST", MINE, body)
-    if any(flaw.get("field") == _OWNER_FIELD for flaw in found.get("errors", ())):
-        target = where.target(HOST)
-        if not target.is_own:
-            check_covered(target.url, "give https://..., or log in anew (rppam login), then run this again")
-        body["currentPassword"] = ask_hidden(
-            "Password", "the log-in was over ten minutes ago; run 'rppam login', then this again"
-        )
-        found, problem = asked(where, HOST, "POST", MINE, body)
+    found, problem = asked_as_owner(where, HOST, "POST", MINE, body)
     if problem:
         return failed(found, problem)
     place = output or key.with_name(f"{key.name.removesuffix('.pub')}-cert.pub")

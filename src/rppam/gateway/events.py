@@ -39,6 +39,7 @@ ACTIONS: Final = (
     Action("certificate.restore", "ssh-authority", "What was revoked counts again", _M, "by what it is known"),
     Action("userkey.add", "user", "A public key for the gateway was added to an account", _M, "fingerprint, type"),
     Action("userkey.remove", "user", "A public key for the gateway was taken away", _M, "fingerprint"),
+    Action("userkey.reset", "user", "All public keys of an account were taken away", _M, "fingerprints"),
     Action(
         "sshtoken.make", "user", "A token for one log-in at the gateway was made", _A, "id, target, account, minutes"
     ),

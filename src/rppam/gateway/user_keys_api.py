@@ -1,24 +1,31 @@
-"""The own public keys over REST: what one logs in to the gateway with, beside the password."""
+"""Public keys over REST, the own ones and those of others: what one logs in to the gateway with beside the password."""
 
-from typing import Annotated, Final
+import logging
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from rppam.access.accounts.api import own_id
-from rppam.access.rbac.policy import Caller
+from rppam.access.accounts.api import USERS, UserId, own_id
+from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts.service import UserAdministration, publish_user
+from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
 from rppam.access.sessions.api import check_owner
+from rppam.access.sessions.model import Identity
+from rppam.foundation import Foundation
 from rppam.gateway.errors import UserKeyInvalid
 from rppam.gateway.user_keys_store import COMMENT_CHARS, SqlUserKeys, UserKey
-from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NOT_OWNER
-from rppam.http.routes import SIGNED_IN, declare
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER, NOT_OWNER
+from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.schemas import Password, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
+from rppam.kernel.services import Services
 from rppam.targets.errors import ResourceInvalid
 from rppam.targets.model import read_host_key
 
+log = logging.getLogger(__name__)
 KEYS: Final = "/api/v1/users/me/ssh-keys"
 TYPES: Final = frozenset(
     {
@@ -96,6 +103,50 @@ async def add_key(body: NewUserKey, request: Request, caller: Caller, services: 
 async def remove_key(ssh_key_id: KeyId, caller: Caller, services: Here) -> None:
     """No log-in is possible with it any more; sessions that run go on."""
     await services.get(SqlUserKeys).remove(own_id(caller), ssh_key_id, caller.subject)
+
+
+class UserKeysOf(NamedTuple):
+    """The SSH keys of an account that is not the caller's."""
+
+    user_id: str
+    roles: frozenset[str]
+    """The account's."""
+
+
+@rule_for(UserKeysOf)
+def _keys_of(identity: Identity, action: Action, of: UserKeysOf) -> str:
+    if action is not Action.READ and of.user_id == identity.user_id:
+        return "the own keys are taken away one by one, by DELETE /api/v1/users/me/ssh-keys/{sshKeyId}"
+    # As for passkeys: a lesser role must not end the log-ins of an account with more rights.
+    enough = () if action is not Action.READ and AccountRole.ADMIN in of.roles else (AccountRole.SECURITY_ADMIN,)
+    return lacking_role(identity, action, enough)
+
+
+@user_keys.get(f"{USERS}/{{userId}}/ssh-keys", summary="The SSH keys of an account", response_model=UserKeyList)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
+async def list_keys_of(user_id: UserId, caller: Caller, services: Here) -> UserKeyList:
+    """With which it logs in to the gateway, for those who may take that away."""
+    await _may(caller, Action.READ, user_id, services)
+    return UserKeyList(items=[_shape(one) for one in await services.get(SqlUserKeys).of(user_id)])
+
+
+@user_keys.delete(f"{USERS}/{{userId}}/ssh-keys", summary="Take all SSH keys of an account away", status_code=204)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER, unconditional="it ends whatever keys there are")
+async def reset_keys(user_id: UserId, caller: Caller, services: Here) -> None:
+    """For a lost or stolen laptop. All log-ins of the account end, and its certificates of the cluster's authority
+    count no more; sessions with targets go on.
+
+    Only `pam_admin` resets another administrator's.
+    """
+    await _may(caller, Action.END, user_id, services)
+    account = await services.get(SqlUserKeys).reset(user_id)
+    await publish_user(services.get(Foundation).cache, account)
+    log.warning("%s took all SSH keys of %s away.", caller.subject, account.name)
+
+
+async def _may(caller: Identity, action: Action, user_id: str, services: Services) -> None:
+    roles = (await services.get(UserAdministration).get(user_id)).roles
+    check(caller, action, UserKeysOf(user_id, frozenset(roles)))
 
 
 def _shape(one: UserKey) -> UserKeyShape:

@@ -5,6 +5,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, select
 
+from rppam.access.accounts.model import Account
+from rppam.access.accounts.store import locked_row, raise_user
 from rppam.db.engine import insert_into, now_ms
 from rppam.db.store import SqlStore, reads, writes
 from rppam.gateway.errors import UserKeyInvalid, UserKeyUnknown
@@ -71,6 +73,15 @@ class SqlUserKeys(SqlStore):
         if gone is None:
             raise UserKeyUnknown("the account has no key of this id")
         record(connection, "userkey.remove", Entity("user", user_id, name), details={"fingerprint": gone.fingerprint})
+
+    @writes
+    def reset(self, connection: Connection, user_id: str) -> Account:
+        """Take all of an account away, and end its log-ins. Raises ``UserUnknown``."""
+        user = locked_row(connection, user_id)
+        gone = delete(user_ssh_keys).where(_K.user_id == user_id).returning(_K.fingerprint)
+        facts = {"fingerprints": sorted(connection.execute(gone).scalars())}
+        record(connection, "userkey.reset", Entity("user", user_id, user.name), details=facts)
+        return raise_user(connection, user_id, ends_sessions=True)
 
 
 def _key(row: Row[Any]) -> UserKey:

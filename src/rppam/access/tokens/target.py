@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from rppam.cli.asking import ask_hidden
 from rppam.cli.paths import CONFIG_FILE
 from rppam.http.trust import Trust
 from rppam.kernel.secret import Secret
@@ -23,6 +24,7 @@ from rppam.kernel.secret import Secret
 if TYPE_CHECKING:
     from rppam.access.tokens.kept import Kept
 
+_OWNER_FIELD: Final = "body.currentPassword"
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
 
 
@@ -226,6 +228,23 @@ def given_token(token: Secret, url: str | None, config: Path | None, ca: Path | 
     """The node at :func:`place_of`, asked with somebody's token."""
     place, trust = place_of(url, config, ca)
     return Target(place, lambda: token, trust)
+
+
+def asked_as_owner(
+    where: Where, name: str, method: str, path: str, body: Mapping[str, object]
+) -> tuple[Mapping[str, Any], str]:
+    """As :func:`asked`, and once more with the password of who asks where the node wants it.
+
+    Raises :class:`click.UsageError` where the password would cross the network in the clear.
+    """
+    found, problem = asked(where, name, method, path, body)
+    if all(flaw.get("field") != _OWNER_FIELD for flaw in found.get("errors", ())):
+        return found, problem
+    target = where.target(name)
+    if not target.is_own:
+        check_covered(target.url, "give https://..., or log in anew (rppam login), then run this again")
+    instead = "the log-in was over ten minutes ago; run 'rppam login', then this again"
+    return asked(where, name, method, path, {**body, "currentPassword": ask_hidden("Password", instead)})
 
 
 def asked(
