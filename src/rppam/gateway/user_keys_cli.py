@@ -88,9 +88,9 @@ def rm(*, ident: str, where: Where) -> int:
 @json_option
 @where_options
 def reset(*, user: str, as_json: bool, where: Where) -> int:
-    """Take all keys of USER away, for a lost laptop, and end the user's log-ins.
+    """Take all keys of USER away and end USER's log-ins.
 
-    Sessions with targets go on; `rppam session kill` ends those.
+    For a lost laptop. Sessions with targets go on; `rppam session kill` ends those.
 
     Exit code 0: done; 1: refused, or there is no such user; 2: could not ask.
     """
