@@ -398,6 +398,8 @@ def _node() -> Iterable[State]:
     yield State("Clock", "a clock runs at another rate", _warned(clock), "its promises are not counted")
     change = _with(store_clock_offset_ms=9_000)
     yield State("Clock", "the clock of Redis is off", change, "nothing: only people read that clock")
+    change = _found("RD-643", "the database's clock is 45 s behind this host's")
+    yield State("Clock", "the clock of the database is off", change, "the database's clock is")
     bad = "the changed certificate of the API cannot be used, the one of before stays in use: it ended"
     yield State("Certificates", "the API's new one cannot be used", _warned(bad), "the changed certificate of the API")
     for kind, name in (("api", "the API's ends soon"), ("redis server 10.0.0.7:6379", "that of Redis ends soon")):

@@ -16,12 +16,14 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 
 import rppam.app.slices  # noqa: F401  # all tables
+from rppam.db.clock import clocks_apart
 from rppam.db.condition import Condition
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError, DatabaseUnreachable
 from rppam.db.tables import cluster_settings
 from rppam.db.watch import BUSY_US, OPENING_US, REMEMBERED_US, DatabaseWatch
 from rppam.kernel.instant import Instant, WallMs
+from rppam.kernel.system_clock import SystemClock
 from tests.support.database_fixtures import TIMEOUT_MS
 from tests.support.postgres import PASSWORD, Server, binaries, running
 from tests.support.redis_servers import missing
@@ -34,12 +36,13 @@ class HandClock:
 
     def __init__(self) -> None:
         self.us = 1_000_000
+        self.wall = 1_795_000_000_000
 
     def now(self) -> Instant:
         return Instant(self.us)
 
     def wall_ms(self) -> WallMs:
-        return WallMs(1_795_000_000_000)
+        return WallMs(self.wall)
 
 
 @pytest.fixture
@@ -92,6 +95,20 @@ async def test_a_database_that_is_half_restored_names_what_is_missing(watch: Dat
     assert found == Condition("RD-625", "these tables are missing: audit_nodes, epochs", found.latency_ms, 0)
     await run(database, "DROP TABLE rppam_schema")
     assert "half restored" in (await seen(watch)).evidence
+
+
+async def test_a_clock_that_is_off_is_measured_where_it_is_a_servers_own(database: Database, clock: HandClock) -> None:
+    is_file = database.is_file
+    for off_s in (45, -45, 0):
+        clock.wall = SystemClock().wall_ms() - off_s * 1000
+        watch = DatabaseWatch(database, clock)
+        assert (await seen(watch)).is_well
+        told = clocks_apart(watch.clock_offset_ms)
+        if is_file or not off_s:
+            assert (told, watch.clock_offset_ms is None) == ("", is_file)
+        else:
+            side = "ahead of" if off_s > 0 else "behind"
+            assert re.fullmatch(f"the database's clock is 4[3-7] s {side} this host's", told), told
 
 
 async def test_what_others_were_refused_counts_for_a_while(

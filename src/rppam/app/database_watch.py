@@ -11,10 +11,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rppam.cluster.driver.node_tasks import told_of
 from rppam.cluster.health.agreement import NOT_KNOWN
 from rppam.cluster.history.recorder import HistoryEvent, noted
+from rppam.db.clock import clocks_apart
 from rppam.db.condition import WORKER, Condition, DatabaseState, from_text, sentence_of, state_of, to_text
 from rppam.db.database import Database
+from rppam.db.errors import DatabaseClockApart
 from rppam.db.watch import DatabaseWatch
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
@@ -60,8 +63,6 @@ class NodeDatabase:
     """What the control process finds, and the workers with it. Runs as a ``NodeTask`` does."""
 
     name: Final = "the watch over the database"
-    trouble: Final = ""
-    """Health has fields and findings for it."""
     unfit: Final = ""
     """Who leads without a database is the core's affair."""
     master_keys: Final = NOT_KNOWN
@@ -75,6 +76,8 @@ class NodeDatabase:
         self._apart_since: Instant | None = None
         """Since when a worker or gateway alone is in trouble."""
         self._logged = ""
+        self._is_apart = False
+        """The log has it that the clocks differ."""
 
     def state(self) -> DatabaseState:
         """As of the last looks. Takes no time.
@@ -92,11 +95,18 @@ class NodeDatabase:
         well = {name: one for name, one in workers.items() if one.is_well}
         return state_of(self._watch.condition, well, is_file=self._is_file)
 
+    @property
+    def trouble(self) -> DatabaseClockApart | str:
+        """Its clock; for all else health has fields and findings."""
+        told = clocks_apart(self._watch.clock_offset_ms)
+        return DatabaseClockApart(told) if told else ""
+
     async def run(self) -> None:
         """Never returns."""
         await self._watch.run(self._tell)
 
     def _tell(self, _own: Condition) -> None:
+        self._tell_clock()
         state = self.state()
         code = next((one.code for one in state.findings), "")
         if code and code != self._logged:
@@ -119,3 +129,11 @@ class NodeDatabase:
                 extra=noted(HistoryEvent.DATABASE_BACK, awayMs=away_ms),
             )
         self._logged = code
+
+    def _tell_clock(self) -> None:
+        trouble = self.trouble
+        if trouble and not self._is_apart:
+            log.warning("%s", told_of(trouble))
+        elif self._is_apart and not trouble:
+            log.info("the database's clock and this host's agree again")
+        self._is_apart = bool(trouble)

@@ -54,6 +54,10 @@ class SchemaNewer(DatabaseError, code="RPPAM-2906", exit=Exit.CONFIGURATION):
     fix = "Upgrade this node, or restore the backup taken before the upgrade."
 
 
+class DatabaseClockApart(DatabaseError, code="RPPAM-2909", problem=ROWS["RD-643"], level="warning"):
+    """The clock of the database and this host's differ so much that codes of authenticators are refused."""
+
+
 class DatabaseValueRefused(
     DatabaseError, code="RPPAM-2907", fault=Fault.CALLER, exit=Exit.ERRORS, status=400, level="warning"
 ):

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from rppam.db.clock import clock_offset_ms
 from rppam.db.condition import DAMAGED, FULL, INCOMPLETE, LOST, OTHER_RELEASE, READ_ONLY, Condition
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseBusy, DatabaseError, DatabaseRefused, SchemaNewer
@@ -54,6 +55,8 @@ class DatabaseWatch:
         """The refusal of others that counts, and when it was seen first."""
         self.condition: Condition | None = None
         """What was seen last; ``None``: nothing yet."""
+        self.clock_offset_ms: int | None = None
+        """How far the database's clock was ahead of this host's when it answered last; ``None``: not known; a file."""
 
     async def run(self, changed: Callable[[Condition], None] = lambda _: None) -> None:
         """Look for ever; ``changed`` hears of each look."""
@@ -77,8 +80,9 @@ class DatabaseWatch:
             why = self._why_not_open(begun)
             code, evidence = self._refused_lately(begun)
             return Condition(code or LOST, evidence or why, errors=database.errors) if why else None
+        timeout_ms = min(TIMEOUT_MS, database.timeout_ms)
         try:
-            code, evidence = await database.read(self._examine, timeout_ms=min(TIMEOUT_MS, database.timeout_ms))
+            code, evidence, offset_ms = await database.read(self._examine, timeout_ms=timeout_ms)
         except DatabaseBusy as error:
             return self._busy(str(error), begun)
         except SchemaNewer as error:
@@ -88,6 +92,8 @@ class DatabaseWatch:
         except DatabaseError as error:
             self._busy_since = None
             return Condition(LOST, str(error), errors=database.errors)
+        else:
+            self.clock_offset_ms = offset_ms
         self._busy_since = None
         now = self._clock.now()
         if not code:
@@ -115,9 +121,14 @@ class DatabaseWatch:
             return Condition(LOST, why, errors=self._database.errors)
         return self.condition
 
-    def _examine(self, connection: Connection) -> tuple[str, str]:
-        """Return the code and evidence of what is wrong; empty where nothing is. Runs on a thread of the database."""
-        return _tables(connection) or _writable(connection) or self._room(connection) or ("", "")
+    def _examine(self, connection: Connection) -> tuple[str, str, int | None]:
+        """Return the code and evidence of what is wrong, empty where nothing is, and how far its clock is ahead.
+
+        Runs on a thread of the database.
+        """
+        offset_ms = clock_offset_ms(connection, self._clock.wall_ms)
+        code, evidence = _tables(connection) or _writable(connection) or self._room(connection) or ("", "")
+        return code, evidence, offset_ms
 
     def _room(self, connection: Connection) -> tuple[str, str] | None:
         if connection.dialect.name == "sqlite":

@@ -116,6 +116,7 @@ def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
 
 async def check_database(settings: Settings, report: Report) -> None:
     """Check that the database answers; its tables are left as they are."""
+    from rppam.db.clock import clocks_apart
     from rppam.db.condition import LOST, found
     from rppam.db.url import SQLITE, parse_database_url
 
@@ -126,15 +127,18 @@ async def check_database(settings: Settings, report: Report) -> None:
         return
     report.hide(Secret(url.password) if isinstance(url.password, str) else None)
     is_file = url.drivername == SQLITE
+    offset_ms: int | None = None
     if is_file:
         problem = _sqlite_problem(Path(url.database or ""))
     else:
         try:
-            problem = await in_time(lambda: _server_problem(settings), DATABASE_S)
+            problem, offset_ms = await in_time(lambda: _server_seen(settings), DATABASE_S)
         except TimeoutError:
             problem = f"no answer within {DATABASE_S:g} s"
     if problem:
         report.add(found(LOST, problem, is_file=is_file))
+    if told := clocks_apart(offset_ms):
+        report.add(finding("RD-643", told))
 
 
 def _sqlite_problem(path: Path) -> str:
@@ -155,9 +159,11 @@ def _sqlite_problem(path: Path) -> str:
     return ""
 
 
-def _server_problem(settings: Settings) -> str:
+def _server_seen(settings: Settings) -> tuple[str, int | None]:
+    """Why it cannot be worked with, and how far its clock is ahead of this host's."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from rppam.db.clock import clock_offset_ms
     from rppam.db.engine import open_engine
     from rppam.db.refusal import first_line
     from rppam.db.schema import is_current, read_schema
@@ -166,14 +172,15 @@ def _server_problem(settings: Settings) -> str:
     engine = open_engine(parse_database_url(settings.database.url), settings.database.timeout_ms, lambda _line: None)
     try:
         with engine.connect() as connection:
+            offset_ms = clock_offset_ms(connection, SystemClock().wall_ms)
             is_current(read_schema(connection))
     except RppamError as error:
-        return str(error)
+        return str(error), None
     except SQLAlchemyError as error:
-        return first_line(error)
+        return first_line(error), None
     finally:
         engine.dispose()
-    return ""
+    return "", offset_ms
 
 
 async def in_time(work: Callable[[], T], seconds: float) -> T:

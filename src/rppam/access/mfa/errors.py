@@ -10,7 +10,10 @@ class CodeWrong(AccountError, code="RPPAM-3121", retry=Retry.CALLER_DECIDES, sta
     At sign-in. One text for a wrong, an old and a used code.
     """
 
-    fix = "Wait for the next code of the authenticator, or use a backup code; compare the clock of the phone."
+    fix = (
+        "Wait for the next code of the authenticator, or use a backup code; compare the clock of the phone. Where "
+        "nobody's codes are taken, rppam doctor compares that of the database (RD-643)."
+    )
 
     def __init__(self) -> None:
         super().__init__("The code is not valid.")
@@ -22,7 +25,10 @@ class CodeNotTaken(AccountError, code="RPPAM-3122", retry=Retry.CALLER_DECIDES, 
     For somebody who has signed in.
     """
 
-    fix = "Wait for the next code of the authenticator; compare the clock of the phone."
+    fix = (
+        "Wait for the next code of the authenticator; compare the clock of the phone. Where nobody's codes are taken, "
+        "rppam doctor compares that of the database (RD-643)."
+    )
 
     def __init__(self) -> None:
         super().__init__("The code is not valid.")
