@@ -108,9 +108,9 @@ def test_lists_are_json_of_one_form(make_lab: MakeLab, tmp_path: Path) -> None:
 
 
 def test_no_list_is_left_out_of_those_that_are_looked_at() -> None:
-    """One is of an account, which a token of a host has none of; one is of a folder, and has its own test."""
+    """Two are of an account, which a token of a host has none of; one is of a folder, and has its own test."""
     named = {words for words in map(tuple, (one.split() for one in EVERY)) if words[-1] in {"ls", "list"}}
-    assert named - set(LISTS) == {("ssh-token", "ls"), ("tls", "list")}
+    assert named - set(LISTS) == {("ssh-key", "ls"), ("ssh-token", "ls"), ("tls", "list")}
 
 
 def test_commands_on_a_host_leave_no_session_behind_and_go_on_when_the_key_that_signs_is_taken_away(
